@@ -1,0 +1,1 @@
+"""Checks wait, they do not compute: this package runs them together on one event loop."""

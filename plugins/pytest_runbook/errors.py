@@ -1,0 +1,46 @@
+"""The engine's exceptions: what a check, a probe or the settings say when they cannot go on.
+
+RunbookError
+├── UsageError        the caller asked for something that does not exist; exit code 4
+│   └── SettingsError a value of the settings is unknown or bad
+├── Unmeasured        the probe could not see: never green
+│   └── Unreachable   the target refused, reset, did not resolve or did not answer in time
+└── TimedOut          the check used up its time
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class RunbookError(Exception):
+    """Base of every error that the engine raises on purpose."""
+
+
+class UsageError(RunbookError):
+    """A name or an option that does not exist; the message names it, the known ones and what to do."""
+
+
+class SettingsError(UsageError):
+    """One or more values of the settings that cannot be used."""
+
+
+class Unmeasured(RunbookError):
+    """The probe could not see (no privilege, no extension, no device, an answer it cannot read)."""
+
+
+class Unreachable(Unmeasured):
+    """The target refused, reset, did not resolve or did not answer in time.
+
+    In a check of subject `availability` this is the failure itself; in any other check nothing could be measured.
+    """
+
+
+class TimedOut(RunbookError):
+    """The check used up its time."""
+
+
+def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> str:
+    """Word an unknown NAME the same way everywhere: the name in quotes, the known ones, what to do."""
+    names = ", ".join(sorted(known)) or "none"
+    return f'unknown {what} "{name}" (known: {names})' + (f"\n  hint: {hint}" if hint else "")

@@ -1,0 +1,1 @@
+"""Evidence: what probes saw, kept per check, redacted, and written to the journal."""

@@ -1,0 +1,43 @@
+"""What the check that is running now has seen: probes and `measure` write here, wherever they are called from.
+
+A context variable carries it, so it follows coroutines into tasks and blocking calls into threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from pytest_runbook.model import Measurement, Observation
+
+
+@dataclass(slots=True)
+class Notebook:
+    """What one attempt of one check has seen so far."""
+
+    check: str
+    """Id of the check."""
+    attempt: int = 1
+    """Observations of an attempt are shared only with the same attempt of other checks: a second look is a fresh one."""
+    observations: list[Observation] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
+
+
+_current: ContextVar[Notebook | None] = ContextVar("runbook_notebook", default=None)
+
+
+def current() -> Notebook | None:
+    """The notebook of the check that is running here, if one is."""
+    return _current.get()
+
+
+@contextmanager
+def writing(notebook: Notebook) -> Iterator[Notebook]:
+    """Make NOTEBOOK the current one inside the block."""
+    token = _current.set(notebook)
+    try:
+        yield notebook
+    finally:
+        _current.reset(token)

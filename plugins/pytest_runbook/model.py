@@ -1,0 +1,250 @@
+"""The words of the project as plain data: checks, outcomes, measurements, evidence, and the record of a run.
+
+Imports neither pytest nor I/O: journal, reports, history and notification all read these shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Self
+
+SCHEMA = 1
+"""Version of the journal's and the run record's shape; raised when a reader of the old one would be wrong."""
+
+
+class Severity(StrEnum):
+    """How bad a failure is: P1 critical, P2 major, P3 minor. `P1 < P2`: the worst sorts first."""
+
+    P1 = "P1"
+    P2 = "P2"
+    P3 = "P3"
+
+
+class Outcome(StrEnum):
+    """What became of a check."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNMEASURED = "unmeasured"
+    BLOCKED = "blocked-by"
+    WAIVED = "waived"
+    SKIPPED = "skipped"
+    TIMED_OUT = "timed-out"
+    REMEDIATED = "remediated"
+    STILL_FAILING = "still-failing"
+
+    @property
+    def bad(self) -> bool:
+        """Whether this outcome can gate."""
+        return self in (Outcome.FAILED, Outcome.UNMEASURED, Outcome.BLOCKED, Outcome.TIMED_OUT, Outcome.STILL_FAILING)
+
+
+SCHEDULES: Mapping[str, str] = {
+    "predeploy": "what must be true before a deployment",
+    "postdeploy": "what must be true right after a deployment",
+    "daily": "what is verified every night",
+    "weekly": "what is verified every week",
+    "monthly": "what is verified every month",
+    "drill": "what a person verifies in a disaster-recovery drill",
+}
+
+AVAILABILITY = "availability"
+"""The subject (file name) whose checks say whether a service is up; see `diagnosis`."""
+
+
+class Record:
+    """Base of the dataclasses below: they travel as JSON objects."""
+
+    def to_json(self) -> dict[str, Any]:
+        """This object and those inside it as JSON-safe values."""
+        return asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The object that `to_json` wrote; keys of a later minor version are ignored."""
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Record):
+    """What must be true: the static part of a check."""
+
+    id: str
+    """Stable name in history, for example `web/availability::health_endpoint_answers`."""
+    title: str
+    """First line of the docstring, for people."""
+    severity: str
+    service: str
+    schedules: tuple[str, ...]
+    subject: str = ""
+    """File of the check without its ending: `availability`, `performance`, …"""
+    runbook: str | None = None
+    needs: tuple[str, ...] = ()
+    """Services beyond its own that the check depends on."""
+    description: str = ""
+    """Whole docstring."""
+    location: str = ""
+    """`path:line` below the root folder."""
+    nodeid: str = ""
+    timeout: float | None = None
+    """Seconds."""
+    unmeasured: str = "P1"
+    """Severity with which `unmeasured` gates."""
+
+
+@dataclass(slots=True)
+class Measurement(Record):
+    """A named value beside its limit."""
+
+    name: str
+    value: float
+    unit: str = ""
+    limit: float | None = None
+    comparison: str = ""
+    """How value and limit were compared: `<`, `<=`, `>`, `>=`, `==`, `!=`; empty when they were not."""
+    ok: bool | None = None
+    """None when the value was recorded and not compared."""
+
+
+@dataclass(slots=True)
+class Observation(Record):
+    """One call of a probe: the evidence."""
+
+    probe: str
+    target: str
+    operation: str
+    started: str
+    """UTC, ISO 8601."""
+    duration: float
+    """Seconds."""
+    ok: bool
+    """Whether an answer came; its content is judged by the check."""
+    answer: Any = None
+    """JSON-safe summary of the answer, redacted, capped."""
+    error: str | None = None
+    shared: bool = False
+    """Made once for several checks of the run."""
+
+
+@dataclass(slots=True)
+class Attempt(Record):
+    """One try of a check."""
+
+    outcome: str
+    message: str
+    started: str
+    duration: float
+    number: int = 1
+
+
+@dataclass(slots=True)
+class Waiver(Record):
+    """Why a failure is accepted for a time: a person's waiver or a maintenance window."""
+
+    kind: str
+    """`waiver` or `maintenance`."""
+    owner: str
+    reason: str
+    expires: str
+
+
+@dataclass(slots=True)
+class Result(Record):
+    """What became of one check in one run."""
+
+    check: Check
+    outcome: str
+    message: str = ""
+    """One line: what was seen."""
+    started: str = ""
+    duration: float = 0.0
+    """Seconds of the check itself, all attempts; waiting for other checks not counted."""
+    attempts: list[Attempt] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
+    evidence: list[Observation] = field(default_factory=list)
+    traceback: str = ""
+    sections: list[tuple[str, str]] = field(default_factory=list)
+    """Captured output and log, redacted: (title, text)."""
+    root: str | None = None
+    """Id of the check that explains this one, when blocked."""
+    waiver: Waiver | None = None
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    """Steps of the runbook that ran for this check, in order."""
+
+    @property
+    def severity(self) -> Severity:
+        """The severity with which this outcome gates."""
+        unmeasured = self.outcome == Outcome.UNMEASURED
+        return Severity(self.check.unmeasured if unmeasured else self.check.severity)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The result that `to_json` wrote."""
+        known = {f.name for f in fields(cls)}
+        kept = {key: value for key, value in data.items() if key in known}
+        check = dict(kept["check"])
+        check["schedules"], check["needs"] = tuple(check["schedules"]), tuple(check.get("needs", ()))
+        kept["check"] = Check.from_json(check)
+        for key, kind in (("attempts", Attempt), ("measurements", Measurement), ("evidence", Observation)):
+            kept[key] = [kind.from_json(item) for item in kept.get(key, ())]
+        kept["waiver"] = Waiver.from_json(kept["waiver"]) if kept.get("waiver") else None
+        kept["sections"] = [(title, text) for title, text in kept.get("sections", ())]
+        return cls(**kept)
+
+
+@dataclass(slots=True)
+class RunRecord(Record):
+    """One pytest session: all that reports need."""
+
+    id: str
+    """UTC time and a random part, sortable: `20261122T180305Z-4f1c`."""
+    system: str
+    environment: str
+    started: str
+    selection: str = ""
+    """What was asked for: the `-m` and `-k` expressions, or the files named."""
+    gate: str = Severity.P2.value
+    host: str = ""
+    user: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Name to version: python, pytest, pytest-runbook, and what the run says of the system served."""
+    services: dict[str, list[str]] = field(default_factory=dict)
+    """Service to the services it depends on."""
+    results: list[Result] = field(default_factory=list)
+    runbooks: dict[str, str] = field(default_factory=dict)
+    """Runbook id to its text or address, for the runbooks that failing checks name."""
+    problems: list[str] = field(default_factory=list)
+    """What went wrong with the run itself: a mail not sent, a report not written, a waiver that expired."""
+    finished: str | None = None
+    """None: the run did not end (killed), itself an incident."""
+    duration: float = 0.0
+    exit_code: int | None = None
+    interrupted: bool = False
+    schema: int = SCHEMA
+
+    def of(self, *outcomes: Outcome) -> list[Result]:
+        """Results with one of OUTCOMES, worst severity first."""
+        return sorted((r for r in self.results if r.outcome in outcomes), key=lambda r: (r.severity, r.check.id))
+
+    def roots(self) -> list[tuple[Result, list[Result]]]:
+        """Failing checks that nothing else explains, worst first, each with those it blocks."""
+        bad = [r for r in self.results if Outcome(r.outcome).bad]
+        heads = [r for r in bad if r.outcome != Outcome.BLOCKED]
+        groups = [(head, [r for r in bad if r.root == head.check.id]) for head in heads]
+        return sorted(groups, key=lambda group: (min(r.severity for r in (group[0], *group[1])), -len(group[1])))
+
+    @property
+    def gating(self) -> list[Result]:
+        """Results that make the run fail: bad ones at least as severe as the gate."""
+        return [r for r in self.results if Outcome(r.outcome).bad and r.severity <= Severity(self.gate)]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The record that `to_json` wrote."""
+        known = {f.name for f in fields(cls)}
+        kept = {key: value for key, value in data.items() if key in known}
+        kept["results"] = [Result.from_json(item) for item in kept.get("results", ())]
+        return cls(**kept)

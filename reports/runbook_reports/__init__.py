@@ -1,0 +1,1 @@
+"""Reports: a run record in, text or files out."""
