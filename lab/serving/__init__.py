@@ -1,0 +1,1 @@
+"""What the stand-in services share: their environment, faults on purpose, the JSON log, gunicorn."""
