@@ -37,3 +37,8 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours < 72 else f"{hours // 24} d"
+
+
+def moment(seconds: float) -> datetime:
+    """The wall time that is SECONDS after the epoch."""
+    return datetime.fromtimestamp(seconds, UTC)

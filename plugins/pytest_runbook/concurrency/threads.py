@@ -36,7 +36,7 @@ async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
         result, error = None, None
         try:
             result = context.run(call, *args, **kwargs)
-        except BaseException as caught:  # noqa: BLE001 - whatever it was, it belongs to the waiting coroutine
+        except BaseException as caught:  # whatever it was, it belongs to the waiting coroutine
             error = caught
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, error)

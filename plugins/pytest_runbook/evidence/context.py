@@ -23,6 +23,10 @@ class Notebook:
     """Observations of an attempt are shared only with the same attempt of other checks: a second look is a fresh one."""
     observations: list[Observation] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
+    """What the check printed."""
+    log: list[str] = field(default_factory=list)
+    """What was logged while the check ran, a line each."""
 
 
 _current: ContextVar[Notebook | None] = ContextVar("runbook_notebook", default=None)

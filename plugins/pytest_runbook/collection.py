@@ -1,0 +1,63 @@
+"""Reads every collected item as a check and stops the run when a name is wrong, naming all that are."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_runbook.concurrency.runner import CHECK
+from pytest_runbook.errors import unknown
+from pytest_runbook.marks import Known, marks_of, read
+from pytest_runbook.model import Check
+
+
+def runbooks(folder: Path) -> dict[str, str]:
+    """Every runbook in FOLDER: the name of its file, and its docstring, the text for people."""
+    found = {}
+    for path in sorted(folder.glob("*.py")):
+        if not path.name.startswith("_"):
+            found[path.stem] = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return found
+
+
+def read_items(items: Sequence[pytest.Item], known: Known) -> list[str]:
+    """Make each of ITEMS that is a function the check that it is; what is wrong with them, a line or two each."""
+    faults: list[str] = []
+    seen: dict[str, Check] = {}
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        reading = read(item, known, item.path.parent.name)
+        faults += reading.faults + _own_faults(item, reading.check, seen)
+        item.stash[CHECK] = seen.setdefault(reading.check.id, reading.check)
+        if not reading.faults:
+            for mark in marks_of(reading.check):
+                if mark in known.schedules or mark in known.services or mark.upper() in known.severities:
+                    item.add_marker(mark)
+    return faults
+
+
+def _own_faults(item: pytest.Item, check: Check, seen: dict[str, Check]) -> list[str]:
+    faults = []
+    other = seen.get(check.id)
+    if other is not None:
+        faults.append(f'{check.location}: id "{check.id}" is taken by {other.location}\n  hint: rename one, or set id=')
+    if check.schedules and item.get_closest_marker("xfail"):
+        faults.append(
+            f"{check.location}: xfail on a check hides a failure for ever\n"
+            "  hint: use a waiver in the settings, with owner, reason and expiry"
+        )
+    return faults
+
+
+def unknown_marks(expression: str, registered: Iterable[str]) -> list[str]:
+    """A sentence for each name in the mark EXPRESSION of `-m` that no mark has: it could select nothing, for ever."""
+    names = {re.split(r"[:(]", line, maxsplit=1)[0].strip() for line in registered}
+    bare = re.sub(r"\([^()]*=[^()]*\)|\"[^\"]*\"|'[^']*'", "", expression)
+    used = set(re.findall(r"[A-Za-z_][\w.-]*", bare)) - {"and", "or", "not", "True", "False"}
+    ours = sorted(name for name in names if not name.startswith("allure"))
+    return [unknown("mark in -m", name, ours) for name in sorted(used - names)]

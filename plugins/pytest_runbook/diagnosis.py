@@ -1,0 +1,89 @@
+"""Root causes: which failing check explains which others.
+
+A service is down when a check of its subject `availability` is bad: that check is the root of every other bad check of the
+service and of the services that depend on it. A bad check of any other subject explains the bad checks of the same subject in
+the services above: a slow database explains a slow web service, not its expired certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_runbook.model import AVAILABILITY, Outcome, Result, Waiver
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a result once the others were known."""
+
+    result: Result
+    outcome: Outcome
+    root: str
+    waiver: Waiver | None = None
+
+
+def closure(names: Iterable[str], services: Mapping[str, Sequence[str]]) -> set[str]:
+    """NAMES and every service that they depend on, directly or not."""
+    found: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += services.get(name, ())
+    return found
+
+
+def diagnose(results: Sequence[Result], services: Mapping[str, Sequence[str]]) -> list[Decision]:
+    """For each bad result that another one explains: `blocked-by` its root, or waived with it.
+
+    SERVICES maps a service to those it depends on. Within one availability file the order is from the most basic check up:
+    the first bad one explains the later ones.
+    """
+    suspects = [r for r in results if Outcome(r.outcome).bad or r.outcome == Outcome.WAIVED]
+    causes = Causes(suspects, services)
+    decisions = []
+    for effect in suspects:
+        cause = causes.root(effect)
+        if cause is effect or effect.outcome == Outcome.WAIVED:
+            continue
+        if cause.outcome == Outcome.WAIVED:
+            decisions.append(Decision(effect, Outcome.WAIVED, cause.check.id, cause.waiver))
+        else:
+            decisions.append(Decision(effect, Outcome.BLOCKED, cause.check.id))
+    return decisions
+
+
+class Causes:
+    """The first bad check of each service and subject, which is all that can explain another."""
+
+    def __init__(self, suspects: Iterable[Result], services: Mapping[str, Sequence[str]]) -> None:
+        """SUSPECTS are the bad results in the order of their files."""
+        self._services = services
+        self._below = {name: closure([name], services) - {name} for name in services}
+        self._first: dict[tuple[str, str], Result] = {}
+        for suspect in suspects:
+            self._first.setdefault((suspect.check.service, suspect.check.subject), suspect)
+
+    def root(self, effect: Result) -> Result:
+        """The lowest result that explains EFFECT; EFFECT itself when nothing does."""
+        causes = [cause for place in self._places(effect) if (cause := self._first.get(place)) and cause is not effect]
+        if not causes:
+            return effect
+        return self.root(min(causes, key=self._height))
+
+    def _height(self, result: Result) -> tuple[int, bool, str]:
+        """Sorts the service that depends on least first, then availability before other subjects."""
+        check = result.check
+        return len(self._below.get(check.service, ())), check.subject != AVAILABILITY, check.id
+
+    def _places(self, effect: Result) -> Iterator[tuple[str, str]]:
+        """Services and subjects whose first bad check explains EFFECT."""
+        own = effect.check
+        yield own.service, AVAILABILITY
+        for name in self._below.get(own.service, set()) | closure(own.needs, self._services):
+            # A check may need a service above its own: that one cannot explain what itself depends on.
+            if name != own.service and own.service not in self._below.get(name, ()):
+                yield name, AVAILABILITY
+                yield name, own.subject

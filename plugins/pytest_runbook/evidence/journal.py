@@ -1,0 +1,133 @@
+"""The journal: one append-only file of JSON lines per run, from which every report and figure derives.
+
+Record types, each with `schema`, `type` and `at`:
+`run-started` (the head of the run) · `observation`, `measurement`, `attempt` (with `check`, an id) · `result` (a check, once)
+· `decision` (what diagnosis or a policy made of a result) · `problem` · `run-finished`. No `run-finished`: the run was killed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_runbook import clock
+from pytest_runbook.errors import RunbookError
+from pytest_runbook.evidence.redaction import Redactor
+from pytest_runbook.model import SCHEMA, Attempt, Measurement, Observation, Result, RunRecord, Waiver
+
+NAME = "journal.jsonl"
+DETAILS = (
+    ("observation", "evidence", Observation),
+    ("measurement", "measurements", Measurement),
+    ("attempt", "attempts", Attempt),
+)
+"""Parts of a result that have lines of their own: record type, field, class."""
+
+
+class Journal:
+    """Writes redacted records, a line each, flushed each; a full disk is a problem of the run, not its end."""
+
+    def __init__(self, folder: Path, redactor: Redactor) -> None:
+        """Open (and create) FOLDER/journal.jsonl for appending; raises OSError when that cannot be."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / NAME
+        self.redactor = redactor
+        self.failure: str | None = None
+        """Why writing stopped, if it did."""
+        self._file = self.path.open("a", encoding="utf-8")
+
+    def write(self, kind: str, **data: Any) -> None:
+        """Append a record of type KIND; DATA is redacted here."""
+        self._append([self._line(kind, data)])
+
+    def result(self, result: Result) -> None:
+        """Append RESULT: its observations, measurements and attempts first, then itself."""
+        body = result.to_json()
+        check = result.check.id
+        lines = [self._line(kind, {"check": check, **part}) for kind, name, _ in DETAILS for part in body.pop(name)]
+        self._append([*lines, self._line("result", body)])
+
+    def close(self) -> None:
+        """Close the file; nothing more is written."""
+        try:
+            self._file.close()
+        except OSError as error:
+            self.failure = self.failure or str(error)
+
+    def _line(self, kind: str, data: dict[str, Any]) -> str:
+        head = {"schema": SCHEMA, "type": kind, "at": clock.iso(clock.now())}
+        return json.dumps({**head, **self.redactor.value(data)}, ensure_ascii=False)
+
+    def _append(self, lines: list[str]) -> None:
+        if self.failure is not None or self._file.closed:
+            return
+        try:
+            self._file.write("\n".join(lines) + "\n")
+            self._file.flush()
+        except OSError as error:
+            self.failure = str(error)
+
+
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of the journal at PATH, oldest first; a last line cut off by a kill is left out."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                if line.endswith("\n"):
+                    raise RunbookError(
+                        f'line {number} of "{path}" is not JSON\n  hint: the journal was edited or is damaged'
+                    ) from None
+                return
+            yield record
+
+
+def read(path: Path) -> RunRecord:
+    """The run that the journal at PATH tells; `finished` is None when it never ended.
+
+    Raises RunbookError when the file is no journal or is of a later schema.
+    """
+    run: RunRecord | None = None
+    results: dict[str, Result] = {}
+    parts: dict[tuple[str, str], list[Any]] = {}
+    fields = {kind: (name, shape) for kind, name, shape in DETAILS}
+    for record in records(path):
+        kind = record["type"]
+        if record["schema"] > SCHEMA:
+            raise RunbookError(
+                f'schema {record["schema"]} of "{path}" is later than {SCHEMA}\n  hint: update pytest-runbook'
+            )
+        if kind == "run-started":
+            run = RunRecord.from_json(record["run"])
+        elif kind in fields:
+            name, shape = fields[kind]
+            parts.setdefault((record["check"], name), []).append(shape.from_json(record))
+        elif kind == "result":
+            result = Result.from_json(record)
+            for name, _ in fields.values():
+                setattr(result, name, parts.pop((result.check.id, name), []))
+            results[result.check.id] = result
+        elif kind == "decision":
+            _decide(results[record["check"]], record)
+        elif run is not None:
+            _note(run, kind, record)
+    if run is None:
+        raise RunbookError(f'"{path}" is not the journal of a run: it has no record "run-started"')
+    run.results = list(results.values())
+    return run
+
+
+def _decide(result: Result, record: dict[str, Any]) -> None:
+    result.outcome, result.root = record["outcome"], record["root"]
+    result.waiver = Waiver.from_json(record["waiver"]) if record["waiver"] else result.waiver
+
+
+def _note(run: RunRecord, kind: str, record: dict[str, Any]) -> None:
+    if kind == "problem":
+        run.problems.append(record["text"])
+    elif kind == "run-finished":
+        for name in ("finished", "duration", "exit_code", "interrupted", "runbooks"):
+            setattr(run, name, record[name])

@@ -1,0 +1,128 @@
+"""The pytest plugin: options, marks and registration; what happens in a run is in `session` and `reporting`.
+
+Inactive, and without cost, until a settings file is named: `runbook_settings` in the ini file, or `--settings`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_runbook.errors import UsageError
+from pytest_runbook.marks import MARKS
+from pytest_runbook.model import SCHEDULES, Severity
+
+if TYPE_CHECKING:
+    from pytest_runbook.session import RunbookSession
+    from pytest_runbook.settings import Loaded
+
+SESSION = pytest.StashKey["RunbookSession"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of a run."""
+    group = parser.getgroup("runbook", "checks of production (pytest-runbook)")
+    add = group.addoption
+    add("--settings", dest="runbook_settings", metavar="FILE", help="settings of the system (default: ini runbook_settings)")
+    add("--set", dest="runbook_set", metavar="KEY=VALUE", action="append", default=[], help="override one setting; repeatable")
+    add("--gate", dest="runbook_gate", choices=list(Severity), help="least severity whose failure fails the run (default: P2)")
+    add("--report", dest="runbook_report", metavar="DIR", help="folder for journal and reports (default: var/runs/RUN)")
+    add("--mail", dest="runbook_mail", action="store_true", help="mail the summary to the recipients in the settings")
+    parser.addini("runbook_settings", "settings of the system, relative to the root folder", default="")
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Offer our own hooks."""
+    from pytest_runbook import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks; with settings, take part in the run."""
+    for name, text in MARKS.items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+    file = settings_file(config)
+    if file is None:
+        _register_names(config, SCHEDULES, {})
+        return
+    # Late: a project without settings does not pay for clients, settings and reports.
+    from pytest_runbook.reporting import Reporting
+    from pytest_runbook.session import RunbookSession
+
+    loaded = load_settings(config, file)
+    services = {name: service.description for name, service in loaded.settings.services.items()}
+    _register_names(config, {**SCHEDULES, **loaded.settings.schedules}, services)
+    session = RunbookSession(config, loaded)
+    config.stash[SESSION] = session
+    config.pluginmanager.register(session, "runbook-session")
+    config.pluginmanager.register(session.fixtures, "runbook-fixtures")
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Reporting(config, session), "runbook-reporting")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing registered."""
+    for name in ("runbook-reporting", "runbook-fixtures", "runbook-session"):
+        if config.pluginmanager.has_plugin(name):
+            config.pluginmanager.unregister(name=name)
+
+
+def settings_file(config: pytest.Config) -> Path | None:
+    """The settings file that this run names; None when it names none."""
+    named = config.getoption("runbook_settings")
+    if named:
+        return Path(named)
+    ini = config.getini("runbook_settings")
+    return config.rootpath / ini if ini else None
+
+
+def load_settings(config: pytest.Config, file: Path) -> Loaded:
+    """The settings of FILE and the layers above it; raises pytest.UsageError with every fault."""
+    from pytest_runbook.settings import load
+
+    overrides: Sequence[str] = config.getoption("runbook_set")
+    gate = config.getoption("runbook_gate")
+    try:
+        return load(config.rootpath, file=file, environ=os.environ, overrides=[*overrides, *([f"gate={gate}"] if gate else [])])
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _register_names(config: pytest.Config, schedules: Any, services: Any) -> None:
+    for name, text in schedules.items():
+        config.addinivalue_line("markers", f"{name}: schedule: {text}")
+    for name, text in services.items():
+        config.addinivalue_line("markers", f"{name}: service: {text or name}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of xdist that items are dealt out in shares."""
+    node.workerinput["runbook_shares"] = _deals(node.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal checks out in shares instead of one by one, when the run would use xdist's default."""
+    if not _deals(config):
+        return None
+    from pytest_runbook.concurrency.shares import ShareScheduling
+
+    return ShareScheduling(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Stop the run with what a worker found wrong at collection."""
+    faults = getattr(node, "workeroutput", {}).get("runbook_faults")
+    if faults and SESSION in node.config.stash:
+        node.config.stash[SESSION].faults = faults
+
+
+def _deals(config: pytest.Config) -> bool:
+    return SESSION in config.stash and config.getoption("dist") == "load" and config.getoption("maxschedchunk", None) is None

@@ -1,0 +1,119 @@
+"""The record of the run that is going on: results come in, diagnosis and verdict go out, the journal has every line."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import os
+import platform
+import secrets
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_runbook import clock
+from pytest_runbook.diagnosis import diagnose
+from pytest_runbook.evidence.journal import Journal
+from pytest_runbook.evidence.redaction import Redactor
+from pytest_runbook.model import Outcome, Result, RunRecord
+
+
+def new_id() -> str:
+    """An id for a run: UTC time and a random part, sortable."""
+    return f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+class Recorder:
+    """Collects the results of a run, in memory and in the journal."""
+
+    def __init__(self, record: RunRecord, folder: Path, redactor: Redactor, runbooks: dict[str, str]) -> None:
+        """FOLDER gets the journal; RUNBOOKS maps every known runbook to its text. Raises OSError when it cannot write."""
+        self.record = record
+        self.folder = folder
+        self._redactor = redactor
+        self._runbooks = runbooks
+        self._begun = clock.monotonic()
+        self._results: dict[str, Result] = {}
+        self.journal = Journal(folder, redactor)
+        self.journal.write("run-started", run=record.to_json())
+
+    def add(self, result: Result) -> None:
+        """Keep RESULT; a later one of the same check (a tear-down that broke) replaces it."""
+        self._results[result.check.id] = result
+        self.journal.result(result)
+
+    def problem(self, text: str) -> None:
+        """Note something that went wrong with the run itself."""
+        clean = self._redactor.text(text)
+        if clean not in self.record.problems:
+            self.record.problems.append(clean)
+            self.journal.write("problem", text=clean)
+
+    def diagnose(self) -> None:
+        """Find out which failures others explain."""
+        self.record.results = sorted(self._results.values(), key=lambda r: (r.check.service, r.check.location, r.check.id))
+        for decision in diagnose(self.record.results, self.record.services):
+            result = decision.result
+            result.outcome, result.root = decision.outcome, decision.root
+            result.waiver = decision.waiver or result.waiver
+            self.journal.write(
+                "decision",
+                check=result.check.id,
+                outcome=result.outcome,
+                root=result.root,
+                waiver=result.waiver.to_json() if result.waiver else None,
+            )
+
+    def finish(self, exit_code: int, interrupted: bool) -> RunRecord:
+        """Close the record and the journal."""
+        record = self.record
+        record.finished, record.duration = clock.iso(clock.now()), clock.monotonic() - self._begun
+        record.exit_code, record.interrupted = exit_code, interrupted
+        named = {r.check.runbook for r in record.results if Outcome(r.outcome) != Outcome.PASSED}
+        record.runbooks = {name: text for name, text in sorted(self._runbooks.items()) if name in named}
+        ending: dict[str, Any] = {
+            name: getattr(record, name) for name in ("finished", "duration", "exit_code", "interrupted", "runbooks")
+        }
+        self.journal.write("run-finished", **ending)
+        self.journal.close()
+        if self.journal.failure:
+            record.problems.append(f'the journal "{self.journal.path}" is incomplete: {self.journal.failure}')
+        return record
+
+
+def verdict(record: RunRecord, status: int, other_failures: int) -> int:
+    """pytest's exit code for RECORD, given the STATUS pytest came to and failures of tests that are no checks.
+
+    0 green · 1 a check at least as severe as the gate is bad · 5 nothing was judged; interruption and errors stay as they are.
+    """
+    settled = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    if status not in settled:
+        return status
+    if record.gating or other_failures:
+        return int(pytest.ExitCode.TESTS_FAILED)
+    judged = [r for r in record.results if r.outcome != Outcome.SKIPPED]
+    return int(pytest.ExitCode.OK if judged else pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def head(**known: Any) -> RunRecord:
+    """A record that has begun now, on this machine."""
+    return RunRecord(
+        started=clock.iso(clock.now()),
+        host=socket.gethostname(),
+        user=_user(),
+        versions={
+            "python": platform.python_version(),
+            "pytest": pytest.__version__,
+            "pytest-runbook": importlib.metadata.version("pytest-runbook"),
+        },
+        **known,
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, as in a container
+        return str(os.getuid())

@@ -1,0 +1,252 @@
+"""One pytest session as a run of checks: the hooks that are active when the settings are there."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_runbook import clock, results
+from pytest_runbook.collection import read_items, runbooks, unknown_marks
+from pytest_runbook.concurrency.attempts import Confirmation, Execution
+from pytest_runbook.concurrency.runner import CHECK, Runner
+from pytest_runbook.concurrency.shares import own_share
+from pytest_runbook.evidence.output import Output
+from pytest_runbook.evidence.redaction import Redactor
+from pytest_runbook.fixtures import fixtures
+from pytest_runbook.listing import guide
+from pytest_runbook.marks import Known
+from pytest_runbook.measure import measure
+from pytest_runbook.model import SCHEDULES, Outcome, Result, RunRecord
+from pytest_runbook.policy import Policy
+from pytest_runbook.probes import kinds
+from pytest_runbook.recorder import Recorder, head, new_id, verdict
+from pytest_runbook.settings import Loaded
+
+EXECUTION = pytest.StashKey[Execution]()
+
+
+class RunbookSession:
+    """Holds what the hooks share; one per process, workers of xdist included."""
+
+    def __init__(self, config: pytest.Config, loaded: Loaded) -> None:
+        self.config = config
+        self.settings = loaded.settings
+        self.redactor = Redactor(loaded.secrets)
+        self.output = Output(self.redactor)
+        self.recorder: Recorder | None = None
+        self.reports: list[Path] = []
+        self.other_failures = 0
+        self._worker = hasattr(config, "workerinput")
+        self._policy = Policy(self.settings.waivers, self.settings.maintenance)
+        self._runbooks = runbooks(config.rootpath / "remediation")
+        values = {
+            "limits": self.settings.limits,
+            "facts": self.settings.facts,
+            "settings": self.settings,
+            "system": loaded.system,
+            "measure": measure,
+        }
+        known_kinds = kinds()
+        makers = {
+            name: (lambda name=name, probe=probe: known_kinds[probe.kind](name, probe))
+            for name, probe in self.settings.probes.items()
+        }
+        confirm = self.settings.confirm
+        self._runner = Runner(
+            values,
+            makers,
+            confirm=Confirmation(confirm.failures, confirm.of, confirm.interval),
+            timeout=self.settings.timeout,
+            total=self.settings.concurrency.total,
+        )
+        self.known = Known({**SCHEDULES, **self.settings.schedules}, tuple(self.settings.services), self._runbooks)
+        self.fixtures = fixtures(values, makers, self._runner.probe)
+
+    # -- before the checks run ---------------------------------------------------------------------------------------
+
+    def pytest_report_header(self) -> str:
+        """The system, its environment and where the settings come from."""
+        return f"runbook: {self.settings.system.name} {self.settings.system.environment} · gate {self.settings.gate}"
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Turn items into checks before pytest selects by marks."""
+        faults = unknown_marks(config.option.markexpr or "", config.getini("markers")) + read_items(items, self.known)
+        if not faults:
+            return
+        if self._worker:
+            # A worker that raises is reported as crashed: the controller tells what is wrong instead.
+            config.workeroutput["runbook_faults"] = faults  # type: ignore[attr-defined]
+            items[:] = []
+            return
+        raise pytest.UsageError("\n".join(faults))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """With --collect-only, show the guide in place of pytest's tree."""
+        if not session.config.option.collectonly or session.config.option.verbose:
+            return (yield)
+        items, session.items = session.items, []
+        try:
+            yield
+        finally:
+            session.items = items
+        for line in guide(item.stash[CHECK] for item in items if CHECK in item.stash):
+            session.config.get_terminal_writer().line(line)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Open the record, then start every check that can run ahead of pytest's loop."""
+        if session.config.option.collectonly:
+            return
+        if not self._worker:
+            self._open()
+        self.output.install()
+        if not session.shouldfail and not session.testsfailed:
+            self._runner.ahead(own_share(session.config, session.items))
+
+    def _open(self) -> None:
+        run = new_id()
+        option = self.config.option
+        record = head(
+            id=run,
+            system=self.settings.system.name,
+            environment=self.settings.system.environment,
+            selection=self.redactor.text(_selection(option)),
+            gate=self.settings.gate,
+            services={name: list(service.depends) for name, service in self.settings.services.items()},
+        )
+        folder = Path(option.runbook_report) if option.runbook_report else self._runs() / run
+        try:
+            self.recorder = Recorder(record, folder, self.redactor, self._runbooks)
+        except OSError as error:
+            raise pytest.UsageError(
+                f'cannot write the run to "{folder}": {error.strerror or error}\n  hint: name a writable folder with --report'
+            ) from error
+
+    def _runs(self) -> Path:
+        return Path(self.config.rootpath) / self.settings.report.directory
+
+    # -- a check -----------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Wait for the check, or run it now, and raise what it raised."""
+        if CHECK not in pyfuncitem.stash:
+            return None
+        execution = self._runner.execute(pyfuncitem)
+        pyfuncitem.stash[EXECUTION] = execution
+        if execution.error is not None and execution.outcome != Outcome.PASSED:
+            self.redactor.exception(execution.error)
+            raise execution.error
+        return True
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Give the report its result, which travels with it from a worker to the controller."""
+        if call.excinfo is not None:
+            self.redactor.exception(call.excinfo.value)
+        report = yield
+        result = self._result(item, call, report)
+        if result is not None:
+            self._accept(report, result)
+            results.dress(report, result, self.redactor)
+            report.runbook = result
+        return report
+
+    def _result(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Result | None:
+        if CHECK not in item.stash:
+            return None
+        if call.when == "call" and EXECUTION in item.stash:
+            return results.judged(item.stash[EXECUTION], report, self.redactor)
+        if report.passed:
+            return None
+        started = clock.iso(clock.moment(call.start))
+        return results.not_run(item.stash[CHECK], report, self.redactor, started)
+
+    def _accept(self, report: pytest.TestReport, result: Result) -> None:
+        if not Outcome(result.outcome).bad:
+            return
+        waiver = self._policy.accepted(result.check, clock.now())
+        if waiver is not None:
+            results.waive(report, result, waiver)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+        """A result leaves this process as JSON."""
+        data = yield
+        if data is not None and isinstance(data.get("runbook"), Result):
+            data["runbook"] = data["runbook"].to_json()
+        return data
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_from_serializable(
+        self, data: dict[str, Any]
+    ) -> Generator[None, pytest.CollectReport | pytest.TestReport | None, pytest.CollectReport | pytest.TestReport | None]:
+        """And comes back as a result."""
+        report = yield
+        if report is not None and isinstance(data.get("runbook"), dict):
+            report.runbook = Result.from_json(data["runbook"])  # type: ignore[union-attr]
+        return report
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
+        """The word and the letter that the terminal shows for a check."""
+        result: Result | None = getattr(report, "runbook", None)
+        if result is None or result.outcome not in results.WORDS:
+            return None
+        category, letter = results.WORDS[Outcome(result.outcome)]
+        colour = {"yellow": True} if result.outcome == Outcome.WAIVED else {"red": True}
+        return category, letter, (f"{category.upper()} {result.severity}", colour)
+
+    # -- the controller ----------------------------------------------------------------------------------------------
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the result, in the order in which results come."""
+        result: Result | None = getattr(report, "runbook", None)
+        if self.recorder is None:
+            return
+        if result is None:
+            self.other_failures += report.failed
+            return
+        self.recorder.add(result)
+        if Outcome(result.outcome).bad and (expired := self._policy.expired(result.check, clock.now())):
+            self.recorder.problem(expired)
+        self.config.hook.pytest_runbook_result(config=self.config, result=result)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """End what runs, then diagnose, decide the exit code and write the reports."""
+        self._runner.close()
+        self.output.remove()
+        if self.recorder is None:
+            return
+        self.recorder.diagnose()
+        status = verdict(self.recorder.record, int(exitstatus), self.other_failures)
+        if session.shouldfail:
+            self.recorder.problem(f"the run did not judge every check: {session.shouldfail}")
+            status = status or int(pytest.ExitCode.TESTS_FAILED)
+        session.exitstatus = status
+        record = self.recorder.finish(status, exitstatus == pytest.ExitCode.INTERRUPTED)
+        self.config.hook.pytest_runbook_finished(config=self.config, record=record)
+
+    @property
+    def record(self) -> RunRecord | None:
+        """The record of the run, once it is open."""
+        return self.recorder.record if self.recorder else None
+
+
+def _selection(option: Any) -> str:
+    """What was asked for, as one would type it."""
+    asked: Iterable[str] = (
+        f'-m "{option.markexpr}"' if option.markexpr else "",
+        f'-k "{option.keyword}"' if option.keyword else "",
+        *option.file_or_dir,
+    )
+    return " ".join(part for part in asked if part)
