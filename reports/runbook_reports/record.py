@@ -20,7 +20,8 @@ SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
 def render(record: RunRecord, folder: Path) -> list[Path]:
     """Write RECORD to `FOLDER/run.json`."""
-    return [write(folder / FILE, text(record))]
+    # A lone surrogate, which UTF-8 cannot carry, becomes its backslash escape: in a JSON string that is the same.
+    return [write(folder / FILE, text(record).encode("utf-8", "backslashreplace"))]
 
 
 def text(record: RunRecord) -> str:
