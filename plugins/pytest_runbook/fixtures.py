@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ def fixtures(values: Mapping[str, Any], probes: Iterable[str], probe: Callable[[
 
     Registered last, so that `host` is the probe that keeps evidence and not the fixture of pytest-testinfra.
     """
-    members: dict[str, Any] = {name: _fixture(name, lambda name=name: values[name]) for name in values}
-    members |= {name: _fixture(name, lambda name=name: probe(name)) for name in probes}
+    members = {name: _fixture(name, partial(values.__getitem__, name)) for name in values}
+    members |= {name: _fixture(name, partial(probe, name)) for name in probes}
     members["__doc__"] = "Fixtures of the probes and values of this run."
     return type("RunbookFixtures", (), members)()
 

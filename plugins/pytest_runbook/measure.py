@@ -19,7 +19,7 @@ class Measured(float):
 
     def _compare(self, word: str, compare: Callable[[float, float], bool], other: object) -> bool:
         if not isinstance(other, int | float):
-            return NotImplemented
+            return NotImplemented  # type: ignore[no-any-return]
         holds = compare(float(self), float(other))
         seen = self.measurement
         if seen.ok is not False:

@@ -17,19 +17,35 @@ from pytest_runbook.marks import MARKS
 from pytest_runbook.model import SCHEDULES, Severity
 
 if TYPE_CHECKING:
-    from pytest_runbook.session import RunbookSession
     from pytest_runbook.settings import Loaded
 
-SESSION = pytest.StashKey["RunbookSession"]()
+SESSION: pytest.StashKey[RunbookSession] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of a run."""
     group = parser.getgroup("runbook", "checks of production (pytest-runbook)")
     add = group.addoption
-    add("--settings", dest="runbook_settings", metavar="FILE", help="settings of the system (default: ini runbook_settings)")
-    add("--set", dest="runbook_set", metavar="KEY=VALUE", action="append", default=[], help="override one setting; repeatable")
-    add("--gate", dest="runbook_gate", choices=list(Severity), help="least severity whose failure fails the run (default: P2)")
+    add(
+        "--settings",
+        dest="runbook_settings",
+        metavar="FILE",
+        help="settings of the system (default: ini runbook_settings)",
+    )
+    add(
+        "--set",
+        dest="runbook_set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override one setting; repeatable",
+    )
+    add(
+        "--gate",
+        dest="runbook_gate",
+        choices=list(Severity),
+        help="least severity whose failure fails the run (default: P2)",
+    )
     add("--report", dest="runbook_report", metavar="DIR", help="folder for journal and reports (default: var/runs/RUN)")
     add("--mail", dest="runbook_mail", action="store_true", help="mail the summary to the recipients in the settings")
     parser.addini("runbook_settings", "settings of the system, relative to the root folder", default="")
@@ -88,7 +104,9 @@ def load_settings(config: pytest.Config, file: Path) -> Loaded:
     overrides: Sequence[str] = config.getoption("runbook_set")
     gate = config.getoption("runbook_gate")
     try:
-        return load(config.rootpath, file=file, environ=os.environ, overrides=[*overrides, *([f"gate={gate}"] if gate else [])])
+        return load(
+            config.rootpath, file=file, environ=os.environ, overrides=[*overrides, *([f"gate={gate}"] if gate else [])]
+        )
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -125,4 +143,8 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def _deals(config: pytest.Config) -> bool:
-    return SESSION in config.stash and config.getoption("dist") == "load" and config.getoption("maxschedchunk", None) is None
+    return (
+        SESSION in config.stash
+        and config.getoption("dist") == "load"
+        and config.getoption("maxschedchunk", None) is None
+    )

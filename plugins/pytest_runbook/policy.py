@@ -33,5 +33,7 @@ class Policy:
         """A sentence about a waiver of CHECK that has run out by MOMENT; None when there is none."""
         for waiver in self._waivers:
             if fnmatchcase(check.id, waiver.check) and moment >= waiver.expires:
-                return f"the waiver of {check.id} by {waiver.owner} expired on {clock.iso(waiver.expires)}: it fails again"
+                return (
+                    f"the waiver of {check.id} by {waiver.owner} expired on {clock.iso(waiver.expires)}: it fails again"
+                )
         return None

@@ -53,7 +53,9 @@ class Recorder:
 
     def diagnose(self) -> None:
         """Find out which failures others explain."""
-        self.record.results = sorted(self._results.values(), key=lambda r: (r.check.service, r.check.location, r.check.id))
+        self.record.results = sorted(
+            self._results.values(), key=lambda r: (r.check.service, r.check.location, r.check.id)
+        )
         for decision in diagnose(self.record.results, self.record.services):
             result = decision.result
             result.outcome, result.root = decision.outcome, decision.root
@@ -84,7 +86,7 @@ class Recorder:
 
 
 def verdict(record: RunRecord, status: int, other_failures: int) -> int:
-    """pytest's exit code for RECORD, given the STATUS pytest came to and failures of tests that are no checks.
+    """Pytest's exit code for RECORD, given the STATUS pytest came to and failures of tests that are no checks.
 
     0 green · 1 a check at least as severe as the gate is bad · 5 nothing was judged; interruption and errors stay as they are.
     """

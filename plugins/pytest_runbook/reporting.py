@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 import runbook_reports
+
 from pytest_runbook.model import RunRecord
 from pytest_runbook.session import RunbookSession
 

@@ -128,7 +128,7 @@ class RunbookSession:
             ) from error
 
     def _runs(self) -> Path:
-        return Path(self.config.rootpath) / self.settings.report.directory
+        return self.config.rootpath / str(self.settings.report.directory)
 
     # -- a check -----------------------------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class RunbookSession:
         if result is not None:
             self._accept(report, result)
             results.dress(report, result, self.redactor)
-            report.runbook = result
+            report.runbook = result  # type: ignore[attr-defined]
         return report
 
     def _result(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Result | None:
@@ -189,7 +189,9 @@ class RunbookSession:
     @pytest.hookimpl(wrapper=True)
     def pytest_report_from_serializable(
         self, data: dict[str, Any]
-    ) -> Generator[None, pytest.CollectReport | pytest.TestReport | None, pytest.CollectReport | pytest.TestReport | None]:
+    ) -> Generator[
+        None, pytest.CollectReport | pytest.TestReport | None, pytest.CollectReport | pytest.TestReport | None
+    ]:
         """And comes back as a result."""
         report = yield
         if report is not None and isinstance(data.get("runbook"), dict):

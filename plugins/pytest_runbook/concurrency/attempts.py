@@ -18,6 +18,9 @@ from pytest_runbook.errors import TimedOut, Unmeasured, Unreachable
 from pytest_runbook.evidence.context import Notebook, writing
 from pytest_runbook.model import AVAILABILITY, Attempt, Check, Outcome
 
+RAISED = (Exception, pytest.skip.Exception, pytest.fail.Exception)
+"""What a check may raise as its result; pytest's own do not derive from Exception, and Ctrl-C is none of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
@@ -84,25 +87,29 @@ class Trial:
         self._confirm = confirm
         self._begun = clock.monotonic()
 
-    def begin(self) -> Notebook:
-        """The notebook of the next attempt."""
-        notebook = Notebook(self.execution.check.id, attempt=len(self.execution.attempts) + 1)
-        self.execution.notebooks.append(notebook)
-        return notebook
-
-    def end(self, error: BaseException | None, started: str, seconds: float) -> bool:
-        """Keep the attempt that ended with ERROR; whether another one is needed."""
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Keep what the block raises, and what it sees, as the next attempt."""
         run = self.execution
-        outcome = judge(error, run.check)
-        run.attempts.append(Attempt(outcome, message_of(error), started, seconds, len(run.attempts) + 1))
-        run.error = error
-        run.duration = clock.monotonic() - self._begun
-        return self._open()
+        notebook = Notebook(run.check.id, attempt=len(run.attempts) + 1)
+        run.notebooks.append(notebook)
+        run.error = None
+        started, begun = clock.iso(clock.now()), clock.monotonic()
+        try:
+            with writing(notebook):
+                yield
+        except RAISED as caught:  # whatever a check raises is its result
+            run.error = caught
+        outcome, ended = judge(run.error, run.check), clock.monotonic()
+        run.attempts.append(Attempt(outcome, message_of(run.error), started, ended - begun, notebook.attempt))
+        run.duration = ended - self._begun
 
-    def _open(self) -> bool:
+    @property
+    def open(self) -> bool:
+        """Whether the outcome needs another attempt."""
         outcomes = [Outcome(attempt.outcome) for attempt in self.execution.attempts]
-        if outcomes[-1] == Outcome.SKIPPED:
-            return False
+        if not outcomes or outcomes[-1] == Outcome.SKIPPED:
+            return not outcomes
         failures = sum(outcome.bad for outcome in outcomes)
         passes = len(outcomes) - failures
         # A first pass decides: only a failure needs confirmation.
@@ -110,46 +117,33 @@ class Trial:
             return False
         return failures < self._confirm.failures and passes <= self._confirm.of - self._confirm.failures
 
-    @property
-    def interval(self) -> float:
-        """Seconds to wait before the next attempt."""
-        return self._confirm.interval
-
 
 async def attempt(check: Check, call: Callable[[], Awaitable[Any]], confirm: Confirmation, timeout: float) -> Execution:
     """Await CALL() until the outcome of CHECK is confirmed; each attempt is cancelled after TIMEOUT seconds."""
     trial = Trial(check, confirm)
-    while True:
-        error, started, begun = None, clock.iso(clock.now()), clock.monotonic()
-        with writing(trial.begin()):
+    while trial.open:
+        if trial.execution.attempts:
+            await asyncio.sleep(confirm.interval)
+        with trial.attempt():
             try:
                 async with asyncio.timeout(timeout) as limit:
                     await call()
-            except Exception as caught:  # whatever a check raises is its result
-                error = _timed_out(timeout) if limit.expired() else caught
-            except (pytest.skip.Exception, pytest.fail.Exception) as caught:
-                error = caught
-        if not trial.end(error, started, clock.monotonic() - begun):
-            return trial.execution
-        await asyncio.sleep(trial.interval)
+            except TimeoutError as error:
+                if limit.expired():
+                    raise _timed_out(timeout) from error
+                raise
+    return trial.execution
 
 
 def attempt_blocking(check: Check, call: Callable[[], Any], confirm: Confirmation, timeout: float) -> Execution:
     """Run CALL() until the outcome of CHECK is confirmed; a signal interrupts each attempt after TIMEOUT seconds."""
     trial = Trial(check, confirm)
-    while True:
-        error, started, begun = None, clock.iso(clock.now()), clock.monotonic()
-        with writing(trial.begin()):
-            try:
-                with _alarm(timeout):
-                    call()
-            except Exception as caught:  # whatever a check raises is its result
-                error = caught
-            except (pytest.skip.Exception, pytest.fail.Exception) as caught:
-                error = caught
-        if not trial.end(error, started, clock.monotonic() - begun):
-            return trial.execution
-        time.sleep(trial.interval)
+    while trial.open:
+        if trial.execution.attempts:
+            time.sleep(confirm.interval)
+        with trial.attempt(), _alarm(timeout):
+            call()
+    return trial.execution
 
 
 def _timed_out(seconds: float) -> TimedOut:

@@ -56,7 +56,7 @@ class Runner:
                 continue
             try:
                 arguments = {name: self._argument(item, name) for name in names}
-            except Exception:  # the fixture of the same name fails in the same way, and pytest tells whose it is
+            except Exception:  # noqa: S112 - the fixture of that name fails likewise, in its set-up
                 continue
             call = functools.partial(item.function, **arguments)  # type: ignore[attr-defined]
             self._ahead[item.nodeid] = self._submit(item.stash[CHECK], call)

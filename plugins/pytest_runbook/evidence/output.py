@@ -27,7 +27,7 @@ class Output:
 
     def install(self) -> None:
         """Take over `print`, the log record factory, and listen on the root logger."""
-        builtins.print = self._routed  # type: ignore[assignment]
+        builtins.print = self._routed
         logging.setLogRecordFactory(self._record)
         logging.getLogger().addHandler(self._handler)
 
