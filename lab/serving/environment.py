@@ -51,10 +51,21 @@ class Environment:
         return Path(self.variables.get("LAB_DIR", "."))
 
     @property
+    def home(self) -> Path:
+        """What /opt/nightscan is on a real machine: the configuration lies in `config` below it."""
+        file = self.variables.get("NIGHTSCAN_CONFIG_FILE")
+        return Path(file).absolute().parents[1] if file else self.folder
+
+    @property
+    def uploads(self) -> Path:
+        """Where recordings lie until they are classified."""
+        return self.home / "uploads"
+
+    @property
     def log_file(self) -> Path:
         """Where the JSON lines go."""
         directory = Path(self.get("logging.log_directory", "logs"))
-        return self.folder / directory / self.get("logging.log_filename", "nightscan.log")
+        return self.home / directory / self.get("logging.log_filename", "nightscan.log")
 
 
 def read(variables: Mapping[str, str] = os.environ) -> Environment:

@@ -1,0 +1,95 @@
+"""Puts the web application together: pages, interface, health, metrics, log, headers, and the faults in place."""
+
+from __future__ import annotations
+
+import secrets
+
+import redis
+from flask import Flask, Response, g, jsonify, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from lab.serving import faults, logs
+from lab.serving.environment import Environment
+from lab.web import api, health, metrics, pages
+from lab.web.cache import Cache
+from lab.web.database import Database, Unavailable
+from lab.web.services import Services
+
+SECURITY_HEADERS = {
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Permissions-Policy": "geolocation=(), microphone=(), camera=()",
+}
+
+
+def create(environment: Environment) -> Flask:
+    """The application that ENVIRONMENT describes; it opens no connection before `Database.pool.open`."""
+    app = Flask("lab.web")
+    app.logger.name = "nightscan.web"
+    broken = faults.Faults(environment.folder, "web")
+    logs.configure(environment, app.logger, silent=lambda: broken.get("log_silent"))
+    app.extensions["services"] = Services(environment, broken, Database(environment), Cache(environment.redis_url))
+    _configure(app, environment)
+    _finish(app, broken)
+    metrics.install(app)
+    faults.install(app, broken)
+    for module in (pages, api, health):
+        app.register_blueprint(module.blueprint)
+    return app
+
+
+def _configure(app: Flask, environment: Environment) -> None:
+    app.config.update(
+        SECRET_KEY=environment.variables.get("SECRET_KEY")
+        or environment.get("security.secret_key", "")
+        or secrets.token_hex(32),
+        SESSION_COOKIE_NAME="session",
+        SESSION_COOKIE_SECURE=environment.get("security.session_cookie_secure", True),
+        SESSION_COOKIE_HTTPONLY=environment.get("security.session_cookie_httponly", True),
+        SESSION_COOKIE_SAMESITE="Lax",
+        PERMANENT_SESSION_LIFETIME=environment.get("security.session_timeout", 3600),
+        MAX_CONTENT_LENGTH=environment.get("services.max_file_size", 50 * 1024 * 1024),
+    )
+
+
+def _finish(app: Flask, broken: faults.Faults) -> None:
+    """What every answer gets: headers, a line in the log, and a plain text for each error."""
+
+    @app.after_request
+    def headers(response: Response) -> Response:
+        absent = broken.get("no_security_headers")
+        for name, value in SECURITY_HEADERS.items():
+            if not absent or (isinstance(absent, list) and name not in absent):
+                response.headers.setdefault(name, value)
+        if broken.get("insecure_cookie") and (cookie := response.headers.get("Set-Cookie")):
+            response.headers["Set-Cookie"] = "; ".join(
+                part for part in cookie.split("; ") if part.partition("=")[0] not in ("Secure", "HttpOnly", "SameSite")
+            )
+        return response
+
+    @app.after_request
+    def record(response: Response) -> Response:
+        elapsed = round(g.get("elapsed", 0.0) * 1000, 1)
+        extra = {"method": request.method, "path": request.path, "status": response.status_code, "duration_ms": elapsed}
+        app.logger.info("request", extra=extra)
+        return response
+
+    @app.errorhandler(Unavailable)
+    @app.errorhandler(redis.RedisError)
+    def unavailable(error: Exception) -> ResponseReturnValue:
+        app.logger.error("%s", error, extra={"path": request.path})
+        return jsonify(error="a service that this page needs does not answer"), 503
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> ResponseReturnValue:
+        return jsonify(error=error.description), error.code or 500
+
+    @app.errorhandler(Exception)
+    def crashed(error: Exception) -> ResponseReturnValue:
+        # The last stop of a request: what went wrong belongs into the log, not into the answer.
+        app.logger.error("%s", error, exc_info=error, extra={"path": request.path})
+        return jsonify(error="internal error"), 500

@@ -1,0 +1,73 @@
+"""The application's way to Redis: cached values and the two queues, with time-outs short enough to answer without it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+PATIENCE = 1.0
+PREDICTIONS, TASKS = "prediction:queue", "celery"
+"""A sorted set (by the time of arrival) of uploads to be classified, and Celery's list."""
+
+
+def connect(url: str) -> redis.Redis:
+    """A client of the server at URL; nothing is sent before its first command."""
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
+        # Once more for a connection that went away while it was idle, not for a server that does not answer.
+        retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+        client_name="nightscan-web",
+    )
+
+
+class Cache:
+    """What the pages need of Redis."""
+
+    def __init__(self, url: str) -> None:
+        self.client = connect(url)
+
+    def look(self) -> dict[str, Any]:
+        """How the cache is: `connected`, and the memory used or the error."""
+        begun = time.perf_counter()
+        try:
+            memory: Any = self.client.info("memory")
+        except redis.RedisError as error:
+            return {"connected": False, "error": str(error)}
+        elapsed = round((time.perf_counter() - begun) * 1000, 2)
+        return {"connected": True, "latency_ms": elapsed, "used_memory": memory["used_memory"]}
+
+    def recall(self, key: str) -> Any:
+        """The cached value of KEY; None when there is none."""
+        try:
+            text: Any = self.client.get(f"cache:{key}")
+        except redis.RedisError:
+            # A page without its cache is slower, not broken.
+            return None
+        return json.loads(text) if text else None
+
+    def remember(self, key: str, value: object, seconds: int) -> None:
+        """Keep VALUE for SECONDS, if the cache takes it."""
+        try:
+            self.client.set(f"cache:{key}", json.dumps(value), ex=seconds)
+        except redis.RedisError:
+            return
+
+    def enqueue(self, job: dict[str, Any]) -> None:
+        """Put an upload into the queue of predictions, and the task that tells its user into Celery's."""
+        with self.client.pipeline() as pipeline:
+            pipeline.zadd(PREDICTIONS, {json.dumps(job, sort_keys=True): time.time()})
+            pipeline.lpush(TASKS, json.dumps({"task": "notify_prediction", "prediction": job["id"]}))
+            pipeline.execute()
+
+    def waiting(self) -> int:
+        """Length of Celery's list."""
+        length: Any = self.client.llen(TASKS)
+        return int(length)
