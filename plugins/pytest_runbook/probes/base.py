@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from pytest_runbook import clock
 from pytest_runbook.concurrency.threads import in_thread
+from pytest_runbook.errors import Unreachable
 from pytest_runbook.evidence.context import current
 from pytest_runbook.model import Observation
 
@@ -47,7 +49,7 @@ class Probe(Generic[S]):
         self.name = name
         self.settings = settings
         self._gate = asyncio.Semaphore(settings.concurrency)
-        self._shared: dict[tuple[int, str], asyncio.Task[tuple[Any, Observation]]] = {}
+        self._shared: dict[tuple[int, str], tuple[asyncio.Task[Any], Observation]] = {}
 
     @property
     def target(self) -> str:
@@ -67,53 +69,59 @@ class Probe(Generic[S]):
     ) -> T:
         """Await CALL() and keep it as evidence of the current check.
 
-        OPERATION says what was asked, with its arguments: equal operations of one attempt are made once (SHARE).
-        ANSWER makes the JSON-safe summary of the result that the journal keeps. What CALL raises is kept and raised:
-        CALL turns its library's errors into `Unreachable` or `Unmeasured`.
+        OPERATION says what was asked, with its arguments: equal operations of one attempt are made once (SHARE), outside
+        of checks each one is made. ANSWER makes the JSON-safe summary of the result that the journal keeps. What CALL
+        raises is kept and raised: CALL turns its library's errors into `Unreachable` or `Unmeasured`.
         """
         notebook = current()
-        key = (notebook.attempt if notebook else 0, operation)
-        task = self._shared.get(key) if share else None
-        shared = task is not None
-        if task is None:
-            task = asyncio.ensure_future(self._make(operation, call, answer))
-            if share:
-                self._shared[key] = task
+        key = (notebook.attempt, operation) if notebook and share else None
+        made = self._shared.get(key) if key else None
+        shared = made is not None
+        if made is None:
+            seen = Observation(self.name, self.target, operation, clock.iso(clock.now()), 0.0, ok=False)
+            made = asyncio.ensure_future(self._make(seen, call, answer)), seen
+            if key:
+                self._shared[key] = made
+        task, seen = made
+        begun = clock.monotonic()
         try:
             # The shield keeps one check's time-out from cancelling the observation that others wait for.
-            result, observation = await (asyncio.shield(task) if share else task)
-        except BaseException as error:
-            seen = getattr(error, "observation", None)
-            if notebook is not None and isinstance(seen, Observation):
-                notebook.observations.append(_as_shared(seen, shared))
-            raise
-        if notebook is not None:
-            notebook.observations.append(_as_shared(observation, shared))
-        return result  # type: ignore[no-any-return]
+            return await (asyncio.shield(task) if key else task)
+        finally:
+            if notebook is not None:
+                notebook.observations.append(_as_seen(seen, shared, clock.monotonic() - begun))
 
-    async def _make(
-        self, operation: str, call: Callable[[], Awaitable[T]], answer: Callable[[T], Any]
-    ) -> tuple[T, Observation]:
+    async def _make(self, seen: Observation, call: Callable[[], Awaitable[T]], answer: Callable[[T], Any]) -> T:
         async with self._gate:
-            seen = Observation(self.name, self.target, operation, clock.iso(clock.now()), 0.0, ok=True)
-            begun = clock.monotonic()
+            seen.started, begun = clock.iso(clock.now()), clock.monotonic()
             try:
                 result = await call()
                 seen.answer = answer(result)
+                seen.ok = True
             except Exception as error:
-                seen.ok, seen.error = False, f"{type(error).__name__}: {error}"
-                error.observation = seen  # type: ignore[attr-defined]
+                seen.error = f"{type(error).__name__}: {error}"
                 raise
             finally:
                 seen.duration = clock.monotonic() - begun
-            return result, seen
+            return result
+
+    async def limited(self, answer: Awaitable[T], seconds: float | None = None) -> T:
+        """What ANSWER gives within SECONDS (default: this probe's time-out); `Unreachable` when it does not."""
+        limit = self.settings.timeout if seconds is None else seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await answer
+        except TimeoutError:
+            raise Unreachable(f'"{self.target}" did not answer within {clock.duration(limit)}') from None
 
     async def blocking(self, call: Callable[[], T]) -> T:
         """Result of the blocking CALL, in a thread that may be left behind."""
         return await in_thread(call)
 
 
-def _as_shared(seen: Observation, shared: bool) -> Observation:
-    if not shared:
-        return seen
-    return Observation(**{**seen.to_json(), "shared": True})
+def _as_seen(seen: Observation, shared: bool, waited: float) -> Observation:
+    """SEEN as the check that asked knows it: a call that it did not wait for to the end is evidence too."""
+    mine = replace(seen, shared=shared)
+    if not seen.ok and seen.error is None:
+        mine.duration, mine.error = waited, "no answer yet when the check was stopped"
+    return mine
