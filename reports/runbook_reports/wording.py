@@ -9,8 +9,8 @@ from pytest_runbook import clock
 from pytest_runbook.model import Measurement
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
-# Controls, and the marks that turn the direction of text round: neither a terminal nor a mail should obey them.
-_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Controls, the marks that turn the direction of text round, and what neither UTF-8 nor XML can carry.
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
