@@ -1,0 +1,71 @@
+"""What the system says about itself: its environment, its `.env` file and its own JSON, as they were found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pytest_runbook.settings import files
+from pytest_runbook.settings.faults import Fault
+from pytest_runbook.settings.variables import with_files
+
+
+@dataclass(frozen=True, slots=True)
+class SystemFacts:
+    """The system's own configuration, for checks to judge; a file that is broken is a finding, not the end of the run."""
+
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables of the `.env` file, overlaid by those of the process; NAME_FILE has become NAME."""
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The system's JSON; empty when there is none, or when it cannot be read."""
+    config_file: Path | None = None
+    env_file: Path | None = None
+    """None when there is no such file."""
+    config_error: str | None = None
+    """Why the JSON cannot be used: `FILE:LINE: problem`."""
+    env_error: str | None = None
+    """Why the `.env` file cannot be used: `FILE:LINE: problem`."""
+
+
+def find(
+    root: Path,
+    system: Mapping[str, Any],
+    environ: Mapping[str, str],
+    wanted: Callable[[str], bool],
+    faults: list[Fault],
+) -> SystemFacts:
+    """The facts of the system that the table SYSTEM of the settings describes, in a process with ENVIRON.
+
+    NAME_FILE is read for each NAME that is WANTED. A file that a variable names and that is not there is a fault.
+    """
+    env_file = _named(root, environ, system.get("env_file_variable"), faults)
+    env_file = env_file or root / str(system.get("env_file", ".env"))
+    env_file = env_file if env_file.exists() else None
+    lines, env_error = _read(lambda path: files.env(path, environ), env_file)
+    lines = with_files(lines, wanted, str(env_file), faults)
+    overlaid = {**lines, **environ}
+    config_file = _named(root, overlaid, system.get("config_file_variable"), faults)
+    config, config_error = _read(files.config, config_file)
+    return SystemFacts(MappingProxyType(overlaid), config, config_file, env_file, config_error, env_error)
+
+
+def _named(root: Path, variables: Mapping[str, str], name: Any, faults: list[Fault]) -> Path | None:
+    """The file that the variable NAME names, when it is set."""
+    value = variables.get(str(name)) if name else None
+    if not value:
+        return None
+    if not (root / value).exists():
+        hint = f"correct or unset {name}"
+        faults.append(Fault(f"environment {name}", str(name), f'no such file (value "{value}")', hint))
+        return None
+    return root / value
+
+
+def _read(reader: Callable[[Path], dict[str, Any]], path: Path | None) -> tuple[dict[str, Any], str | None]:
+    try:
+        return (reader(path) if path else {}), None
+    except files.Unreadable as error:
+        return {}, str(error)

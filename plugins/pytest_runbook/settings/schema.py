@@ -1,0 +1,210 @@
+"""The settings as typed data: what may be said, with its defaults, and what each part means."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    SerializeAsAny,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from pytest_runbook import clock, probes
+from pytest_runbook.errors import UsageError, unknown
+from pytest_runbook.probes.base import ProbeSettings
+from pytest_runbook.settings.tables import Table
+
+
+def _words(value: Any) -> Any:
+    """Environment variables hold one text: `a@example.org, b@example.org` is a list of two."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _moment(value: Any, *, day_ends: bool) -> datetime:
+    """VALUE as a moment: a text is parsed, a naive one is UTC, a date is its start or its end."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value) if len(value) > len("2026-11-22") else date.fromisoformat(value)
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return datetime.combine(value + timedelta(days=day_ends), time(), UTC)
+    raise ValueError("should be a date or a date with time, for example 2026-12-31 or 2026-12-31T22:00:00Z")
+
+
+def _start(value: Any) -> datetime:
+    return _moment(value, day_ends=False)
+
+
+def _end(value: Any) -> datetime:
+    return _moment(value, day_ends=True)
+
+
+def _probe(value: Any) -> Any:
+    """The settings of one probe, in the class of its kind."""
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("kind")
+    if not isinstance(kind, str):
+        raise _fault("kind", kind, f"should be one of: {', '.join(probes.names())}")
+    try:
+        return probes.find(kind).Settings.model_validate(value)
+    except UsageError as error:
+        raise _fault("kind", kind, str(error)) from None
+
+
+def _fault(key: str, value: Any, problem: str) -> ValidationError:
+    """PROBLEM of KEY inside the table that is being validated."""
+    # The message is given as a value, so that braces in it stay what they are.
+    kind = PydanticCustomError("runbook", "{problem}", {"problem": problem})
+    return ValidationError.from_exception_data("settings", [{"type": kind, "loc": (key,), "input": value}])
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+"""What becomes a fixture, a mark or a folder."""
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Start = Annotated[datetime, BeforeValidator(_start)]
+End = Annotated[datetime, BeforeValidator(_end)]
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Section(BaseModel):
+    """A table of the settings: no key that is not declared here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class System(Section):
+    """The system that is verified, and how its own configuration becomes settings."""
+
+    name: str = "system"
+    environment: Literal["development", "staging", "production"] = "production"
+    environment_variable: str | None = None
+    """Variable that names the environment."""
+    config_file_variable: str | None = None
+    """Variable that names the system's own JSON file."""
+    env_file: Path = Path(".env")
+    env_file_variable: str | None = None
+    """Variable that names another `.env` file; that one has to exist."""
+    environment_map: dict[str, str] = {}
+    """Variable, or text with `{VARIABLE}` in it, to the settings key it gives."""
+    config_map: dict[str, str] = {}
+    """Dotted key of the system's JSON, or text with `{dotted.key}` in it, to the settings key it gives."""
+
+
+class Service(Section):
+    """A part of the system that can be up or down."""
+
+    description: str = ""
+    depends: Words = ()
+    """Services that have to be up for this one to be up."""
+
+
+class Confirm(Section):
+    """A check failed when FAILURES of OF attempts failed, INTERVAL seconds apart."""
+
+    failures: PositiveInt = 2
+    of: PositiveInt = 3
+    interval: NonNegativeFloat = 0.5
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.failures > self.of:
+            raise ValueError(f"failures should be at most of ({self.failures} > {self.of})")
+        return self
+
+
+class Concurrency(Section):
+    """How much happens at once; each probe has its own bound as well."""
+
+    total: PositiveInt = 100
+    """Checks at once, at most."""
+
+
+class Waiver(Section):
+    """A failure that somebody answers for, until it expires; the check still runs."""
+
+    check: Text
+    """Id of the check, or a pattern: `web/*`."""
+    owner: Text
+    reason: Text
+    expires: End
+    """A date means the end of that day, UTC."""
+
+
+class MaintenanceWindow(Section):
+    """A planned maintenance: checks of its services still run, and do not gate."""
+
+    services: Annotated[Words, Field(min_length=1)]
+    """Names of services; `*` means all."""
+    start: Start
+    end: End
+    owner: Text
+    reason: Text
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"end should be later than start ({clock.iso(self.end)} <= {clock.iso(self.start)})")
+        return self
+
+
+class Report(Section):
+    """Where the reports of a run go."""
+
+    directory: Path = Path("var/runs")
+    """Folder of runs; each run makes its own inside. Relative to the root folder."""
+
+
+class Mail(Section):
+    """How the summary of a run is sent; no host, no mail."""
+
+    host: str | None = None
+    port: Port = 587
+    user: str | None = None
+    password: SecretStr | None = None
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    ca_file: Path | None = None
+    sender: str | None = None
+    recipients: Words = ()
+    timeout: PositiveFloat = 30.0
+
+
+Probes = dict[Name, Annotated[SerializeAsAny[ProbeSettings], BeforeValidator(_probe)]]
+Limits = Annotated[Table, BeforeValidator(lambda value: _table("limits", value))]
+Facts = Annotated[Table, BeforeValidator(lambda value: _table("facts", value))]
+
+
+def _table(name: str, value: Any) -> Any:
+    return Table(name, value) if isinstance(value, dict) else value
+
+
+def _acyclic(services: dict[str, Service]) -> dict[str, Service]:
+    """SERVICES, when each dependency is declared and none depends on itself by any way."""
+    for name, service in services.items():
+        for other in service.depends:
+            if other not in services:
+                raise ValueError(f'"{name}" depends on {unknown("service", other, services)}')
+    try:
+        TopologicalSorter({name: service.depends for name, service in services.items()}).prepare()
+    except CycleError as error:
+        raise ValueError(f"dependencies go round in a circle: {' -> '.join(reversed(error.args[1]))}") from None
+    return services
+
+
+Services = Annotated[dict[Name, Service], AfterValidator(_acyclic)]

@@ -1,0 +1,93 @@
+"""Tells secrets from other values, by their name, their place and their form, and masks them in what people read."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from pytest_runbook.evidence.redaction import MASK, SHORTEST
+from pytest_runbook.settings.tables import leaves
+
+# Whole words of a name, split at `_`, `-` and `.`: PWD, a folder, is none of them.
+_NAMED = re.compile(r"(?i)(^|[_.-])(password|passwd|pass|passphrase|secret|token|credentials?|webhook|dsn)s?([_.-]|$)")
+_ENDS = re.compile(r"(?i)((^|[_.-])key|password|passwd|secret|token|credentials?|webhook([_.-]ur[li])?|dsn)$")
+_ABOUT = re.compile(r"(?i)(_file|_path|_dir|_id|_name|_type|_algorithm|_length|_expiry|_ttl|_age|_timeout)$")
+"""Names that speak about a secret without holding one."""
+_ORDINARY = {
+    *("true", "false", "none", "null", "enabled", "disabled", "password", "passwd", "secret", "token", "changeme"),
+    *("default", "example", "test", "admin", "root", "user", "localhost", "postgres", "redis", "bearer", "basic"),
+}
+"""Words that anybody can guess: masking them would blank ordinary sentences and protect nothing."""
+
+_USERINFO = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/?#@:]*:)(?P<password>[^\s/?#]*)(?=@)")
+# A password that holds `/`, `?` or `#` unquoted makes a bad address, and is no less secret; a port before a path is none.
+_BAD_USERINFO = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/?#@:]*:)(?!\d+[/?#])(?P<password>\S*)(?=@)")
+_TOKEN_USER = re.compile(r"(?P<head>https?://)(?P<password>[^\s/?#@:]{8,})(?=@)")
+_PARAMETER = re.compile(
+    r"(?i)(?P<head>(?:^|[?&;\s])(?:ssl)?(?:password|passwd|pwd|secret|token|api_key)\s*=\s*)(?P<password>'[^']*'|[^\s&;']+)"
+)
+_FORMS = (_USERINFO, _BAD_USERINFO, _TOKEN_USER, _PARAMETER)
+
+
+def secret_name(name: str) -> bool:
+    """Whether NAME, a variable or a key, is that of a secret: DB_PASSWORD, jwt_secret, SLACK_WEBHOOK_URL."""
+    return bool(_NAMED.search(name) or _ENDS.search(name)) and not _ABOUT.search(name)
+
+
+def inside(text: str) -> Iterator[str]:
+    """Passwords that stand in TEXT, an address or a connection string: as written, and percent-decoded."""
+    for form in _FORMS:
+        for found in form.finditer(text):
+            password = found["password"].strip("'")
+            yield from (password, unquote(password))
+
+
+def forms(value: str) -> Iterator[str]:
+    """VALUE, a secret, and what of it could be shown alone: the password of an address, the token of a header."""
+    within = [*inside(value)]
+    if within or ("://" in value and not value.startswith("http")):
+        yield from within  # the rest of the address is no secret, and evidence without it is poor
+        return
+    yield value
+    scheme, _, token = value.partition(" ")
+    if token and scheme.lower() in ("bearer", "basic", "token", "apikey"):
+        yield token
+        yield from _basic(token) if scheme.lower() == "basic" else ()
+
+
+def _basic(token: str) -> Iterator[str]:
+    try:
+        yield base64.b64decode(token, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return
+
+
+def texts(value: Any, secret: bool) -> Iterator[str]:
+    """Secrets in VALUE, a text or a list of them, which is one itself when SECRET."""
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str):
+            yield from forms(text) if secret else inside(text)
+
+
+def named(values: Mapping[str, Any]) -> Iterator[str]:
+    """Secrets in VALUES, variables or nested tables: those with a secret's name, and passwords in addresses."""
+    for path, value in leaves(values):
+        yield from texts(value, bool(path) and secret_name(path[-1]))
+
+
+def kept(candidates: Iterable[str]) -> frozenset[str]:
+    """CANDIDATES that are worth hiding: long enough, and no ordinary word."""
+    return frozenset(text for text in candidates if len(text) >= SHORTEST and text.lower() not in _ORDINARY)
+
+
+def mask(text: str, secrets: Iterable[str] = ()) -> str:
+    """TEXT with `****` for the passwords in its addresses and for each of SECRETS."""
+    for form in _FORMS:
+        text = form.sub(lambda found: found["head"] + MASK, text)
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text

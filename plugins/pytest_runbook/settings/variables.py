@@ -1,0 +1,110 @@
+"""Environment variables as settings: those the system maps, direct ones (`RUNBOOK__…`), and `NAME_FILE` for each of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_runbook.settings import files
+from pytest_runbook.settings.faults import Fault
+from pytest_runbook.settings.layers import Entry
+from pytest_runbook.settings.tables import leaves, look_up
+
+PREFIX = "RUNBOOK__"
+"""`RUNBOOK__LIMITS__WEB__UPTIME` is the key limits.web.uptime, in any case of letters."""
+FILE = "_FILE"
+ABSENT = (None, "", "***masked***")
+"""What stands where a value is not set, or not told."""
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]+")
+_PIECE = re.compile(r"{([^{}]+)}")
+
+
+def mentioned(tree: Any) -> set[str]:
+    """Names of variables that the settings file speaks of, in its maps and its facts: NAME_FILE is read for these."""
+    words: set[Any] = set()
+    for section in (look_up(tree, ("system", "environment_map")), look_up(tree, ("facts",))):
+        for path, value in leaves(section):
+            words.update(path, value if isinstance(value, list) else [value])
+    texts = {word for word in words if isinstance(word, str)}
+    return {name for text in texts for name in (text, *_PIECE.findall(text)) if _VARIABLE.fullmatch(name)}
+
+
+def with_files(
+    variables: Mapping[str, str], wanted: Callable[[str], bool], origin: str, faults: list[Fault]
+) -> dict[str, str]:
+    """VARIABLES, with NAME from the file that NAME_FILE names for each NAME that is WANTED.
+
+    ORIGIN words where a variable, `{}`, stands.
+    """
+    found = dict(variables)
+    for name, path in variables.items():
+        plain = name.removesuffix(FILE)
+        if not name.endswith(FILE) or not wanted(plain):
+            continue
+        if plain in variables:
+            faults.append(Fault(origin.format(name), name, f"{plain} is set as well", "set one of the two"))
+            continue
+        try:
+            found[plain] = files.text(Path(path)).strip()
+        except files.Unreadable as error:
+            faults.append(Fault(origin.format(name), name, str(error), f"name a readable file that holds {plain}"))
+    return found
+
+
+def direct(variables: Mapping[str, str], tree: Any) -> Iterator[Entry]:
+    """What the VARIABLES that begin with RUNBOOK__ set, in keys as TREE spells them."""
+    for name, text in variables.items():
+        if name.upper().startswith(PREFIX):
+            path = spelled(tuple(name[len(PREFIX) :].split("__")), tree)
+            yield Entry(path, parsed(text), f"environment {name}", name)
+
+
+def spelled(path: tuple[str, ...], tree: Any) -> tuple[str, ...]:
+    """PATH with each part as TREE spells it, in lower case where TREE does not have it."""
+    parts = []
+    for part in path:
+        known = {key.lower(): key for key in tree} if isinstance(tree, Mapping) else {}
+        parts.append(known.get(part.lower(), part.lower()))
+        tree = tree.get(parts[-1]) if isinstance(tree, Mapping) else None
+    return tuple(parts)
+
+
+def parsed(text: str) -> Any:
+    """TEXT, or the list, table, text or null that it is in JSON; numbers stay text: a password may be one."""
+    if text[:1] in ("[", "{", '"') or text == "null":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def mapped(keys: Any, value_of: Callable[[str], Any], origin: Callable[[list[str]], str]) -> Iterator[Entry]:
+    """What KEYS, a name or a template to a settings key, give for the values at hand; the later of two for a key wins."""
+    for source, target in keys.items() if isinstance(keys, Mapping) else ():
+        if not isinstance(target, str):
+            continue  # the schema says what is wrong with it
+        pieces = _PIECE.findall(source) or [source]
+        values = {piece: value_of(piece) for piece in pieces}
+        if any(value in ABSENT for value in values.values()):
+            continue
+        value = _filled(source, values) if source not in values else values[source]
+        yield Entry(tuple(target.split(".")), value, origin(pieces), ", ".join(pieces))
+
+
+def _filled(template: str, values: Mapping[str, Any]) -> str:
+    return _PIECE.sub(lambda found: str(values[found[1]]), template)
+
+
+def command_line(overrides: Iterable[str], tree: Any, faults: list[Fault]) -> Iterator[Entry]:
+    """What `--set key.path=value` sets."""
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            hint = "write --set key.path=value, for example --set timeout=10"
+            faults.append(Fault("command line", f'"{key}"', "should be key=value", hint))
+            continue
+        yield Entry(spelled(tuple(key.strip().split(".")), tree), parsed(text), "command line")
