@@ -1,0 +1,34 @@
+"""Web unavailable: users get no answer, or an answer that is not the application's.
+
+Symptom
+    The health endpoint refuses, times out or answers something other than 200 with `"status": "healthy"`; or `/ready` says
+    503; or a page that every user meets does not open. P1: within 15 minutes.
+
+Diagnosis
+    1. Is it the service, or what it needs? `/ready` names the part that is missing:
+           curl -s http://localhost:8000/health; curl -s http://localhost:8000/ready
+       When it names the database or the cache, go to database-down or cache-down: restarting web does not help.
+    2. Does the process run, and how often was it restarted?
+           export COMPOSE_FILE=docker-compose.production.yml
+           docker compose ps web; docker inspect --format '{{.RestartCount}} {{.State.OOMKilled}}' nightscan_web
+    3. What did it say last?
+           docker compose logs --tail 200 web
+    4. Does something else hold the port?
+           ss -ltnp 'sport = :8000'
+
+Correction, mildest first
+    1. Something else holds the port: stop that, not web.
+    2. Restart the one service, then poll its health; do not sleep a fixed time:
+           docker compose restart web
+    3. Create its container anew, without touching what it depends on:
+           docker compose up -d --no-deps --force-recreate web
+    4. The failure began with a deployment: go back to the previous image tag (`VERSION=<previous>` in .env), and
+           docker compose up -d --no-deps web
+
+Last resort
+    Only with approval, because every user is logged out and every running prediction is lost: `docker compose down`, then
+    `docker compose up -d`. Never `docker system prune` on the way: it removes the image to go back to.
+
+Verify
+    pytest checks/web/availability.py
+"""
