@@ -101,7 +101,7 @@ def _origin(loc: Sequence[str | int], entries: Mapping[str, Entry], file: str) -
         key = dotted(loc[:depth])
         if depth < len(loc) and key not in entries:
             continue
-        for other, entry in reversed(entries.items()):
+        for other, entry in reversed(list(entries.items())):
             if other == key or other.startswith(f"{key}."):
                 return entry
     return Entry((), None, file)
