@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,12 +17,13 @@ def fixtures(values: Mapping[str, Any], probes: Iterable[str], probe: Callable[[
     """
     members = {name: _fixture(name, partial(values.__getitem__, name)) for name in values}
     members |= {name: _fixture(name, partial(probe, name)) for name in probes}
-    members["__doc__"] = "Fixtures of the probes and values of this run."
-    return type("RunbookFixtures", (), members)()
+    module = ModuleType("runbook_fixtures", "Fixtures of the probes and values of this run.")
+    vars(module).update(members)
+    return module
 
 
 def _fixture(name: str, get: Callable[[], Any]) -> Any:
-    def provide(_self: object) -> Any:
+    def provide() -> Any:
         return get()
 
     provide.__doc__ = f"`{name}` as the settings of this run declare it."

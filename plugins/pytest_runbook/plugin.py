@@ -58,6 +58,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks; with settings, take part in the run."""
     for name, text in MARKS.items():
@@ -136,7 +137,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Stop the run with what a worker found wrong at collection."""
+    """Take over what a worker found wrong at collection: the run ends with it."""
     faults = getattr(node, "workeroutput", {}).get("runbook_faults")
     if faults and SESSION in node.config.stash:
         node.config.stash[SESSION].faults = faults

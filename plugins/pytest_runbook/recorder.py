@@ -53,9 +53,7 @@ class Recorder:
 
     def diagnose(self) -> None:
         """Find out which failures others explain."""
-        self.record.results = sorted(
-            self._results.values(), key=lambda r: (r.check.service, r.check.location, r.check.id)
-        )
+        self.record.results = sorted(self._results.values(), key=_place)
         for decision in diagnose(self.record.results, self.record.services):
             result = decision.result
             result.outcome, result.root = decision.outcome, decision.root
@@ -83,6 +81,12 @@ class Recorder:
         if self.journal.failure:
             record.problems.append(f'the journal "{self.journal.path}" is incomplete: {self.journal.failure}')
         return record
+
+
+def _place(result: Result) -> tuple[str, str, int, str]:
+    """Sorts by service and file, within a file as it is written: from the most basic check up."""
+    path, _, line = result.check.location.rpartition(":")
+    return result.check.service, path, int(line), result.check.id
 
 
 def verdict(record: RunRecord, status: int, other_failures: int) -> int:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 import runbook_reports
+from runbook_reports import text
 
 from pytest_runbook.model import RunRecord
 from pytest_runbook.session import RunbookSession
+
+WIDEST = 110
+"""Columns beyond which a line is hard to read, whatever the terminal has."""
 
 
 class Reporting:
@@ -17,15 +23,40 @@ class Reporting:
     def __init__(self, config: pytest.Config, session: RunbookSession) -> None:
         self._config = config
         self._session = session
+        self._adopted = runbook_reports.adopt(config)
         self._written: list[Path] = []
+        self._finished: RunRecord | None = None
+        self._last = ""
 
     def pytest_runbook_finished(self, record: RunRecord) -> None:
-        """Write the reports; one that fails is a problem of the run and does not stop the others."""
+        """Write the reports, then send the mail that may carry one of them."""
         recorder = self._session.recorder
         if recorder is None:
             return
-        for renderer in runbook_reports.renderers():
-            try:
-                self._written += renderer.render(record, recorder.folder)
-            except OSError as error:
-                record.problems.append(f"report {renderer.NAME} was not written: {error}")
+        if self._config.option.runbook_mail:
+            self._mail(record, recorder.folder)
+        self._written = runbook_reports.publish(record, recorder.folder, also=self._adopted)
+        self._finished = record
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what is wrong, grouped by root cause, and where the reports are."""
+        if self._finished is None:
+            return
+        writer = self._config.get_terminal_writer()
+        width = min(writer.fullwidth, WIDEST)
+        told = text.summary(self._finished, width=width, color=writer.hasmarkup, plain=not _speaks_unicode())
+        body, _, self._last = told.rstrip("\n").rpartition("\n")
+        terminalreporter.ensure_newline()
+        terminalreporter.write_line(body)
+        for path in self._written:
+            terminalreporter.write_line(f"report: {os.path.relpath(path)}")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """End with the one line for a chat, after pytest's own last line."""
+        if self._finished is not None and self._last:
+            config.get_terminal_writer().line(self._last)
+
+
+def _speaks_unicode() -> bool:
+    return "utf" in (getattr(sys.stdout, "encoding", None) or "").lower()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ from pytest_runbook.marks import Known
 from pytest_runbook.measure import measure
 from pytest_runbook.model import SCHEDULES, Outcome, Result, RunRecord
 from pytest_runbook.policy import Policy
-from pytest_runbook.probes import kinds
+from pytest_runbook.probes import find
+from pytest_runbook.probes.base import Probe, ProbeSettings
 from pytest_runbook.recorder import Recorder, head, new_id, verdict
 from pytest_runbook.settings import Loaded
 
@@ -38,6 +41,8 @@ class RunbookSession:
         self.output = Output(self.redactor)
         self.recorder: Recorder | None = None
         self.reports: list[Path] = []
+        self.faults: list[str] = []
+        """What a worker of xdist found wrong at collection."""
         self.other_failures = 0
         self._worker = hasattr(config, "workerinput")
         self._policy = Policy(self.settings.waivers, self.settings.maintenance)
@@ -49,11 +54,7 @@ class RunbookSession:
             "system": loaded.system,
             "measure": measure,
         }
-        known_kinds = kinds()
-        makers = {
-            name: (lambda name=name, probe=probe: known_kinds[probe.kind](name, probe))
-            for name, probe in self.settings.probes.items()
-        }
+        makers = {name: partial(_make, name, probe) for name, probe in self.settings.probes.items()}
         confirm = self.settings.confirm
         self._runner = Runner(
             values,
@@ -180,10 +181,10 @@ class RunbookSession:
     def pytest_report_to_serializable(
         self, report: pytest.CollectReport | pytest.TestReport
     ) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
-        """A result leaves this process as JSON."""
+        """A result leaves this process as JSON text: what carries it knows plain types only."""
         data = yield
         if data is not None and isinstance(data.get("runbook"), Result):
-            data["runbook"] = data["runbook"].to_json()
+            data["runbook"] = json.dumps(data["runbook"].to_json())
         return data
 
     @pytest.hookimpl(wrapper=True)
@@ -194,8 +195,8 @@ class RunbookSession:
     ]:
         """And comes back as a result."""
         report = yield
-        if report is not None and isinstance(data.get("runbook"), dict):
-            report.runbook = Result.from_json(data["runbook"])  # type: ignore[union-attr]
+        if report is not None and isinstance(data.get("runbook"), str):
+            report.runbook = Result.from_json(json.loads(data["runbook"]))  # type: ignore[union-attr]
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
@@ -227,6 +228,9 @@ class RunbookSession:
         """End what runs, then diagnose, decide the exit code and write the reports."""
         self._runner.close()
         self.output.remove()
+        if self.faults:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            return
         if self.recorder is None:
             return
         self.recorder.diagnose()
@@ -238,10 +242,19 @@ class RunbookSession:
         record = self.recorder.finish(status, exitstatus == pytest.ExitCode.INTERRUPTED)
         self.config.hook.pytest_runbook_finished(config=self.config, record=record)
 
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Under xdist, say what is wrong with the checks as pytest says it without."""
+        for fault in self.faults:
+            terminalreporter.write_line(f"ERROR: {fault}", red=True)
+
     @property
     def record(self) -> RunRecord | None:
         """The record of the run, once it is open."""
         return self.recorder.record if self.recorder else None
+
+
+def _make(name: str, settings: ProbeSettings) -> Probe[Any]:
+    return find(settings.kind)(name, settings)
 
 
 def _selection(option: Any) -> str:

@@ -22,7 +22,7 @@ PATTERNS = (
     (re.compile(r"(\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\g<1>{MASK}"),
     (
         re.compile(
-            r"((?:password|passwd|pgpassword|secret|token|api_?key|secret_?access_?key)[\"']?\s*[=:]\s*[\"']?)"
+            r"((?:password|passwd|secret|token|(?:api|access|private|encryption)_?key)\w*[\"']?\s*[=:]\s*[\"']?)"
             r"(?!\*{4}|none\b|null\b|true\b|false\b)[^\s\"',;&<>)}\]]{4,}",
             re.IGNORECASE,
         ),

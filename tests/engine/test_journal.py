@@ -1,0 +1,118 @@
+"""The journal tells the whole run again, also when the run was killed or the disk was full."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_runbook.errors import RunbookError
+from pytest_runbook.evidence import journal
+from pytest_runbook.evidence.redaction import Redactor
+from pytest_runbook.model import Attempt, Check, Measurement, Observation, Outcome, Result, RunRecord, Waiver
+from pytest_runbook.recorder import Recorder
+
+AT = "2026-01-02T03:04:05.000Z"
+
+
+def record() -> RunRecord:
+    return RunRecord("run-1", "Shop", "production", AT, services={"web": ["database"], "database": []})
+
+
+def result(name: str, outcome: str = "passed", service: str = "web") -> Result:
+    check = Check(
+        f"{service}/availability::{name}", name, "P1", service, ("daily",), subject="availability", runbook="web-down"
+    )
+    return Result(
+        check,
+        outcome,
+        message="seen",
+        started=AT,
+        duration=0.5,
+        attempts=[Attempt(outcome, "seen", AT, 0.5)],
+        measurements=[Measurement("web.p95", 2.5, "s", 2.0, "<", False)],
+        evidence=[Observation("web", "http://web", "GET /", AT, 0.1, ok=True, answer={"status": 200})],
+        sections=[("printed", "x")],
+    )
+
+
+def finished(folder: Path) -> RunRecord:
+    recorder = Recorder(record(), folder, Redactor(["hunter22"]), {"web-down": "Restart it.", "other": "No."})
+    recorder.add(result("answers", "failed", "database"))
+    recorder.add(result("health", "failed"))
+    recorder.add(result("ready"))
+    recorder.problem("mail kept: hunter22")
+    recorder.diagnose()
+    return recorder.finish(1, interrupted=False)
+
+
+def test_the_journal_tells_the_same_run_as_the_record(tmp_path: Path) -> None:
+    written = finished(tmp_path)
+    told = journal.read(tmp_path / journal.NAME)
+    told.results.sort(key=lambda r: r.check.id)
+    written.results.sort(key=lambda r: r.check.id)
+    assert told.to_json() == written.to_json()
+    assert [r.outcome for r in told.results] == [Outcome.FAILED, Outcome.BLOCKED, Outcome.PASSED]
+    assert told.runbooks == {"web-down": "Restart it."}
+
+
+def test_secrets_do_not_reach_the_file(tmp_path: Path) -> None:
+    finished(tmp_path)
+    text = (tmp_path / journal.NAME).read_text()
+    assert "hunter22" not in text
+    assert "mail kept: ****" in text
+
+
+def test_a_killed_run_is_told_as_unfinished_up_to_its_last_whole_line(tmp_path: Path) -> None:
+    recorder = Recorder(record(), tmp_path, Redactor(), {})
+    recorder.add(result("health"))
+    recorder.journal.close()
+    with recorder.journal.path.open("a") as file:
+        file.write('{"schema": 1, "type": "resu')
+    told = journal.read(recorder.journal.path)
+    assert told.finished is None
+    assert [r.check.title for r in told.results] == ["health"]
+
+
+def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path) -> None:
+    finished(tmp_path)
+    path = tmp_path / journal.NAME
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], "not json\n", *lines[1:]]))
+    with pytest.raises(RunbookError, match=r'line 2 of ".*journal.jsonl" is not JSON'):
+        journal.read(path)
+
+
+def test_a_later_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / journal.NAME
+    path.write_text(json.dumps({"schema": 99, "type": "run-started", "run": {}}) + "\n")
+    with pytest.raises(RunbookError, match="schema 99"):
+        journal.read(path)
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / journal.NAME
+    path.write_text("")
+    with pytest.raises(RunbookError, match="is not the journal of a run"):
+        journal.read(path)
+
+
+def test_a_full_disk_is_a_problem_of_the_run_and_not_its_end(tmp_path: Path) -> None:
+    recorder = Recorder(record(), tmp_path, Redactor(), {})
+    recorder.journal.close()
+    recorder.journal._file = Path("/dev/full").open("a")
+    recorder.add(result("health"))
+    recorder.diagnose()
+    written = recorder.finish(0, interrupted=False)
+    assert [r.check.title for r in written.results] == ["health"]
+    assert any("No space left on device" in problem for problem in written.problems)
+
+
+def test_a_waived_result_keeps_who_waived_it(tmp_path: Path) -> None:
+    recorder = Recorder(record(), tmp_path, Redactor(), {})
+    waived = result("health", "waived")
+    waived.waiver = Waiver("waiver", "ann", "known", AT)
+    recorder.add(waived)
+    recorder.finish(0, interrupted=False)
+    assert journal.read(recorder.journal.path).results[0].waiver == waived.waiver

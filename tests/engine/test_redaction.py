@@ -1,0 +1,86 @@
+"""Secrets are masked in every form in which they travel, and ordinary text is left alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+
+from pytest_runbook.evidence.redaction import MASK, Redactor
+
+SECRET = 'c4n/ary "pw"+ü&=%'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"password is {SECRET} here",
+        f"url https://h/?p={quote(SECRET, safe='')}&x=1",
+        json.dumps({"p": SECRET}),
+        json.dumps({"p": SECRET}, ensure_ascii=False),
+        repr({"p": SECRET}),
+        base64.b64encode(SECRET.encode()).decode(),
+    ],
+)
+def test_known_secret_is_masked_in_each_encoding(text: str) -> None:
+    clean = Redactor([SECRET]).text(text)
+    assert MASK in clean
+    assert "c4n" not in clean
+
+
+@pytest.mark.parametrize("user", ["a", "ab", "abc", "abcd"])
+def test_basic_credentials_are_masked_at_any_offset(user: str) -> None:
+    header = base64.b64encode(f"{user}:s3cr3t-canary-value".encode()).decode()
+    clean = Redactor(["s3cr3t-canary-value"]).text(f"Proxy {header}")
+    assert MASK in clean
+    # Only the characters that the secret shares with its neighbours are left.
+    assert len(clean.removeprefix("Proxy ").replace(MASK, "")) <= len(base64.b64encode(f"{user}:".encode())) + 4
+
+
+@pytest.mark.parametrize(
+    ("text", "leaked"),
+    [
+        ("postgresql://app:hunter22@db/x", "hunter22"),
+        ("Authorization: Bearer abcdef0123456789", "abcdef0123456789"),
+        ("PGPASSWORD=hunter22 psql", "hunter22"),
+        ('{"secret_key": "hunter22"}', "hunter22"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----", "MIIEvQ"),
+    ],
+)
+def test_secrets_that_nobody_told_are_found_by_their_shape(text: str, leaked: str) -> None:
+    clean = Redactor().text(text)
+    assert leaked not in clean
+    assert MASK in clean
+
+
+@pytest.mark.parametrize(
+    "text", ["web answered 503", "the password is weak", "https://db.example.org:5432/x", "a token of love"]
+)
+def test_ordinary_text_is_left_alone(text: str) -> None:
+    assert Redactor(["hunter22"]).text(text) == text
+
+
+def test_values_shorter_than_four_characters_do_not_blacken_text() -> None:
+    assert Redactor(["a", "", "abc"]).text("abc and a") == "abc and a"
+
+
+def test_nested_values_are_redacted_and_become_json_safe() -> None:
+    value = {"a": [SECRET, (1, None)], SECRET: b"x" + SECRET.encode()}
+    clean = Redactor([SECRET]).value(value)
+    assert "c4n" not in json.dumps(clean, ensure_ascii=False)
+    assert clean["a"][1] == [1, None]
+
+
+def test_exceptions_and_their_causes_lose_their_secrets() -> None:
+    try:
+        try:
+            raise ValueError(f"inner {SECRET}")
+        except ValueError as inner:
+            raise RuntimeError(f"outer {SECRET}") from inner
+    except RuntimeError as caught:
+        Redactor([SECRET]).exception(caught)
+        assert caught.args == (f"outer {MASK}",)
+        assert caught.__cause__ is not None
+        assert caught.__cause__.args == (f"inner {MASK}",)
