@@ -1,4 +1,4 @@
-"""Old logs: log files that are past their retention still lie about.
+r"""Old logs: log files that are past their retention still lie about.
 
 Symptom
     The daily maintenance (G23) finds log files older than 30 days.

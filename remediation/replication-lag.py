@@ -25,5 +25,5 @@ Last resort
     the standby is lost, the primary is not.
 
 Verify
-    pytest checks/database/replication.py checks/database/freshness.py
+    pytest checks/standby
 """

@@ -1,4 +1,4 @@
-"""Secrets weak: a secret is a placeholder, a well-known default, too short, or used twice.
+r"""Secrets weak: a secret is a placeholder, a well-known default, too short, or used twice.
 
 Symptom
     The check names the variables and keys; it never shows their values.
@@ -12,7 +12,7 @@ Correction, mildest first
            openssl rand -hex 32
     2. Put it where the old one stands (.env, production.json or the secret store), file mode 0600, and restart what reads it,
        one service at a time. Changing SECRET_KEY or JWT_SECRET_KEY logs every user out: say so before.
-    3. Passwords: change them in the server first (ALTER ROLE … PASSWORD by \\password in psql; CONFIG SET requirepass and
+    3. Passwords: change them in the server first (ALTER ROLE … PASSWORD by \password in psql; CONFIG SET requirepass and
        CONFIG REWRITE in Redis), then in the configuration.
 
 Last resort

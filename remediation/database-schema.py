@@ -1,4 +1,4 @@
-"""Tables missing: the database is not at the release that is deployed.
+"""Database schema: the database is not at the release that is deployed.
 
 Symptom
     A table that the application needs is not there, or the migration level is not the one of the release.
