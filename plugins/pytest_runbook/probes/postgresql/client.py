@@ -1,0 +1,168 @@
+"""Read-only questions to one PostgreSQL server: connections that are reused, bounded and closed, and its errors in our words.
+
+Not psycopg_pool: on a dead server it retries in the background and answers with a time-out of its own, and what a check
+must tell is why *this* attempt to connect failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from pytest_runbook import clock
+from pytest_runbook.errors import Unmeasured, Unreachable
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg import AsyncConnection, sql
+
+Row: TypeAlias = dict[str, Any]
+Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
+Question: TypeAlias = "str | sql.Composed"
+
+MARK = "/* pytest-runbook */"
+"""Stands in every statement that the engine itself sends, so that it can leave them out of what it reports."""
+GONE = ("08", "57P", "53300", "57014")
+"""SQLSTATE (or its beginning): connection lost, server going down or starting, no connection left, statement timed out."""
+# libpq speaks untranslated English; only what follows a severity such as FATAL may come in the server's own language.
+TRANSPORT = re.compile(
+    r"refused|reset by peer|timed? ?out|timeout|closed the connection|socket closed|connection is closed|unreachable"
+    r"|no route to host|could not (translate|receive|send)|failed to resolve|EOF detected|broken pipe"
+    r"|no such file or directory|too many (clients|connections)|remaining connection slots"
+    r"|the database system is (starting up|shutting down|in recovery|not yet accepting|not accepting)",
+    re.IGNORECASE,
+)
+PREFIX = re.compile(r"^(connection (failed|is bad): )?(connection to server (at|on) .*? failed: )?(FATAL:\s+)?")
+
+
+class Client:
+    """As many connections to one server as there are questions at once; each is asked read-only, in bounded time."""
+
+    def __init__(
+        self, target: str, address: Mapping[str, Any], timeout: float, connect_timeout: float, rows: int
+    ) -> None:
+        """TARGET is the name for people, ADDRESS psycopg's connection parameters; ROWS is the most one answer may have."""
+        self._target, self._address = target, address
+        self._timeout, self._connect_timeout, self._most = timeout, connect_timeout, rows
+        self._idle: list[AsyncConnection[Row]] = []
+
+    async def rows(self, question: Question, params: Params = None) -> list[Row]:
+        """Rows that QUESTION, one statement, answers; raises Unreachable or Unmeasured."""
+        import psycopg  # late: psycopg costs a tenth of a second at start-up
+
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                return await self._asked(connection, question, params)
+            except psycopg.OperationalError as error:
+                # A connection that died while it lay idle says nothing about the server of now: ask on another one.
+                if not connection.closed:
+                    raise explained(error, self._target) from None
+            except psycopg.Error as error:
+                raise explained(error, self._target) from None
+        try:
+            return await self._asked(await self._connected(), question, params)
+        except psycopg.Error as error:
+            raise explained(error, self._target) from None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _connected(self) -> AsyncConnection[Row]:
+        from psycopg import AsyncConnection
+        from psycopg.rows import dict_row
+
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                # Unprepared: server-side statements do not survive a connection pooler between us and the server.
+                return await AsyncConnection.connect(
+                    **self._address, autocommit=True, prepare_threshold=None, row_factory=dict_row
+                )
+        except TimeoutError:
+            limit = clock.duration(self._connect_timeout)
+            raise Unreachable(f'"{self._target}" did not accept a connection within {limit}') from None
+
+    async def _asked(self, connection: AsyncConnection[Row], question: Question, params: Params) -> list[Row]:
+        work = asyncio.ensure_future(self._answer(connection, question, params))
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asyncio.shield(work)
+        except TimeoutError:
+            raise Unreachable(f'"{self._target}" did not answer within {clock.duration(self._timeout)}') from None
+        finally:
+            if not work.done():
+                # Cancelled, psycopg would spend ten seconds on asking a silent server to cancel; without its socket it ends.
+                _cut(connection)
+                await asyncio.wait({work}, timeout=1)
+                work.cancel()
+            if work.done() and not work.cancelled() and work.exception() is None and not connection.closed:
+                self._idle.append(connection)
+            else:
+                await connection.close()
+
+    async def _answer(self, connection: AsyncConnection[Row], question: Question, params: Params) -> list[Row]:
+        async with _reading(connection, round(self._timeout * 900)):
+            rows: list[Row] = []
+            async with connection.cursor() as cursor:
+                # A stream: an answer of any length never lies in memory whole, and it must be one statement.
+                stream = cast("AsyncGenerator[Row, None]", cursor.stream(question, params, size=_chunk()))
+                async with aclosing(stream):
+                    async for row in stream:
+                        if len(rows) == self._most:
+                            raise Unmeasured(
+                                f'"{self._target}" answered more than {self._most} rows\n  hint: add a LIMIT'
+                            )
+                        rows.append(row)
+            return rows
+
+
+@asynccontextmanager
+async def _reading(connection: AsyncConnection[Row], milliseconds: int) -> AsyncIterator[None]:
+    """A transaction that may not write, whose statements the server itself stops after MILLISECONDS."""
+    await connection.execute(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds:d}")
+    try:
+        yield
+    except BaseException:
+        if not connection.closed:
+            await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
+
+
+def _cut(connection: AsyncConnection[Row]) -> None:
+    if not connection.closed:
+        with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+
+
+def explained(error: psycopg.Error, target: str) -> Unmeasured:
+    """What ERROR says about TARGET: Unreachable when it does not serve, Unmeasured when we may not or cannot see."""
+    state = error.sqlstate or ""
+    first = str(error.diag.message_primary or error).strip().partition("\n")[0]
+    said = f'"{target}": {_lowered(PREFIX.sub("", first))}'
+    if state.startswith(GONE) if state else TRANSPORT.search(first):
+        return Unreachable(said)
+    return Unmeasured(said + HINTS.get(state, ""))
+
+
+def _lowered(text: str) -> str:
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+HINTS = {
+    "25006": "\n  hint: the probe reads only; what changes the system is a step of a runbook",
+    "42501": "\n  hint: GRANT pg_monitor TO the role of this probe",
+}
+
+
+def _chunk() -> int:
+    from psycopg import capabilities
+
+    return 100 if capabilities.has_stream_chunked() else 1
