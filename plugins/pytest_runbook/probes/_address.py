@@ -1,0 +1,75 @@
+"""Addresses for people, and what went wrong on the way to one, in words: no secret, no library's vocabulary."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+from pytest_runbook import clock
+from pytest_runbook.errors import Unreachable
+
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|sign|sig$|auth|code|session|credential|jwt", re.IGNORECASE)
+_PAIR = re.compile(r"([^&=]+)=([^&]*)")
+
+
+def public(url: str) -> str:
+    """URL without user, password and fragment, and with the values of parameters that sound secret masked."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2]
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, _PAIR.sub(_masked, parts.query), ""))
+
+
+def _masked(pair: re.Match[str]) -> str:
+    name, value = pair.groups()
+    return f"{name}=****" if _SECRET_NAME.search(name) else f"{name}={value}"
+
+
+def unreachable(url: str, error: BaseException, seconds: float) -> Unreachable | None:
+    """What kept ERROR's caller from URL within SECONDS, in words; None when ERROR is no trouble of the connection."""
+    for cause in _causes(error):
+        words = _words(cause, seconds)
+        if words:
+            return Unreachable(f'"{public(url)}" {words}')
+    return None
+
+
+def _words(error: BaseException, seconds: float) -> str:
+    match error:
+        case socket.gaierror():
+            return f"does not resolve: {error.strerror or error}"
+        case UnicodeError():
+            return "does not resolve: not a host name"
+        case ConnectionRefusedError():
+            return "refused the connection"
+        case ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():
+            return "reset the connection"
+        case ssl.SSLCertVerificationError():
+            return f"shows a certificate that does not verify: {error.verify_message or error}"
+        case ssl.SSLError():
+            return f"does not complete a TLS handshake: {(error.reason or str(error)).lower().replace('_', ' ')}"
+        case TimeoutError():
+            return f"did not answer within {clock.duration(seconds)}"
+        case OSError() if error.errno:
+            return f"cannot be reached: {(error.strerror or str(error)).lower()}"
+        case _:
+            return ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """ERROR and what led to it, the innermost first: libraries wrap what the operating system said."""
+    seen: list[BaseException] = []
+    pending = [error]
+    while pending:
+        one = pending.pop(0)
+        if one is None or any(one is known for known in seen):
+            continue
+        seen.append(one)
+        pending += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        pending += (one.__cause__, one.__context__)
+    return reversed(seen)
