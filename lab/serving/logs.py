@@ -7,9 +7,9 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
+from lab.serving.clock import timestamp
 from lab.serving.environment import Environment
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -20,9 +20,8 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         entry = {
-            "timestamp": moment.replace("+00:00", "Z"),
+            "timestamp": timestamp(record.created),
             "level": record.levelname,
             "logger": record.name,
             "module": record.module,

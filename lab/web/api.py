@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import redis
 from flask import Blueprint, abort, jsonify, request
@@ -29,7 +30,7 @@ def predictions() -> ResponseReturnValue:
     else:
         one = f"SELECT {COLUMNS} FROM prediction WHERE user_id = %s ORDER BY created_at DESC LIMIT %s"
         rows = services().database.rows(one, [user, limit])
-    return jsonify(predictions=rows)
+    return jsonify(predictions=[_plain(row) for row in rows])
 
 
 @blueprint.get("/predictions/<int:number>")
@@ -38,7 +39,7 @@ def prediction(number: int) -> ResponseReturnValue:
     rows = services().database.rows(f"SELECT {COLUMNS} FROM prediction WHERE id = %s", [number])
     if not rows:
         abort(404, f'no prediction "{number}"')
-    return jsonify(rows[0])
+    return jsonify(_plain(rows[0]))
 
 
 @blueprint.post("/predictions")
@@ -72,6 +73,10 @@ def _take_in() -> int:
         # Inside the transaction: a recording that cannot be queued leaves no row that waits for ever.
         here.cache.enqueue({"id": number, "path": str(path), "filename": sent.filename})
     return int(number)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "created_at": row["created_at"].isoformat()}
 
 
 def _store(path: Path, content: bytes) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 
 import redis
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from lab.serving import faults, logs
+from lab.serving import access, faults, logs
 from lab.serving.environment import Environment
 from lab.web import api, health, metrics, pages
 from lab.web.cache import Cache
@@ -34,6 +34,7 @@ def create(environment: Environment) -> Flask:
     logs.configure(environment, app.logger, silent=lambda: broken.get("log_silent"))
     app.extensions["services"] = Services(environment, broken, Database(environment), Cache(environment.redis_url))
     _configure(app, environment)
+    access.install(app)
     _finish(app, broken)
     metrics.install(app)
     faults.install(app, broken)
@@ -57,7 +58,7 @@ def _configure(app: Flask, environment: Environment) -> None:
 
 
 def _finish(app: Flask, broken: faults.Faults) -> None:
-    """What every answer gets: headers, a line in the log, and a plain text for each error."""
+    """What every answer gets: security headers, and the interface's own words for each error."""
 
     @app.after_request
     def headers(response: Response) -> Response:
@@ -71,13 +72,6 @@ def _finish(app: Flask, broken: faults.Faults) -> None:
             )
         return response
 
-    @app.after_request
-    def record(response: Response) -> Response:
-        elapsed = round(g.get("elapsed", 0.0) * 1000, 1)
-        extra = {"method": request.method, "path": request.path, "status": response.status_code, "duration_ms": elapsed}
-        app.logger.info("request", extra=extra)
-        return response
-
     @app.errorhandler(Unavailable)
     @app.errorhandler(redis.RedisError)
     def unavailable(error: Exception) -> ResponseReturnValue:
@@ -87,9 +81,3 @@ def _finish(app: Flask, broken: faults.Faults) -> None:
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> ResponseReturnValue:
         return jsonify(error=error.description), error.code or 500
-
-    @app.errorhandler(Exception)
-    def crashed(error: Exception) -> ResponseReturnValue:
-        # The last stop of a request: what went wrong belongs into the log, not into the answer.
-        app.logger.error("%s", error, exc_info=error, extra={"path": request.path})
-        return jsonify(error="internal error"), 500

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+T = TypeVar("T")
 PATIENCE = 1.0
 PREDICTIONS, TASKS = "prediction:queue", "celery"
 """A sorted set (by the time of arrival) of uploads to be classified, and Celery's list."""
@@ -44,21 +46,17 @@ class Cache:
         elapsed = round((time.perf_counter() - begun) * 1000, 2)
         return {"connected": True, "latency_ms": elapsed, "used_memory": memory["used_memory"]}
 
-    def recall(self, key: str) -> Any:
-        """The cached value of KEY; None when there is none."""
+    def through(self, key: str, seconds: int, make: Callable[[], T]) -> T:
+        """The cached value of KEY, or what MAKE() gives, then kept for SECONDS."""
         try:
             text: Any = self.client.get(f"cache:{key}")
+            value: T = json.loads(text) if text else make()
+            if not text:
+                self.client.set(f"cache:{key}", json.dumps(value), ex=seconds)
         except redis.RedisError:
             # A page without its cache is slower, not broken.
-            return None
-        return json.loads(text) if text else None
-
-    def remember(self, key: str, value: object, seconds: int) -> None:
-        """Keep VALUE for SECONDS, if the cache takes it."""
-        try:
-            self.client.set(f"cache:{key}", json.dumps(value), ex=seconds)
-        except redis.RedisError:
-            return
+            return make()
+        return value
 
     def enqueue(self, job: dict[str, Any]) -> None:
         """Put an upload into the queue of predictions, and the task that tells its user into Celery's."""

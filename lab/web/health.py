@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from datetime import UTC, datetime
 
 import psutil
 from flask import Blueprint, current_app, jsonify
 from flask.typing import ResponseReturnValue
 
+from lab.serving.clock import timestamp
 from lab.web.services import services
 
 LEAST_DISK, LEAST_MEMORY = 100 * 1024 * 1024, 0.02
@@ -23,7 +23,7 @@ def health() -> ResponseReturnValue:
     """The process answers."""
     here = services()
     version = here.faults.get("version") or here.environment.version
-    return jsonify(status="healthy", timestamp=_now(), version=version)
+    return jsonify(status="healthy", timestamp=timestamp(), version=version)
 
 
 @blueprint.get("/ready")
@@ -43,8 +43,4 @@ def ready() -> ResponseReturnValue:
     if not good:
         current_app.logger.warning("not ready", extra={"checks": checks})
     status = "ready" if good else "not_ready"
-    return jsonify(status=status, checks=checks, cache=cache, timestamp=_now()), 200 if good else 503
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return jsonify(status=status, checks=checks, cache=cache, timestamp=timestamp()), 200 if good else 503

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import redis
-from flask import Blueprint, Flask, Response, abort, g, request
+from flask import Blueprint, Flask, Response, abort, request
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 
+from lab.serving import access
 from lab.web.services import services
 
 REQUESTS = Counter("nightscan_http_requests_total", "HTTP requests", ["method", "endpoint", "status"])
@@ -25,16 +24,11 @@ def install(app: Flask) -> None:
     """Count and time every request of APP, those that fail too."""
     app.register_blueprint(blueprint)
 
-    @app.before_request
-    def begin() -> None:
-        g.begun = time.perf_counter()
-
     @app.after_request
     def count(response: Response) -> Response:
         endpoint = (request.endpoint or "unknown").rpartition(".")[2]
-        g.elapsed = time.perf_counter() - g.begun
         REQUESTS.labels(request.method, endpoint, str(response.status_code)).inc()
-        DURATION.labels(request.method, endpoint).observe(g.elapsed)
+        DURATION.labels(request.method, endpoint).observe(access.elapsed())
         return response
 
 

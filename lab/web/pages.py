@@ -13,6 +13,7 @@ from lab.web.services import services
 
 HASHING = "pbkdf2:sha256:20000"
 """Fewer rounds than production takes: the lab's traffic signs in all day on somebody's laptop."""
+RECENT = "SELECT count(*) AS recordings FROM prediction WHERE created_at > now() - interval '1 day'"
 LATEST = "SELECT id, filename, created_at FROM prediction WHERE user_id = %s ORDER BY created_at DESC LIMIT 10"
 
 blueprint = Blueprint("pages", __name__)
@@ -22,11 +23,7 @@ blueprint = Blueprint("pages", __name__)
 def index() -> str:
     """The home page: figures for everybody, the latest recordings for who is signed in."""
     here = services()
-    figures = here.cache.recall("home")
-    if figures is None:
-        recent = "SELECT count(*) AS recordings FROM prediction WHERE created_at > now() - interval '1 day'"
-        figures = here.database.rows(recent)[0]
-        here.cache.remember("home", figures, seconds=5)
+    figures = here.cache.through("home", 5, lambda: here.database.rows(RECENT)[0])
     latest = here.database.rows(LATEST, [session["user"]]) if "user" in session else []
     return render_template("index.html", figures=figures, latest=latest)
 
