@@ -24,9 +24,9 @@ def postgresql() -> Path:
     if setting:
         return Path(setting)
     for folder in _postgresql_folders():
-        if all((folder / name).is_file() for name in ("initdb", "postgres", "pg_basebackup", "pg_dump")):
-            if _version(folder / "postgres") >= (13,) and _has_statements(folder):
-                return folder
+        programs = [folder / name for name in ("initdb", "postgres", "pg_basebackup", "pg_dump")]
+        if all(map(Path.is_file, programs)) and _version(folder / "postgres") >= (13,) and _has_statements(folder):
+            return folder
     raise LabError(f"no PostgreSQL 13 or later with pg_stat_statements{HINT}, or set LAB_POSTGRESQL_BINDIR")
 
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import leftovers, servers, waiting
+from lab import backup, environment, home, leftovers, tls, waiting
+from lab.breakable import Breakable
+from lab.servers import Server, port_names
 from lab.site import LabError, Site, choose_ports
 from lab.supervise import Supervisor, tail
 
 DEFAULT_FOLDER = Path("var/lab")
+STATE_EVERY = 0.3
+"""Seconds between two looks at the supervisor while waiting for a server: it answers one question at a time."""
+
 Progress = Callable[[str], None]
+
+
+def silent(_line: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +33,16 @@ class Status:
 
     name: str
     state: str
+    """supervisord's word: RUNNING, STOPPED, FATAL, …"""
     pid: int
     port: int | None
     front: int | None
+    """The fault proxy's port before it."""
     healthy: bool
     detail: str
 
 
-class Lab:
+class Lab(Breakable):
     """The embedded system in one folder; many may run side by side."""
 
     def __init__(self, folder: Path | str = DEFAULT_FOLDER) -> None:
@@ -42,111 +54,148 @@ class Lab:
         """Where everything of this lab lies."""
         return self.site.folder
 
-    @property
-    def servers(self) -> dict[str, servers.Server]:
-        """Every server by name, those first that others need."""
-        return servers.load(self.site)
+    def environment(self) -> dict[str, str]:
+        """The environment variables that a run of checks needs; also in `environment.sh`."""
+        self.site.refresh()
+        return environment.environment(self.site)
 
-    def up(self, progress: Progress = lambda _line: None) -> None:
-        """Start what is missing, and return when every server does its work."""
+    def up(self, progress: Progress = silent) -> None:
+        """Start what is missing, and return when every server does its work.
+
+        A lab that runs and is broken on purpose is left as it is; one that did not run comes up healed.
+        """
         with self.site.lock():
             if self.site.exists:
                 self.site.refresh()
-            if self.supervisor.alive():
-                if not self.site.state.broken:
-                    self._start(progress)
-                return
+                if self.supervisor.alive():
+                    if not self.site.state.broken:
+                        self._start(progress)
+                    return
             leftovers.end(self.folder)
             try:
-                with choose_ports(self.site.state.ports if self.site.exists else None) as ports:
-                    if self.site.exists:
-                        self.site.state.ports = ports
-                    else:
-                        self.site.create(ports)
-                    self.site.make_runtime()
-                    self.site.save()
-                    self.supervisor.configure({name: server.process() for name, server in self.servers.items()})
-                    self.supervisor.start()
+                with choose_ports(port_names(), self.site.state.ports if self.site.exists else {}) as ports:
+                    self._begin(ports)
                     self._start(progress)
+                self._finish(progress)
             except BaseException:
-                self._down()
+                self._end()
                 raise
+
+    def _begin(self, ports: dict[str, int]) -> None:
+        """Write what the servers read, and start their supervisor."""
+        if self.site.exists:
+            self.site.state.ports = ports
+        else:
+            self.site.create(ports)
+        self.site.make_runtime()
+        self.site.save()
+        tls.ensure(self.site)
+        home.write(self.site)
+        self.supervisor.configure({name: server.process() for name, server in self.servers.items()})
+        self.supervisor.start()
+
+    def _finish(self, progress: Progress) -> None:
+        """Undo what was broken when the lab last ended, and make what a running system has."""
+        for name in reversed(list(self.site.state.broken)):
+            self._heal(name)
+            home.write(self.site)
+        begun = time.monotonic()
+        backup.ensure(self.site)
+        progress(f"a backup is there ({time.monotonic() - begun:.1f} s)")
+        environment.write(self.site)
 
     def _start(self, progress: Progress) -> None:
         """Start all servers, each as soon as those that it needs are ready."""
-        everything = self.servers
         started: dict[str, Future[None]] = {}
+        abandoned = threading.Event()
 
-        def begin(server: servers.Server) -> None:
+        def begin(server: Server) -> None:
             for need in server.needs:
                 started[need].result()
             begun = time.monotonic()
             server.prepare()
             self.supervisor.launch(server.name)
-            self._until_ready(server)
+            self._until_ready(server, abandoned)
             server.settle()
             progress(f"{server.name} is ready ({time.monotonic() - begun:.1f} s)")
 
-        with ThreadPoolExecutor(len(everything)) as pool:
-            for name, server in everything.items():
-                started[name] = pool.submit(begin, server)
-            done, _ = wait(started.values(), return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+        with ThreadPoolExecutor(len(self.servers)) as pool:
+            try:
+                for name, server in self.servers.items():
+                    started[name] = pool.submit(begin, server)
+                for future in wait(started.values(), return_when=FIRST_EXCEPTION).done:
+                    future.result()
+            except BaseException:
+                abandoned.set()
+                raise
 
-    def _until_ready(self, server: servers.Server) -> None:
+    def _until_ready(self, server: Server, abandoned: threading.Event) -> None:
+        log = self.site.path("log", f"{server.name}.log")
+        looked = time.monotonic()
+
         def look() -> None:
-            state = self.supervisor.processes()[server.name]["statename"]
-            if state in ("FATAL", "EXITED"):
-                raise LabError(f'"{server.name}" ended\n{tail(self.site.path("log", server.name + ".log"))}')
-            server.ready()
+            nonlocal looked
+            try:
+                server.ready()
+            except (waiting.NotReady, OSError):
+                if abandoned.is_set():
+                    raise LabError("another server did not start") from None
+                if time.monotonic() - looked > STATE_EVERY:
+                    looked = time.monotonic()
+                    if self.supervisor.processes()[server.name]["statename"] in ("FATAL", "EXITED", "BACKOFF"):
+                        raise LabError(f'"{server.name}" ended at once') from None
+                raise
 
         try:
             waiting.until(look, f'"{server.name}" is ready', deadline=server.deadline)
         except LabError as error:
-            raise LabError(f"{error}\n{tail(self.site.path('log', server.name + '.log'))}") from error
+            raise LabError(f"{error}\n{tail(log)}".rstrip()) from error
 
     def down(self, *, purge: bool = False) -> None:
         """Stop everything, whatever state it is in; PURGE removes the folder too."""
         if not self.site.exists:
             return
         with self.site.lock():
-            self.site.refresh()
-            self._down()
+            try:
+                self._end(patience=0 if purge else leftovers.PATIENCE)
+            except LabError:
+                # A lab.json that cannot be read must not keep the folder from being removed.
+                if not purge or leftovers.find(self.folder):
+                    raise
             if purge:
                 shutil.rmtree(self.folder)
 
-    def _down(self) -> None:
-        leftovers.end(self.folder)
+    def _end(self, patience: float = leftovers.PATIENCE) -> None:
+        leftovers.end(self.folder, patience)
+        if not self.site.exists:
+            return
+        self.site.refresh()
         for server in self.servers.values():
             server.clean()
-        if self.site.state.runtime:
-            shutil.rmtree(self.site.state.runtime, ignore_errors=True)
+        shutil.rmtree(self.site.state.runtime or self.site.path("run"), ignore_errors=True)
 
     def status(self) -> list[Status]:
         """How each process is; asked of the servers themselves, past the fault proxy."""
         self.site.refresh()
         seen = self.supervisor.processes() if self.supervisor.alive() else {}
-        return [self._status(server, seen.get(server.name, {})) for server in self.servers.values()]
+        with ThreadPoolExecutor(len(self.servers)) as pool:
+            return list(pool.map(lambda server: self._status(server, seen.get(server.name, {})), self.servers.values()))
 
-    def _status(self, server: servers.Server, info: dict[str, object]) -> Status:
+    def _status(self, server: Server, info: dict[str, object]) -> Status:
         ports = self.site.state.ports
-        state = str(info.get("statename", "STOPPED"))
-        detail = ""
-        if state in ("RUNNING", "STARTING"):
+        state, pid = str(info.get("statename", "STOPPED")), info.get("pid")
+        detail = "" if state in ("RUNNING", "STARTING") else "not running"
+        if not detail:
             try:
                 server.ready()
             except (waiting.NotReady, OSError) as error:
-                detail = str(error)
-        else:
-            detail = "not running"
-        pid = info.get("pid", 0)
+                detail = str(error) or type(error).__name__
         return Status(
-            server.name,
-            state,
-            pid if isinstance(pid, int) else 0,
-            ports.get(server.name),
-            ports.get(f"front-{server.name}"),
-            not detail,
-            detail,
+            name=server.name,
+            state=state,
+            pid=pid if isinstance(pid, int) else 0,
+            port=ports.get(server.name),
+            front=ports.get(f"front-{server.name}"),
+            healthy=not detail,
+            detail=detail,
         )

@@ -1,4 +1,7 @@
-"""Start one process of the lab as its entry in `processes.json` says; run by supervisord, imports the standard library only.
+"""Start one process of the lab as its entry in `processes.json` says; imports a little of the standard library only.
+
+    launch.py processes.json NAME        for supervisord
+    launch.py --as USER COMMAND ...      a command as another user
 
 Command, environment and folder stand in JSON because supervisord's own configuration cannot hold every value, and
 because it would show secrets. A server that refuses to run as root gets another user here.
@@ -43,7 +46,13 @@ def _passing_capability() -> int:
     return 0
 
 
-def main(file: str, name: str) -> None:
+def run_as(user: str, *command: str) -> None:
+    """Become COMMAND, run by USER."""
+    become(user)
+    os.execv(command[0], command)
+
+
+def run_process(file: str, name: str) -> None:
     """Become the process NAME of FILE."""
     spec = json.loads(Path(file).read_text())[name]
     os.chdir(spec["directory"])
@@ -53,4 +62,4 @@ def main(file: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run_as(*sys.argv[2:]) if sys.argv[1] == "--as" else run_process(*sys.argv[1:])

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from lab.site import LabError
+
+PATIENCE = 8.0
+"""Seconds that servers have to end in order."""
 
 CLOBBERS_ITS_ENVIRONMENT = ("postgres", "nginx")
 """Programs that write their title over the environment they were given; their working folder tells instead."""
@@ -56,26 +62,38 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def end(folder: Path, patience: float = 8.0) -> int:
+def end(folder: Path, patience: float = PATIENCE) -> int:
     """End every process of the lab: asked first, killed after PATIENCE seconds; how many there were."""
-    supervisors_first = sorted(find(folder), key=lambda process: "supervisord" not in " ".join(_command(process)))
-    for process in supervisors_first:
-        # The supervisor would restart what we end.
-        _send(process, signal.SIGKILL if "supervisord" in " ".join(_command(process)) else _polite(process))
-        _send(process, signal.SIGCONT)
-    _, alive = psutil.wait_procs(supervisors_first, timeout=patience)
-    rest = {process.pid: process for process in [*alive, *find(folder)]}.values()
-    for process in rest:
-        _send(process, signal.SIGKILL)
-    psutil.wait_procs(list(rest), timeout=patience)
-    return len(supervisors_first)
+    found = find(folder)
+    # First the supervisor, without asking: it would start again what we end.
+    _send([process for process in found if _is_supervisor(process)], signal.SIGKILL)
+    known = {process.pid for process in found if not _is_supervisor(process)}
+    if patience:
+        for process in found:
+            if process.pid in known and _parent(process) not in known:
+                _send([process], _polite(process))
+    _send(found, signal.SIGCONT)
+    psutil.wait_procs(found, timeout=patience)
+    rest = list({process.pid: process for process in [*found, *find(folder)] if process.is_running()}.values())
+    _send(rest, signal.SIGKILL)
+    _, alive = psutil.wait_procs(rest, timeout=10)
+    if alive:
+        raise LabError(f"processes that do not end: {', '.join(str(process.pid) for process in alive)}")
+    return len(found)
 
 
-def _command(process: psutil.Process) -> list[str]:
+def _is_supervisor(process: psutil.Process) -> bool:
     try:
-        return process.cmdline()
+        return "supervisor.supervisord" in process.cmdline()
     except psutil.Error:
-        return []
+        return False
+
+
+def _parent(process: psutil.Process) -> int | None:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return None
 
 
 def _polite(process: psutil.Process) -> signal.Signals:
@@ -86,8 +104,7 @@ def _polite(process: psutil.Process) -> signal.Signals:
         return signal.SIGTERM
 
 
-def _send(process: psutil.Process, number: signal.Signals) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.Error:
-        return
+def _send(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.Error):
+            process.send_signal(number)

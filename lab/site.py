@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import hmac
 import json
 import os
 import random
+import re
 import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,17 +25,8 @@ FIRST_PORT, LAST_PORT, BLOCK = 12_000, 22_000, 64
 LONGEST_SOCKET_PATH = 80
 """The kernel takes 107 characters; supervisord adds its pid, and the name needs room."""
 
-PORTS = (
-    "database standby cache replica mail proxy proxy-http web ml "
-    "storage storage-grpc storage-master storage-master-grpc storage-volume storage-volume-grpc "
-    "storage-filer storage-filer-grpc storage-admin"
-).split()
-FRONTS = "database standby cache replica storage mail proxy web ml".split()
-"""Servers with a listener of the fault proxy in front of them; `front("web")` is what checks and services are given."""
-
-SECRETS = (
-    "database-admin database replication cache storage mail secret-key csrf-secret-key jwt-secret-key encryption-key"
-).split()
+UNQUOTABLE = re.compile(r"""["'\\$\x00-\x1f]""")
+"""What no quoting carries through every server's configuration."""
 
 
 class LabError(Exception):
@@ -53,11 +46,9 @@ class State:
     """The content of `lab.json`."""
 
     ports: dict[str, int]
-    secrets: dict[str, str]
-    runtime: str
-    storage_user: str
+    key: str
+    runtime: str = ""
     release: str = "1.4.2"
-    stopped: list[str] = field(default_factory=list)
     broken: dict[str, Broken] = field(default_factory=dict)
 
 
@@ -104,8 +95,8 @@ class Site:
         return self.state.ports[f"front-{name}"]
 
     def secret(self, name: str) -> str:
-        """A secret that was generated for this lab."""
-        return self.state.secrets[name]
+        """The lab's secret of that NAME, derived from its key: strong, and the same at every start."""
+        return hmac.digest(self.state.key.encode(), name.encode(), "sha256").hex()[:48]
 
     def refresh(self) -> None:
         """Read `lab.json`."""
@@ -126,10 +117,12 @@ class Site:
 
     def create(self, ports: dict[str, int]) -> None:
         """Begin a lab in this folder, with new secrets."""
+        if UNQUOTABLE.search(str(self.folder)):
+            raise LabError(
+                f'the servers\' configurations cannot hold the path "{self.folder}"\n  hint: choose another --dir'
+            )
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        generated = {name: secrets.token_hex(24) for name in SECRETS}
-        user = "AKIA" + secrets.token_hex(8).upper()
-        self._state = State(ports=ports, secrets=generated, runtime="", storage_user=user)
+        self._state = State(ports=ports, key=secrets.token_hex(32))
 
     def make_runtime(self) -> None:
         """Make the folder of unix sockets, anew."""
@@ -152,24 +145,20 @@ class Site:
 
 
 @contextmanager
-def choose_ports(wanted: dict[str, int] | None = None) -> Iterator[dict[str, int]]:
-    """Ports that are free, the WANTED ones if they are; nobody else's lab gets them while this context is open."""
+def choose_ports(names: Sequence[str], last: dict[str, int]) -> Iterator[dict[str, int]]:
+    """Free ports for NAMES, the LAST ones if they still are; no other lab gets them while this context is open."""
     blocks = list(range(FIRST_PORT, LAST_PORT, BLOCK))
     random.shuffle(blocks)
-    if wanted:
-        blocks.insert(0, min(wanted.values()))
-    for first in blocks:
-        names = [*PORTS, *(f"front-{name}" for name in FRONTS)]
+    for first in [*([min(last.values())] if last else []), *blocks]:
         ports = {name: first + offset for offset, name in enumerate(names)}
-        # The S3 server's worker looks for its admin there, whatever the port is set to.
-        ports["storage-admin-grpc"] = ports["storage-admin"] + 10_000
         with socket.socket(socket.AF_UNIX) as claim:
             try:
                 # An abstract name is held exactly as long as this process lives, and leaves nothing behind.
                 claim.bind(f"\0nightscan-lab-ports-{first}")
             except OSError:
                 continue
-            if all(_is_free(port) for port in ports.values()):
+            # The S3 server takes one port 10,000 above another, whatever it is told.
+            if all(_is_free(port) and _is_free(port + 10_000) for port in ports.values()):
                 yield ports
                 return
     raise LabError(f"no {BLOCK} free ports in a row between {FIRST_PORT} and {LAST_PORT} on {HOST}")
@@ -185,11 +174,11 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def write_private(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write TEXT to PATH, whole or not at all; never readable by others for an instant."""
+def write_private(path: Path, content: str | bytes, mode: int = 0o600) -> None:
+    """Write CONTENT to PATH, whole or not at all; never readable by more than MODE says, not for an instant."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
     Path(name).chmod(mode)
     Path(name).replace(path)

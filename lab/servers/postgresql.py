@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -28,7 +28,7 @@ LAUNCH = Path(__file__).parents[1] / "launch.py"
 class PostgreSQL(Server):
     """What primary and standby share."""
 
-    settings: ClassVar[dict[str, str]] = {}
+    fronted = True
 
     @property
     def data(self) -> Path:
@@ -96,6 +96,7 @@ class Database(PostgreSQL):
     """The primary."""
 
     name = "database"
+    ports = ("database",)
 
     def prepare(self) -> None:
         """Make the cluster, whole or not at all."""
@@ -165,6 +166,7 @@ class Standby(PostgreSQL):
     """The standby, a base backup of the primary that streams through a replication slot."""
 
     name = "standby"
+    ports = ("standby",)
     needs = ("database",)
 
     @property
@@ -252,15 +254,7 @@ def run(site: Site, command: Sequence[str | Path]) -> None:
     """Run one of PostgreSQL's programs as the server's user."""
     program = [str(binaries.postgresql() / command[0]), *map(str, command[1:])]
     user = unprivileged_user()
-    prefix = [
-        sys.executable,
-        "-I",
-        "-S",
-        "-c",
-        f"import sys; sys.path.insert(0, {str(LAUNCH.parent)!r}); import launch, os; launch.become({user!r}); os.execv(sys.argv[1], sys.argv[1:])",
-    ]
-    done = subprocess.run(
-        [*prefix, *program] if user else program, capture_output=True, text=True, check=False, cwd="/"
-    )
+    prefix = [sys.executable, "-I", "-S", str(LAUNCH), "--as", user] if user else []
+    done = subprocess.run([*prefix, *program], capture_output=True, text=True, check=False, cwd="/")
     if done.returncode != 0:
         raise LabError(f"{command[0]} failed with status {done.returncode}\n{done.stderr.strip()}")

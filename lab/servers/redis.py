@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import redis
 
@@ -17,6 +17,8 @@ class Cache(Server):
     """The primary."""
 
     name = "cache"
+    ports: ClassVar[tuple[str, ...]] = ("cache",)
+    fronted = True
 
     @property
     def data(self) -> Path:
@@ -67,7 +69,7 @@ class Cache(Server):
         """A section of INFO."""
         try:
             with self.connect() as client:
-                return dict(client.info(section))  # type: ignore[arg-type]
+                return dict(client.info(section))
         except redis.RedisError as error:
             raise NotReady(str(error)) from error
 
@@ -82,6 +84,7 @@ class Replica(Cache):
 
     name = "replica"
     needs = ("cache",)
+    ports = ("replica",)
 
     def settings(self) -> dict[str, str]:
         """As the primary, following it."""

@@ -18,11 +18,28 @@ class Storage(Server):
     """`weed mini` with every port set: it opens well-known ones on all addresses otherwise."""
 
     name = "storage"
+    ports = (
+        "storage",
+        "storage-grpc",
+        *(f"storage-{part}{suffix}" for part in ("master", "volume", "filer") for suffix in ("", "-grpc")),
+        "storage-admin",
+    )
+    fronted = True
 
     @property
     def data(self) -> Path:
         """Where objects lie."""
         return self.site.path("storage")
+
+    @property
+    def access_key(self) -> str:
+        """The user's name, of the shape that AWS gives."""
+        return f"AKIA{self.site.secret('storage-user')[:16].upper()}"
+
+    @property
+    def admin_grpc(self) -> int:
+        """Its worker looks for the admin there, whatever that is told."""
+        return self.site.port("storage-admin") + 10_000
 
     def prepare(self) -> None:
         """Its folders."""
@@ -32,13 +49,14 @@ class Storage(Server):
     def process(self) -> Process:
         """All parts of the server in one process; credentials come by the environment."""
         environment = {
-            "AWS_ACCESS_KEY_ID": self.site.state.storage_user,
+            "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.site.secret("storage"),
             "TMPDIR": str(self.site.path("storage-log")),
         }
+        port = self.site.port
         ports = {
-            f"{part}.port{suffix.replace('-', '.')}": self.site.port(f"storage-{part}{suffix}")
-            for part in ("master", "volume", "filer", "admin")
+            f"{part}.port{suffix.replace('-', '.')}": port(f"storage-{part}{suffix}")
+            for part in ("master", "volume", "filer")
             for suffix in ("", "-grpc")
         }
         options = {
@@ -46,8 +64,10 @@ class Storage(Server):
             "ip": HOST,
             "ip.bind": HOST,
             **ports,
-            "s3.port": self.site.port("storage"),
-            "s3.port.grpc": self.site.port("storage-grpc"),
+            "admin.port": port("storage-admin"),
+            "admin.port.grpc": self.admin_grpc,
+            "s3.port": port("storage"),
+            "s3.port.grpc": port("storage-grpc"),
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
             "filer.localSocket": self.site.runtime / "filer.sock",
@@ -74,6 +94,6 @@ class Storage(Server):
 
     def clean(self) -> None:
         """It makes sockets in /tmp, whatever TMPDIR says, and removes them only on an orderly end."""
-        for part in ("-master", "-volume", "-filer", "-admin", ""):
-            port = self.site.port(f"storage{part}-grpc")
-            Path(f"/tmp/seaweedfs-{part[1:] or 's3'}-grpc-{port}.sock").unlink(missing_ok=True)
+        ports = {part: self.site.port(f"storage-{part}-grpc") for part in ("master", "volume", "filer")}
+        for part, port in {**ports, "s3": self.site.port("storage-grpc"), "admin": self.admin_grpc}.items():
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink(missing_ok=True)

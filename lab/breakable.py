@@ -1,0 +1,368 @@
+"""What faults do to a lab; each method notes how it is undone before it does anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+
+from lab import faults, home, tls
+from lab.servers import REPOSITORY, Process, Server, load
+from lab.servers.faultproxy import FaultProxy
+from lab.servers.postgresql import DATABASE, PostgreSQL
+from lab.servers.redis import Cache
+from lab.site import Broken, LabError, Site, write_private
+from lab.supervise import Supervisor
+from lab.waiting import NotReady, until
+
+
+class Breakable:
+    """A lab as faults see it."""
+
+    site: Site
+    supervisor: Supervisor
+    _injecting: str | None = None
+
+    # Injecting and healing
+
+    def break_fault(self, name: str) -> None:
+        """Inject the fault NAME; nothing happens when it is in place already."""
+        fault = faults.find(name)
+        with self._changing():
+            if name in self.site.state.broken:
+                return
+            self.site.state.broken[name] = Broken(datetime.now(UTC).isoformat(timespec="seconds"))
+            self.site.save()
+            self._injecting = name
+            try:
+                fault.inject(self)  # type: ignore[arg-type]
+            finally:
+                self._injecting = None
+
+    def heal_fault(self, name: str) -> None:
+        """Undo the fault NAME, and wait until every server does its work again when nothing else is broken."""
+        faults.find(name)
+        with self._changing():
+            self._heal(name)
+            if not self.site.state.broken:
+                self.wait_ready()
+
+    def heal_all(self) -> None:
+        """Undo every fault, the latest first."""
+        with self._changing():
+            for name in reversed(list(self.site.state.broken)):
+                self._heal(name)
+            self.wait_ready()
+
+    @contextmanager
+    def fault(self, name: str) -> Iterator[None]:
+        """The fault NAME for the length of a `with` block."""
+        try:
+            self.break_fault(name)
+            yield
+        finally:
+            self.heal_fault(name)
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """The faults in place, and since when."""
+        self.site.refresh()
+        return {name: broken.since for name, broken in self.site.state.broken.items()}
+
+    def wait_ready(self) -> None:
+        """Wait until every server does its work."""
+        for server in self.servers.values():
+            until(server.ready, f'"{server.name}" is ready', deadline=server.deadline)
+
+    @property
+    def servers(self) -> dict[str, Server]:
+        """Every server by name, those first that others need."""
+        return load(self.site)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self.site.lock():
+            self.site.refresh()
+            if not self.supervisor.alive():
+                raise LabError(
+                    f'the lab in "{self.site.folder}" does not run\n  hint: python -m lab --dir {self.site.folder} up'
+                )
+            yield
+
+    def _heal(self, name: str) -> None:
+        broken = self.site.state.broken.get(name)
+        if broken is None:
+            return
+        problems = []
+        healing = faults.find(name).healing
+        steps = [(method, arguments) for method, arguments in reversed(broken.undo)]
+        if healing is not None:
+            try:
+                healing(self)  # type: ignore[arg-type]
+            except Exception as error:  # one undo that fails must not keep the others from being done
+                problems.append(str(error))
+        for method, arguments in steps:
+            try:
+                getattr(self, f"_undo_{method}")(**arguments)
+            except Exception as error:  # as above
+                problems.append(f"{method} {arguments}: {error}")
+        if problems:
+            raise LabError(
+                f'"{name}" is not healed:\n  ' + "\n  ".join(problems) + "\n  hint: python -m lab down, then up"
+            )
+        del self.site.state.broken[name]
+        self.site.save()
+
+    def _note(self, undo: str, **arguments: Any) -> None:
+        """Keep how the fault being injected is undone, before anything is done."""
+        if self._injecting is not None:
+            self.site.state.broken[self._injecting].undo.append((undo, arguments))
+            self.site.save()
+
+    # Processes
+
+    def stop_process(self, name: str) -> None:
+        """Stop a server; its supervisor leaves it stopped."""
+        self._note("start", name=name)
+        self.supervisor.stop(name)
+
+    def kill_process(self, name: str) -> None:
+        """Kill a server without warning; its supervisor starts it again."""
+        for process in self._family(name):
+            process.kill()
+
+    def restart(self, name: str) -> None:
+        """Stop and start a server, and wait until it does its work."""
+        self.supervisor.stop(name)
+        self._undo_start(name)
+
+    def restart_when_healed(self, name: str) -> None:
+        """Restart a server as the last thing of healing what is broken after this call."""
+        self._note("restart", name=name)
+
+    def _undo_restart(self, name: str) -> None:
+        self.restart(name)
+
+    def pause(self, name: str) -> None:
+        """Freeze a server with all its processes: it accepts connections and never answers."""
+        self._note("resume", name=name)
+        for process in self._family(name):
+            process.send_signal(signal.SIGSTOP)
+
+    def _undo_start(self, name: str) -> None:
+        server = self.servers[name]
+        server.prepare()
+        self.supervisor.launch(name)
+        until(server.ready, f'"{name}" is ready', deadline=server.deadline)
+
+    def _undo_resume(self, name: str) -> None:
+        for process in self._family(name):
+            process.send_signal(signal.SIGCONT)
+
+    def _family(self, name: str) -> list[psutil.Process]:
+        pid = self.supervisor.processes()[name]["pid"]
+        if not pid:
+            return []
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+
+    def set_environment(self, name: str, **variables: str) -> None:
+        """Give a server other environment variables, and restart it."""
+        self._note("environment", name=name)
+        self._configure({name: variables})
+        self.restart(name)
+
+    def _undo_environment(self, name: str) -> None:
+        self._configure({})
+        self.restart(name)
+
+    def _configure(self, variables: Mapping[str, Mapping[str, str]]) -> None:
+        processes = {}
+        for name, server in self.servers.items():
+            process = server.process()
+            environment = {**process.environment, **variables.get(name, {})}
+            processes[name] = Process(
+                process.command, process.directory, environment, process.user, process.stop_signal
+            )
+        self.supervisor.configure(processes)
+
+    def spawn(self, *command: str, environment: Mapping[str, str] | None = None) -> int:
+        """Run a process beside the servers (a session that holds a lock, a memory hog) until the fault is healed; its pid."""
+        started = subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env={**os.environ, "LAB_DIR": str(self.site.folder), **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self.site.path("log", "spawned.log").open("ab"),
+            start_new_session=True,
+        )
+        self._note("spawn", pid=started.pid, born=psutil.Process(started.pid).create_time())
+        return started.pid
+
+    def _undo_spawn(self, pid: int, born: float) -> None:
+        try:
+            process = psutil.Process(pid)
+            if process.create_time() == born:
+                process.kill()
+                process.wait(5)
+        except psutil.NoSuchProcess:
+            return
+
+    # Links
+
+    def toxic(self, front: str, kind: str, stream: str = "downstream", **attributes: int) -> None:
+        """Put a toxic on the link before the server FRONT; kinds and attributes: see lab/servers/faultproxy.py."""
+        name = f"{self._injecting or 'by-hand'}-{kind}-{stream}"
+        self._note("toxic", front=front, name=name)
+        self._proxy.ask("add", front=front, name=name, type=kind, stream=stream, attributes=attributes)
+
+    def _undo_toxic(self, front: str, name: str) -> None:
+        self._proxy.ask("remove", front=front, name=name)
+
+    @property
+    def _proxy(self) -> FaultProxy:
+        return FaultProxy(self.site)
+
+    # Data
+
+    def sql(
+        self, statement: str, *, undo: str | None = None, database: str = DATABASE, server: str = "database"
+    ) -> list[Any]:
+        """Rows of a statement as PostgreSQL's superuser; UNDO is the statement that takes it back."""
+        if undo is not None:
+            self._note("sql", statement=undo, database=database, server=server)
+        return self._undo_sql(statement, database, server)
+
+    def _undo_sql(self, statement: str, database: str, server: str) -> list[Any]:
+        postgresql = cast("PostgreSQL", self.servers[server])
+        with postgresql.connect(database=database) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def hold_sessions(self, statement: str, count: int = 1) -> None:
+        """Keep COUNT sessions of the application's role open, each of which ran STATEMENT (`BEGIN` for one idle in it)."""
+        before = self._sessions(statement)
+        environment = {"LAB_URI": home.database_uri(self.site), "PYTHONPATH": str(REPOSITORY)}
+        self.spawn(sys.executable, "-m", "lab.sessions", str(count), statement, environment=environment)
+
+        def held() -> None:
+            if (now := self._sessions(statement) - before) < count:
+                raise NotReady(f"{now} of {count} sessions are open")
+
+        until(held, "sessions are held", deadline=15)
+
+    def _sessions(self, statement: str) -> int:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lab-sessions' AND query = %s"
+        with cast("PostgreSQL", self.servers["database"]).connect() as connection:
+            row = connection.execute(query, [statement]).fetchone()
+        return int(row[0]) if row else 0
+
+    def redis(self, *command: str | float, undo: Sequence[str | float] | None = None) -> Any:
+        """The answer of a Redis command; UNDO is the command that takes it back."""
+        if undo is not None:
+            self._note("redis", command=list(undo))
+        return self._undo_redis(command)
+
+    def _undo_redis(self, command: Sequence[str | float]) -> Any:
+        with Cache(self.site).connect() as client:
+            return client.execute_command(*command)
+
+    # Files
+
+    def misbehave(self, service: str, **rules: Any) -> None:
+        """Let a stand-in service misbehave: the rules of lab/serving/faults.py (`misbehave("web", slow={"seconds": 3})`)."""
+        self._note("misbehave", service=service, rules=list(rules))
+        self._write_rules(service, {**self._rules(service), **rules})
+
+    def _undo_misbehave(self, service: str, rules: list[str]) -> None:
+        self._write_rules(service, {name: rule for name, rule in self._rules(service).items() if name not in rules})
+
+    def _rules(self, service: str) -> dict[str, Any]:
+        path = self.site.path(f"{service}-faults.json")
+        return cast("dict[str, Any]", json.loads(path.read_text())) if path.is_file() else {}
+
+    def _write_rules(self, service: str, rules: dict[str, Any]) -> None:
+        write_private(self.site.path(f"{service}-faults.json"), json.dumps(rules))
+
+    def replace_file(self, path: Path, content: str | bytes | None) -> None:
+        """Give a file other content, none at all with None; its mode stays."""
+        self._keep(path)
+        if content is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_private(path, content, mode=path.stat().st_mode & 0o7777 if path.exists() else 0o644)
+
+    def remove_file(self, path: Path) -> None:
+        """Remove a file."""
+        self.replace_file(path, None)
+
+    def change_mode(self, path: Path, mode: int) -> None:
+        """Give a file other permissions."""
+        self._keep(path)
+        path.chmod(mode)
+
+    def age_file(self, path: Path, seconds: float) -> None:
+        """Make a file look that much older."""
+        self._keep(path)
+        os.utime(path, (time.time() - seconds,) * 2)
+
+    def edit_config(self, **sections: dict[str, Any]) -> None:
+        """Change keys of production.json: `edit_config(security={"debug": True})`; None is written as null."""
+        content = json.loads(home.config_file(self.site).read_text())
+        before = {name: {key: content.get(name, {}).get(key) for key in keys} for name, keys in sections.items()}
+        self._note("config", sections=before)
+        self._undo_config(sections)
+
+    def _undo_config(self, sections: dict[str, dict[str, Any]]) -> None:
+        path = home.config_file(self.site)
+        content = json.loads(path.read_text())
+        for name, keys in sections.items():
+            content.setdefault(name, {}).update(keys)
+        write_private(path, json.dumps(content, indent=2) + "\n")
+
+    def rewrite_env(self, **changes: str | None) -> None:
+        """Change variables of `.env`; None removes one."""
+        before = home.read_env(self.site)
+        self._note("env", changes={name: before.get(name) for name in changes})
+        self._undo_env(changes)
+
+    def _undo_env(self, changes: dict[str, str | None]) -> None:
+        values = {**home.read_env(self.site), **changes}
+        text = home.env_text({name: value for name, value in values.items() if value is not None})
+        path = home.env_file(self.site)
+        write_private(path, text, mode=path.stat().st_mode & 0o7777)
+
+    def issue_certificate(self, expires: datetime, names: tuple[str, ...] = tls.NAMES) -> None:
+        """Show a certificate that ends at EXPIRES, from the lab's authority."""
+        self.restart_when_healed("proxy")
+        for path in tls.certificate_files(self.site):
+            self._keep(path)
+        tls.issue(self.site, expires, names)
+        self.restart("proxy")
+
+    def _keep(self, path: Path) -> None:
+        """Copy PATH aside, with mode and times."""
+        kept = self.site.path("kept", f"{time.time_ns()}-{path.name}")
+        kept.parent.mkdir(exist_ok=True, mode=0o700)
+        if path.exists():
+            shutil.copy2(path, kept)
+        self._note("file", path=str(path), kept=str(kept) if path.exists() else None)
+
+    def _undo_file(self, path: str, kept: str | None) -> None:
+        if kept is None:
+            Path(path).unlink(missing_ok=True)
+        elif Path(kept).exists():
+            shutil.copy2(kept, path)
+            Path(kept).unlink()
