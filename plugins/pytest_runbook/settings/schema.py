@@ -101,10 +101,10 @@ class System(Section):
     env_file: Path = Path(".env")
     env_file_variable: str | None = None
     """Variable that names another `.env` file; that one has to exist."""
-    environment_map: dict[str, str] = {}
-    """Variable, or text with `{VARIABLE}` in it, to the settings key it gives."""
-    config_map: dict[str, str] = {}
-    """Dotted key of the system's JSON, or text with `{dotted.key}` in it, to the settings key it gives."""
+    environment_map: dict[str, Words] = {}
+    """Variable, or text with `{VARIABLE}` in it, to the settings keys it gives."""
+    config_map: dict[str, Words] = {}
+    """Dotted key of the system's JSON, or text with `{dotted.key}` in it, to the settings keys it gives."""
 
 
 class Service(Section):

@@ -29,7 +29,10 @@ def mentioned(tree: Any) -> set[str]:
         for path, value in leaves(section):
             words.update(path, value if isinstance(value, list) else [value])
     texts = {word for word in words if isinstance(word, str)}
-    return {name for text in texts for name in (text, *_PIECE.findall(text)) if _VARIABLE.fullmatch(name)}
+    names = {name for text in texts for name in (text, *_PIECE.findall(text)) if _VARIABLE.fullmatch(name)}
+    # What names a file of the system, APP_ENV_FILE, is no file with the content of APP_ENV.
+    own = [look_up(tree, ("system", key)) for key in ("env_file_variable", "config_file_variable")]
+    return names - {str(name).removesuffix(FILE) for name in own}
 
 
 def with_files(
@@ -83,16 +86,15 @@ def parsed(text: str) -> Any:
 
 
 def mapped(keys: Any, value_of: Callable[[str], Any], origin: Callable[[list[str]], str]) -> Iterator[Entry]:
-    """What KEYS, a name or a template to a settings key, give for the values at hand; the later of two for a key wins."""
-    for source, target in keys.items() if isinstance(keys, Mapping) else ():
-        if not isinstance(target, str):
-            continue  # the schema says what is wrong with it
+    """What KEYS, a name or a template to settings keys, give for the values at hand; the later of two for a key wins."""
+    for source, targets in keys.items() if isinstance(keys, Mapping) else ():
         pieces = _PIECE.findall(source) or [source]
         values = {piece: value_of(piece) for piece in pieces}
         if any(value in ABSENT for value in values.values()):
             continue
         value = _filled(source, values) if source not in values else values[source]
-        yield Entry(tuple(target.split(".")), value, origin(pieces), ", ".join(pieces))
+        for target in targets if isinstance(targets, list) else [targets]:
+            yield Entry(tuple(str(target).split(".")), value, origin(pieces), ", ".join(pieces))
 
 
 def _filled(template: str, values: Mapping[str, Any]) -> str:
