@@ -13,7 +13,6 @@ No file, or `{}`, is good behaviour. A file that is half written is ignored unti
     "log_errors": true             writes an ERROR record with every request
     "log_silent": true             writes no record at all
     "wrong_class": 0.5             ml: this share of predictions names another class
-    "queue_stalled": true          worker: takes nothing from the queues
 
 RULE is {"path": "/login", "share": 0.1}, or a list of them. `path` is a pattern as of fnmatch, every path without it;
 `share` is the part of the matching requests that is hit, all of them without it. Hits are spread evenly in each worker

@@ -94,7 +94,7 @@ class SharedFile(logging.Handler):
             os.close(folder)
 
 
-def configure(environment: Environment, logger: logging.Logger, silent: Callable[[], object]) -> None:
+def configure(environment: Environment, logger: logging.Logger, silent: Callable[[], object] = lambda: False) -> None:
     """Send what LOGGER says to the system's log file, but nothing while SILENT() is true."""
     handler = SharedFile(
         environment.log_file,

@@ -11,14 +11,16 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from lab.web import APPLICATION
+
 T = TypeVar("T")
 PATIENCE = 1.0
 PREDICTIONS, TASKS = "prediction:queue", "celery"
 """A sorted set (by the time of arrival) of uploads to be classified, and Celery's list."""
 
 
-def connect(url: str) -> redis.Redis:
-    """A client of the server at URL; nothing is sent before its first command."""
+def connect(url: str, application: str) -> redis.Redis:
+    """A client of the server at URL, named APPLICATION there; nothing is sent before its first command."""
     return redis.Redis.from_url(
         url,
         decode_responses=True,
@@ -26,7 +28,7 @@ def connect(url: str) -> redis.Redis:
         socket_connect_timeout=PATIENCE,
         # Once more for a connection that went away while it was idle, not for a server that does not answer.
         retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
-        client_name="nightscan-web",
+        client_name=application,
     )
 
 
@@ -34,7 +36,7 @@ class Cache:
     """What the pages need of Redis."""
 
     def __init__(self, url: str) -> None:
-        self.client = connect(url)
+        self.client = connect(url, APPLICATION)
 
     def look(self) -> dict[str, Any]:
         """How the cache is: `connected`, and the memory used or the error."""

@@ -12,10 +12,10 @@ from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from lab.serving.environment import Environment
+from lab.web import APPLICATION
 
 PATIENCE = 1.5
 """Seconds to wait for a connection, and again for one statement."""
-APPLICATION = "nightscan-web"
 
 
 class Unavailable(Exception):
@@ -46,19 +46,20 @@ class Impatient(psycopg.Connection[Any]):
 class Database:
     """Statements in, rows out; `open` after the worker process has forked."""
 
-    def __init__(self, environment: Environment) -> None:
-        size = environment.get("database.pool_size", 10)
+    def __init__(self, environment: Environment, application: str = APPLICATION, *, size: int | None = None) -> None:
+        """A pool of SIZE connections, by default what the configuration allows."""
+        allowed = environment.get("database.pool_size", 10) + environment.get("database.max_overflow", 0)
         self.pool = ConnectionPool(
             environment.database_uri,
             connection_class=Impatient,
             kwargs={
-                "application_name": APPLICATION,
+                "application_name": application,
                 "connect_timeout": 2,
                 "row_factory": dict_row,
                 "options": f"-c statement_timeout={int(PATIENCE * 1000)} -c idle_in_transaction_session_timeout=30000",
             },
             min_size=1,
-            max_size=size + environment.get("database.max_overflow", 0),
+            max_size=size or allowed,
             max_lifetime=environment.get("database.pool_recycle", 3600),
             timeout=PATIENCE,
             # After this long the pool stops trying; the next request begins anew. So it is back soon after the server is.
@@ -90,7 +91,6 @@ class Database:
         except Unavailable:
             return False
 
-    def in_use(self) -> int:
-        """Connections that this process has taken from its pool."""
-        stats = self.pool.get_stats()
-        return stats.get("pool_size", 0) - stats.get("pool_available", 0)
+    def connections(self) -> int:
+        """Connections that this process holds open, at work or not."""
+        return self.pool.get_stats().get("pool_size", 0)

@@ -14,7 +14,7 @@ DURATION = Histogram("nightscan_http_request_duration_seconds", "Time to answer 
 PREDICTIONS = Counter("nightscan_predictions_total", "Predictions that were asked for", ["status"])
 PREDICTION_DURATION = Histogram("nightscan_prediction_duration_seconds", "Time to take in a recording")
 QUEUE = Gauge("nightscan_celery_queue_size", "Tasks in Celery's queue")
-CONNECTIONS = Gauge("nightscan_database_connections", "Database connections in use")
+CONNECTIONS = Gauge("nightscan_database_connections", "Database connections that are open")
 FAILED_LOGINS = Counter("nightscan_failed_logins_total", "Sign-ins that failed", ["reason"])
 
 blueprint = Blueprint("metrics", __name__)
@@ -38,7 +38,7 @@ def metrics() -> Response:
     here = services()
     if here.faults.get("metrics_down"):
         abort(503)
-    CONNECTIONS.set(here.database.in_use())
+    CONNECTIONS.set(here.database.connections())
     try:
         QUEUE.set(here.cache.waiting())
     except redis.RedisError:
