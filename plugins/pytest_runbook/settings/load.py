@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from pytest_runbook.settings.faults import Fault, as_error, invalid
 from pytest_runbook.settings.layers import Entry, Layer, Settings, deciding, merge, tree
 from pytest_runbook.settings.shape import locate
 from pytest_runbook.settings.tables import dotted, look_up
-from pytest_runbook.settings.variables import PREFIX, command_line, direct, mapped, mentioned, spelled, with_files
+from pytest_runbook.settings.variables import FILE, PREFIX, command_line, direct, mapped, mentioned, spelled, with_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,13 @@ def load(root: Path, *, file: Path | None, environ: Mapping[str, str], overrides
     system = first["system"] if isinstance(first.get("system"), dict) else {}
     around = find(root, system, process, wanted, found)
 
+    env_file = _place(root, around.env_file) if around.env_file else ""
+    variables = [*_from_variables(system, declared, around, partial(_origin, environ, env_file))]
     given = [
         [Entry((key,), value, name) for key, value in declared.items()],
         [*_from_config(root, system, around)],
-        *_from_variables(root, system, declared, process, around),
+        [entry for entry in variables if entry.origin == env_file],
+        [entry for entry in variables if entry.origin != env_file],
         command,
     ]
     secret = secrets.kept(_secrets(given, around))
@@ -103,21 +106,20 @@ def _from_config(root: Path, system: Mapping[str, Any], around: SystemFacts) -> 
 
 
 def _from_variables(
-    root: Path, system: Mapping[str, Any], declared: Mapping[str, Any], process: Mapping[str, str], around: SystemFacts
-) -> tuple[list[Entry], list[Entry]]:
-    """What `.env` gives, and what the environment gives."""
-    place = _place(root, around.env_file) if around.env_file else ""
+    system: Mapping[str, Any], declared: Mapping[str, Any], around: SystemFacts, origin: Callable[[Sequence[str]], str]
+) -> Iterator[Entry]:
+    """What `.env` and the environment give; ORIGIN tells them apart by the names of variables."""
+    variables = around.environment
+    yield from mapped({str(system.get("environment_variable")): "system.environment"}, variables.get, origin)
+    yield from mapped(system.get("environment_map"), variables.get, origin)
+    for entry in direct(variables, declared):
+        yield replace(entry, origin=origin([entry.source]))
 
-    def origin(names: Sequence[str]) -> str:
-        own = [name for name in names if name in process]
-        return f"environment {', '.join(own)}" if own else place
 
-    entries = [
-        *mapped({str(system.get("environment_variable")): "system.environment"}, around.environment.get, origin),
-        *mapped(system.get("environment_map"), around.environment.get, origin),
-        *(replace(entry, origin=origin([entry.source])) for entry in direct(around.environment, declared)),
-    ]
-    return [e for e in entries if e.origin == place], [e for e in entries if e.origin != place]
+def _origin(environ: Mapping[str, str], env_file: str, names: Sequence[str]) -> str:
+    """Where the variables NAMES stand: those in ENVIRON, by NAME or as NAME_FILE, are stronger than the ENV_FILE's."""
+    own = [spelling for name in names for spelling in (name, name + FILE) if spelling in environ]
+    return f"environment {', '.join(own)}" if own else env_file
 
 
 def _secrets(given: Iterable[Iterable[Entry]], around: SystemFacts) -> Iterator[str]:
@@ -125,8 +127,9 @@ def _secrets(given: Iterable[Iterable[Entry]], around: SystemFacts) -> Iterator[
     layers = [Layer(entries) for entries in given]
     whole = tree(*(layer.entries for layer in layers))
     for entry in (entry for layer in layers for entry in layer.entries):
-        secret = secrets.secret_name(entry.path[-1]) or locate(Settings, entry.path, whole).secret
-        yield from secrets.texts(entry.value, secret)
+        # What the system's variables are called is no secret, what they are is.
+        named = secrets.secret_name(entry.path[-1]) and entry.path[0] != "system"
+        yield from secrets.texts(entry.value, named or locate(Settings, entry.path, whole).secret)
     yield from secrets.named(around.environment)
     yield from secrets.named(around.config)
 
