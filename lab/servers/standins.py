@@ -1,16 +1,17 @@
-"""The stand-in services: web, ml and the traffic of their users, told everything by their environment."""
+"""The stand-in services: web, ml, the worker of the queues and the users, told everything by their environment."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from http.client import HTTPConnection, HTTPException
-from typing import ClassVar
 
 from lab import home
 from lab.servers import REPOSITORY, Process, Server
 from lab.site import HOST, LabError, Site
 from lab.waiting import NotReady
+
+WEB_WORKERS = 2
 
 
 def environment(site: Site) -> dict[str, str]:
@@ -25,7 +26,9 @@ class Service(Server):
 
     def process(self) -> Process:
         """The module `lab.NAME`."""
-        return Process.of_module(f"lab.{self.name}", environment={**environment(self.site), "LAB_WEB_WORKERS": "2"})
+        return Process.of_module(
+            f"lab.{self.name}", environment={**environment(self.site), "LAB_WEB_WORKERS": str(WEB_WORKERS)}
+        )
 
     def ready(self) -> None:
         """Its process answers."""
@@ -45,7 +48,7 @@ class Web(Service):
     """The web application."""
 
     name = "web"
-    ports: ClassVar[tuple[str, ...]] = ("web",)
+    ports = ("web",)
     needs = ("database", "cache", "fault-proxy")
 
 
@@ -53,7 +56,7 @@ class Ml(Service):
     """The prediction API."""
 
     name = "ml"
-    ports: ClassVar[tuple[str, ...]] = ("ml",)
+    ports = ("ml",)
     needs = ("cache", "fault-proxy")
 
     def prepare(self) -> None:
@@ -67,19 +70,28 @@ class Ml(Service):
             raise LabError(f"the model was not trained\n{done.stderr.strip()}")
 
 
-class Traffic(Server):
+class Background(Server):
+    """A stand-in that nobody calls; it calls web and ml through the fault proxy, and so feels what checks see."""
+
+    def process(self) -> Process:
+        """The module `lab.NAME`."""
+        front = self.site.front
+        addresses = {"LAB_WEB_URL": f"http://{HOST}:{front('web')}", "LAB_ML_URL": f"http://{HOST}:{front('ml')}"}
+        return Process.of_module(f"lab.{self.name}", environment={**environment(self.site), **addresses})
+
+    def ready(self) -> None:
+        """It runs: that is all it has to do."""
+
+
+class Worker(Background):
+    """Takes recordings and tasks from the queues."""
+
+    name = "worker"
+    needs = ("database", "ml")
+
+
+class Traffic(Background):
     """Users: their requests make the figures move."""
 
     name = "traffic"
     needs = ("web", "ml")
-
-    def process(self) -> Process:
-        """The module `lab.traffic`; through the fault proxy, so that users feel what checks see."""
-        addresses = {"LAB_WEB_URL": self._url("web"), "LAB_ML_URL": self._url("ml")}
-        return Process.of_module("lab.traffic", environment={**environment(self.site), **addresses})
-
-    def _url(self, name: str) -> str:
-        return f"http://{HOST}:{self.site.front(name)}"
-
-    def ready(self) -> None:
-        """It runs: that is all it has to do."""
