@@ -1,0 +1,98 @@
+"""Whether the models are the ones that were released, and as good as they were."""
+
+import asyncio
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+from pytest_runbook import Unmeasured, check
+
+
+@check("predeploy postdeploy daily", severity="P1", runbook="ml-models-invalid")
+def test_models_are_whole(host, facts):
+    """The models on the disk are the released ones: each file is there and has the checksum that its metadata tell."""
+    models = _metadata(host, facts)
+    files = {name: host.file(f"{facts.paths.models}/{model['file']}") for name, model in models.items()}
+    missing = [name for name, file in files.items() if not file.exists]
+    assert not missing, f"no file of model {', '.join(missing)} in {facts.paths.models}"
+    changed = [name for name, file in files.items() if file.sha256sum != models[name]["sha256"]]
+    assert not changed, f"not the file that was released: model {', '.join(changed)}"
+
+
+@check("predeploy postdeploy daily", severity="P2", runbook="ml-models-invalid")
+def test_models_know_their_classes(host, facts):
+    """Each model knows as many classes as the configuration expects of its kind."""
+    models = _metadata(host, facts)
+    expected = {name: count for kind, count in facts.ml.classes.items() for name in models if name.startswith(kind)}
+    assert expected, f"no model is of a kind that facts.ml.classes names: {', '.join(models)}"
+    known = {name: len(models[name]["classes"]) for name in expected}
+    wrong = [f"{name} has {known[name]}, expected {expected[name]}" for name in known if known[name] != expected[name]]
+    assert not wrong, f"models with another number of classes: {'; '.join(wrong)}"
+
+
+@check("postdeploy daily", severity="P1", runbook="ml-models-invalid")
+async def test_loaded_models_are_those_on_disk(ml, host, facts):
+    """The prediction service has loaded the versions that lie on the disk, and not older ones."""
+    released = {
+        name: str(model["version"]) for name, model in (await asyncio.to_thread(_metadata, host, facts)).items()
+    }
+    said = (await ml.get(facts.ml.models)).json().get("models", {})
+    loaded = {name: str(model.get("version")) for name, model in said.items() if isinstance(model, dict)}
+    wrong = {name: version for name, version in released.items() if loaded.get(name) != version}
+    assert not wrong, "; ".join(
+        f"{name} {version} lies on the disk, {loaded.get(name, 'none')} is in use" for name, version in wrong.items()
+    )
+
+
+@check("daily", severity="P2", runbook="ml-models-invalid", timeout=900)
+async def test_accuracy(ml, facts, limits, measure):
+    """Predictions are right: more than 95 % of the labelled recordings get their class (guide G17).
+
+    Sends every recording of the evaluation set through the interface that users send theirs to. One that is answered with an
+    error is not right.
+    """
+    labels = await asyncio.to_thread(_labels, Path(facts.paths.evaluation, facts.ml.labels))
+    if len(labels) < facts.ml.labels_least:
+        raise Unmeasured(f"{len(labels)} labelled recordings say nothing about accuracy, {facts.ml.labels_least} would")
+    answers = await asyncio.gather(*(ml.upload(facts.ml.predict, recording) for recording, _ in labels))
+    pairs = [(label, _class(answer, facts)) for (_, label), answer in zip(labels, answers, strict=True)]
+    wrong = Counter(f"{label} taken for {found}" for label, found in pairs if found != label)
+    right = len(pairs) - wrong.total()
+    assert measure("ml.accuracy", right / len(pairs), "ratio") > limits.ml.accuracy, (
+        f"{wrong.total()} of {len(pairs)} recordings are wrong: {', '.join(f'{n} {what}' for what, n in wrong.most_common(5))}"
+    )
+
+
+def _metadata(host, facts):
+    """Name to description of each model; the file holds one description, or a list of them under `models`."""
+    file = host.file(f"{facts.paths.models}/{facts.ml.metadata}")
+    assert file.exists, f"there are no metadata of the models: {facts.paths.models}/{facts.ml.metadata}"
+    try:
+        told = json.loads(file.content)
+    except ValueError as error:
+        raise AssertionError(f"the metadata of the models are not JSON: {error}") from None
+    models = told.get("models", [told])
+    lacking = [
+        key for model in models for key in ("name", "version", "file", "sha256", "classes") if not model.get(key)
+    ]
+    assert models and not lacking, f"the metadata of the models lack {', '.join(lacking) or 'everything'}"
+    return {model["name"]: model for model in models}
+
+
+def _labels(table):
+    """Recording and label of each line of TABLE, a CSV file with the columns file and label."""
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            return [(table.with_name(row["file"]), row["label"]) for row in csv.DictReader(file)]
+    except (OSError, KeyError, csv.Error) as error:
+        raise Unmeasured(f'the labelled recordings cannot be read from "{table}": {error}') from None
+
+
+def _class(answer, facts):
+    """The class that ANSWER gives a recording; its status when it gives none."""
+    try:
+        said = answer.json()
+    except Unmeasured:
+        said = {}
+    return said.get("prediction", {}).get(facts.ml.class_key) if said.get("success") else f"error {answer.status_code}"

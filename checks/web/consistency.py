@@ -1,0 +1,18 @@
+"""Whether what runs is what was deployed."""
+
+import asyncio
+
+from pytest_runbook import Unmeasured, check
+
+
+@check("postdeploy daily", severity="P1", runbook="deployment-incomplete")
+async def test_version_served_is_the_version_deployed(web, facts):
+    """Every worker of the web service runs the version that was deployed (guide G07)."""
+    deployed = facts.deploy.version
+    if not deployed:
+        raise Unmeasured("nobody says which version was deployed: VERSION is not set")
+    # Each look has an address of its own, because one check asks equal questions once; so each may meet another worker.
+    looks = range(3 * facts.web.workers)
+    answers = await asyncio.gather(*(web.get(f"{facts.web.health}?look={look}") for look in looks))
+    served = {str(answer.json().get("version")) for answer in answers}
+    assert served == {deployed}, f'version "{deployed}" was deployed, and "{", ".join(sorted(served))}" is served'
