@@ -6,6 +6,7 @@ import secrets
 
 import redis
 from flask import Flask, Response, jsonify, request
+from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
@@ -26,6 +27,28 @@ SECURITY_HEADERS = {
 }
 
 
+class Cookies(SecureCookieSessionInterface):
+    """Session cookies as configured, or without any protection while that fault is in place."""
+
+    def __init__(self, broken: faults.Faults) -> None:
+        self._broken = broken
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Whether it has `Secure`."""
+        return not self._insecure() and super().get_cookie_secure(app)
+
+    def get_cookie_httponly(self, app: Flask) -> bool:
+        """Whether it has `HttpOnly`."""
+        return not self._insecure() and super().get_cookie_httponly(app)
+
+    def get_cookie_samesite(self, app: Flask) -> str | None:
+        """Value of its `SameSite`."""
+        return None if self._insecure() else super().get_cookie_samesite(app)
+
+    def _insecure(self) -> bool:
+        return bool(self._broken.get("insecure_cookie"))
+
+
 def create(environment: Environment) -> Flask:
     """The application that ENVIRONMENT describes; it opens no connection before `Database.pool.open`."""
     app = Flask("lab.web")
@@ -33,6 +56,7 @@ def create(environment: Environment) -> Flask:
     broken = faults.Faults(environment.folder, "web")
     logs.configure(environment, app.logger, silent=lambda: broken.get("log_silent"))
     app.extensions["services"] = Services(environment, broken, Database(environment), Cache(environment.redis_url))
+    app.session_interface = Cookies(broken)
     _configure(app, environment)
     access.install(app)
     _finish(app, broken)
@@ -51,7 +75,7 @@ def _configure(app: Flask, environment: Environment) -> None:
         SESSION_COOKIE_NAME="session",
         SESSION_COOKIE_SECURE=environment.get("security.session_cookie_secure", True),
         SESSION_COOKIE_HTTPONLY=environment.get("security.session_cookie_httponly", True),
-        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SAMESITE=environment.get("security.session_cookie_samesite", "Lax"),
         PERMANENT_SESSION_LIFETIME=environment.get("security.session_timeout", 3600),
         MAX_CONTENT_LENGTH=environment.get("services.max_file_size", 50 * 1024 * 1024),
     )
@@ -66,10 +90,6 @@ def _finish(app: Flask, broken: faults.Faults) -> None:
         for name, value in SECURITY_HEADERS.items():
             if not absent or (isinstance(absent, list) and name not in absent):
                 response.headers.setdefault(name, value)
-        if broken.get("insecure_cookie") and (cookie := response.headers.get("Set-Cookie")):
-            response.headers["Set-Cookie"] = "; ".join(
-                part for part in cookie.split("; ") if part.partition("=")[0] not in ("Secure", "HttpOnly", "SameSite")
-            )
         return response
 
     @app.errorhandler(Unavailable)
