@@ -233,7 +233,7 @@ def test_a_sample_counts_requests_that_get_no_answer_as_errors() -> None:
 
 def test_a_request_that_times_out_counts_with_the_time_it_took() -> None:
     async def work() -> None:
-        sample = await sampled(hang_every_third, requests=6, concurrency=1, timeout=0.2)
+        sample = await sampled(hang_every_third, requests=6, concurrency=1, seconds=0.2)
         assert (sample.errors, len(sample.durations)) == (2, 6)
         assert sample.p50 < 0.2 <= sample.p95
 
@@ -243,10 +243,10 @@ def test_a_request_that_times_out_counts_with_the_time_it_took() -> None:
 served = {"number": 0}
 
 
-async def sampled(handler: Handler, requests: int, concurrency: int, **settings: float) -> Sample:
+async def sampled(handler: Handler, requests: int, concurrency: int, seconds: float = 5) -> Sample:
     served["number"] = 0
     async with serving(handler) as port:
-        probe = web(port, **settings)
+        probe = web(port, timeout=seconds)
         sample = await probe.sample("/", requests, concurrency)
         await probe.close()
         return sample
