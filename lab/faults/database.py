@@ -1,24 +1,184 @@
-"""What can be wrong with PostgreSQL and its standby."""
+"""What can be wrong with PostgreSQL."""
 
 from __future__ import annotations
 
+import sys
+
+from lab import home
 from lab.faults import fault
 from lab.lab import Lab
+from lab.servers import REPOSITORY
+
+SLOW_CLIENT = """
+import os, psycopg
+with psycopg.connect(os.environ["LAB_URI"], autocommit=True) as connection:
+    while True:
+        connection.execute("SELECT pg_sleep(0.3)")
+"""
 
 
-@fault("database-stopped", service="database", root="database")
+@fault(
+    "database-stopped",
+    service="database",
+    fails=["database/availability::answers"],
+    root="database/availability::answers",
+)
 def stopped(lab: Lab) -> None:
     """PostgreSQL does not run."""
     lab.stop_process("database")
 
 
-@fault("database-black-hole", service="database", root="database")
+@fault(
+    "database-black-hole",
+    service="database",
+    fails=["database/availability::answers"],
+    root="database/availability::answers",
+)
 def black_hole(lab: Lab) -> None:
     """PostgreSQL accepts connections and never answers."""
     lab.toxic("database", "timeout")
 
 
-@fault("standby-stopped", service="database")
-def standby_stopped(lab: Lab) -> None:
-    """The standby does not run."""
-    lab.stop_process("standby")
+@fault(
+    "database-read-only",
+    service="database",
+    fails=["database/availability::accepts_writes"],
+    root="database/availability::accepts_writes",
+)
+def read_only(lab: Lab) -> None:
+    """Somebody switched PostgreSQL to read-only."""
+    # Undone in reverse: the setting first, and then the server is told.
+    lab.sql("SELECT pg_reload_conf()", undo="SELECT pg_reload_conf()")
+    lab.sql(
+        "ALTER SYSTEM SET default_transaction_read_only = on", undo="ALTER SYSTEM RESET default_transaction_read_only"
+    )
+    lab.sql("SELECT pg_reload_conf()")
+
+
+@fault("database-table-missing", service="database", fails=["database/consistency::tables_are_there"])
+def table_missing(lab: Lab) -> None:
+    """A table that the application needs is gone."""
+    lab.sql("ALTER TABLE prediction_archive RENAME TO gone", undo="ALTER TABLE gone RENAME TO prediction_archive")
+
+
+@fault("database-table-unreadable", service="database", fails=["database/consistency::tables_are_there"])
+def table_unreadable(lab: Lab) -> None:
+    """The application's role has lost its right to a table."""
+    lab.sql(
+        "ALTER TABLE prediction_archive OWNER TO postgres", undo="ALTER TABLE prediction_archive OWNER TO nightscan"
+    )
+
+
+@fault(
+    "database-migration-diverged",
+    service="database",
+    fails=["database/consistency::migrations_are_applied"],
+    schedule="predeploy",
+)
+def migration_diverged(lab: Lab) -> None:
+    """Two branches of migrations were applied: the database records two revisions."""
+    lab.sql(
+        "INSERT INTO alembic_version VALUES ('000000000000')",
+        undo="DELETE FROM alembic_version WHERE version_num = '000000000000'",
+    )
+
+
+@fault(
+    "database-connections-exhausted",
+    service="database",
+    fails=["database/capacity::connections", "database/capacity::pool"],
+)
+def connections_exhausted(lab: Lab) -> None:
+    """A client opens transactions until hardly a connection is left."""
+    used, available = lab.sql(
+        """
+        SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int,
+               current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+        """
+    )[0]
+    # A few are left: the checks must see it, and the services go on.
+    lab.hold_sessions("BEGIN", available - used - 4)
+
+
+@fault("database-pool-exhausted", service="database", fails=["database/capacity::pool"])
+def pool_exhausted(lab: Lab) -> None:
+    """The application holds as many transactions open as its pools have connections; the server has more."""
+    lab.hold_sessions("BEGIN", 20)
+
+
+@fault("database-slot-forgotten", service="database", fails=["database/capacity::slots_keep_little_wal"])
+def slot_forgotten(lab: Lab) -> None:
+    """A replication slot whose reader never came back keeps the log of all that was written since.
+
+    The limit is lowered to 16 MiB meanwhile: nobody wants to wait for gigabytes.
+    """
+    lab.change_setting("limits.database.slot_wal", 16 * 2**20)
+    lab.sql(
+        "SELECT pg_create_physical_replication_slot('forgotten', true)",
+        undo="SELECT pg_drop_replication_slot('forgotten')",
+    )
+    lab.sql("SELECT pg_logical_emit_message(false, 'fault', repeat('x', 1000000)) FROM generate_series(1, 20)")
+
+
+@fault("database-slow", service="database", fails=["database/performance::query_time_p95"])
+def slow(lab: Lab) -> None:
+    """Every second query takes a third of a second."""
+    environment = {"LAB_URI": home.database_uri(lab.site), "PYTHONPATH": str(REPOSITORY)}
+    for _ in range(4):
+        lab.spawn(sys.executable, "-c", SLOW_CLIENT, environment=environment)
+
+
+@fault(
+    "database-statements-unseen",
+    service="database",
+    fails=["database/performance::query_time_p95"],
+)
+def statements_unseen(lab: Lab) -> None:
+    """pg_stat_statements is gone: how long queries take cannot be told, which is not the same as quick."""
+    lab.sql("DROP EXTENSION pg_stat_statements", undo="CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+
+
+@fault(
+    "database-unmonitored",
+    service="database",
+    fails=[
+        "database/capacity::connections",
+        "database/capacity::pool",
+        "database/performance::query_time_p95",
+        "database/performance::no_long_transaction",
+        "database/performance::no_forgotten_transaction",
+    ],
+)
+def unmonitored(lab: Lab) -> None:
+    """The role of the checks may not see what others do: nothing that depends on it may pass."""
+    lab.sql("REVOKE pg_monitor FROM nightscan", undo="GRANT pg_monitor TO nightscan")
+
+
+@fault("database-long-transaction", service="database", fails=["database/performance::no_long_transaction"])
+def long_transaction(lab: Lab) -> None:
+    """A query runs for hours; the limit is lowered to a second meanwhile, so that an hour need not pass."""
+    lab.change_setting("limits.database.transaction_age", 1)
+    lab.hold_sessions("SELECT pg_sleep(36000)")
+
+
+@fault("database-forgotten-transaction", service="database", fails=["database/performance::no_forgotten_transaction"])
+def forgotten_transaction(lab: Lab) -> None:
+    """A session began a transaction and was forgotten; the limit is lowered to a second meanwhile."""
+    lab.change_setting("limits.database.idle_in_transaction_age", 1)
+    lab.hold_sessions("BEGIN")
+
+
+@fault("database-lock-held", service="database", fails=["database/performance::nobody_waits_for_a_lock"])
+def lock_held(lab: Lab) -> None:
+    """A session waits for the lock of another one; the limit is lowered to a second meanwhile."""
+    lab.change_setting("limits.database.lock_wait", 1)
+    lab.hold_sessions("BEGIN; LOCK TABLE data_retention_log IN SHARE UPDATE EXCLUSIVE MODE", 2)
+
+
+@fault("database-not-analysed", service="database", fails=["database/freshness::tables_are_analyzed"])
+def not_analysed(lab: Lab) -> None:
+    """A table that autovacuum leaves out was filled and never analysed."""
+    lab.sql(
+        "CREATE TABLE import_of_yesterday WITH (autovacuum_enabled = false) AS SELECT generate_series(1, 1000) AS n",
+        undo="DROP TABLE IF EXISTS import_of_yesterday",
+    )

@@ -1,0 +1,48 @@
+"""How much of what the database can hand out is in use."""
+
+from pytest_runbook import check
+
+
+@check("predeploy daily", severity="P2", runbook="database-connections")
+async def test_connections(database, limits, measure):
+    """The server has connections left: fewer than 90 % of max_connections are in use (guide G12)."""
+    seen = await database.connections()
+    assert measure("database.connections", seen.fraction, "ratio") < limits.database.connections, (
+        f"{seen.used} of {seen.available} connections are in use, most by {_most(seen.by_application)}"
+    )
+
+
+@check("daily", severity="P2", runbook="database-connections")
+async def test_pool(database, facts, limits, measure):
+    """The application's own pools have connections left: fewer than 90 % of them are at work (guide G12).
+
+    An idle connection lies in its pool and is free; one that works, or holds a transaction open, is taken.
+    """
+    pool = (facts.database.pool_size + facts.database.pool_overflow) * facts.web.workers
+    assert pool > 0, "the settings give the pools no connection: facts.database.pool_size, facts.web.workers"
+    sessions = [session for session in await database.activity() if session.application != "pytest-runbook"]
+    taken = sum(session.state != "idle" for session in sessions)
+    assert measure("database.pool", taken / pool, "ratio") < limits.database.connections, (
+        f"{taken} of the {pool} connections that the application's pools may open are taken"
+    )
+
+
+@check("daily", severity="P2", runbook="replication-slot")
+async def test_slots_keep_little_wal(database, limits, measure):
+    """No replication slot fills the disk: what each keeps back for its reader is small, and no reader was cut off."""
+    kept = {slot.name: slot for slot in (await database.replication()).slots}
+    lost = [name for name, slot in kept.items() if slot.status in ("unreserved", "lost")]
+    assert not lost, (
+        f"the readers of these slots lose what they need, and will have to be set up anew: {', '.join(lost)}"
+    )
+    fullest = max(kept, key=lambda name: kept[name].retained, default="none")
+    retained = kept[fullest].retained if kept else 0
+    assert measure("database.slot_wal", retained, "B") < limits.database.slot_wal, (
+        f'slot "{fullest}" keeps back too much'
+    )
+
+
+def _most(counts):
+    """`web (41), psql (3)`: the largest of COUNTS first."""
+    largest = sorted(counts.items(), key=lambda item: -item[1])[:3]
+    return ", ".join(f"{name} ({count})" for name, count in largest)
