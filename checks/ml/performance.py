@@ -11,7 +11,8 @@ async def test_prediction_latency(ml, facts, limits, measure):
     """Predictions are quick: of recordings sent in now, one after another, 95 % are answered within 5 seconds (guide G16)."""
     answers = [await ml.upload(facts.ml.predict, recording) for recording in _recordings(facts)]
     failed = [answer.status_code for answer in answers if answer.status_code != 200]
-    assert not failed, f"{len(failed)} of {len(answers)} recordings got no prediction, the first status {failed[0]}"
+    if failed:
+        raise Unmeasured(f"{len(failed)} of {len(answers)} recordings got no prediction: the first, status {failed[0]}")
     seconds = sorted(answer.elapsed for answer in answers)
     p95 = seconds[math.ceil(0.95 * len(seconds)) - 1]
     assert measure("ml.prediction_latency.p95", p95, "s") < limits.ml.prediction_latency, (
