@@ -17,11 +17,8 @@ TABLES = ("limits", "facts")
 
 def accepted(entries: Iterable[Entry], tree: Mapping[str, Any], faults: list[Fault]) -> Iterator[Entry]:
     """ENTRIES of the layers above the file, whose content TREE is, in the types that it declares."""
-    given = [*entries]
-    own_kind = {entry.path[1] for entry in given if entry.path[:1] == ("probes",) and entry.path[2:] == ("kind",)}
-    for entry in given:
-        in_probe = entry.path[0] == "probes" and len(entry.path) > 1 and entry.path[1] not in own_kind
-        known_depth = len(entry.path) if entry.path[0] in TABLES else 2 if in_probe else 0
+    for entry in (single for whole in entries for single in _singles(whole, tree)):
+        known_depth = len(entry.path) if entry.path[0] in TABLES else 2 if entry.path[0] == "probes" else 0
         if missing := _missing(entry.path[:known_depth], tree):
             known = look_up(tree, missing[:-1]) or ()
             faults.append(unknown_key(entry.origin, missing, known, entry.source))
@@ -29,6 +26,15 @@ def accepted(entries: Iterable[Entry], tree: Mapping[str, Any], faults: list[Fau
             yield from _typed(entry, look_up(tree, entry.path), faults)
         else:
             yield entry
+
+
+def _singles(entry: Entry, tree: Mapping[str, Any]) -> Iterator[Entry]:
+    """The entries of which ENTRY consists, where it is a table in place of a table."""
+    if not isinstance(entry.value, Mapping) or not isinstance(look_up(tree, entry.path), Mapping):
+        yield entry
+        return
+    for key, value in entry.value.items():
+        yield from _singles(replace(entry, path=(*entry.path, key), value=value), tree)
 
 
 def _missing(path: tuple[str, ...], tree: Any) -> tuple[str, ...]:

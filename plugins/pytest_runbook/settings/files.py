@@ -57,7 +57,9 @@ def env(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text(path))):
         if binding.error:
-            raise Unreadable(f"{path}:{binding.original.line}: broken line: NAME=value is expected")
+            written = binding.original.string
+            line = binding.original.line + written[: len(written) - len(written.lstrip())].count("\n")
+            raise Unreadable(f"{path}:{line}: broken line: NAME=value is expected")
         if binding.key is not None and binding.value is not None:
             known = {**environ, **found}
             found[binding.key] = "".join(atom.resolve(known) for atom in parse_variables(binding.value))

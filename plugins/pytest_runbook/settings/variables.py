@@ -38,7 +38,7 @@ def mentioned(tree: Any) -> set[str]:
 def with_files(
     variables: Mapping[str, str], wanted: Callable[[str], bool], origin: str, faults: list[Fault]
 ) -> dict[str, str]:
-    """VARIABLES, with NAME from the file that NAME_FILE names for each NAME that is WANTED.
+    """VARIABLES, with NAME from the file that NAME_FILE names, in place of it, for each NAME that is WANTED.
 
     ORIGIN words where a variable, `{}`, stands.
     """
@@ -47,6 +47,7 @@ def with_files(
         plain = name.removesuffix(FILE)
         if not name.endswith(FILE) or not wanted(plain):
             continue
+        del found[name]
         if plain in variables:
             faults.append(Fault(origin.format(name), name, f"{plain} is set as well", "set one of the two"))
             continue
