@@ -11,14 +11,15 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import psutil
 
-from lab import faults, home, tls
-from lab.servers import REPOSITORY, Process, Server, load
+from lab import environment, faults, home, tls
+from lab.servers import REPOSITORY, Server, load
 from lab.servers.faultproxy import FaultProxy
 from lab.servers.postgresql import DATABASE, PostgreSQL
 from lab.servers.redis import Cache
@@ -122,13 +123,27 @@ class Breakable:
                 f'"{name}" is not healed:\n  ' + "\n  ".join(problems) + "\n  hint: python -m lab down, then up"
             )
         del self.site.state.broken[name]
-        self.site.save()
+        self._save()
 
     def _note(self, undo: str, **arguments: Any) -> None:
         """Keep how the fault being injected is undone, before anything is done."""
         if self._injecting is not None:
             self.site.state.broken[self._injecting].undo.append((undo, arguments))
             self.site.save()
+
+    def _save(self) -> None:
+        self.site.save()
+        environment.write(self.site)
+
+    def change_setting(self, key: str, value: Any) -> None:
+        """Tell the checks another value of a setting, by its dotted KEY, for what no lab can make true: that hours passed.
+
+        It stands in `environment()` and `environment.sh` until the fault is healed.
+        """
+        if self._injecting is None:
+            raise LabError("a setting is changed by a fault only, which keeps it until it is healed")
+        self.site.state.broken[self._injecting].settings[key] = value
+        self._save()
 
     # Processes
 
@@ -191,10 +206,7 @@ class Breakable:
         processes = {}
         for name, server in self.servers.items():
             process = server.process()
-            environment = {**process.environment, **variables.get(name, {})}
-            processes[name] = Process(
-                process.command, process.directory, environment, process.user, process.stop_signal
-            )
+            processes[name] = replace(process, environment={**process.environment, **variables.get(name, {})})
         self.supervisor.configure(processes)
 
     def spawn(self, *command: str, environment: Mapping[str, str] | None = None) -> int:
@@ -254,8 +266,8 @@ class Breakable:
     def hold_sessions(self, statement: str, count: int = 1) -> None:
         """Keep COUNT sessions of the application's role open, each of which ran STATEMENT (`BEGIN` for one idle in it)."""
         before = self._sessions(statement)
-        environment = {"LAB_URI": home.database_uri(self.site), "PYTHONPATH": str(REPOSITORY)}
-        self.spawn(sys.executable, "-m", "lab.sessions", str(count), statement, environment=environment)
+        where = {"LAB_URI": home.database_uri(self.site), "PYTHONPATH": str(REPOSITORY)}
+        self.spawn(sys.executable, "-m", "lab.sessions", str(count), statement, environment=where)
 
         def held() -> None:
             if (now := self._sessions(statement) - before) < count:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from pathlib import Path
 
 from lab import home, tls
 from lab.servers import smtp
 from lab.servers.s3 import BUCKET, REGION
+from lab.servers.standins import WEB_WORKERS
 from lab.site import HOST, Site, write_private
 
 
@@ -30,22 +33,45 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__PROBES__STORAGE__REGION": REGION,
         "RUNBOOK__PROBES__PROXY__URL": f"https://localhost:{site.front('proxy')}",
         "RUNBOOK__PROBES__PROXY__CA_FILE": str(tls.authority_file(site)),
-        "RUNBOOK__PROBES__LOGS__PATH": str(site.home / "logs" / "nightscan.log"),
-        "RUNBOOK__FACTS__PATHS__ROOT": str(site.home),
-        "RUNBOOK__FACTS__PATHS__BACKUPS": str(site.home / "backups"),
-        "RUNBOOK__FACTS__PATHS__UPLOADS": str(site.home / "uploads"),
-        "RUNBOOK__FACTS__PATHS__MODELS": str(site.home / "models"),
-        "RUNBOOK__FACTS__PATHS__EVALUATION": str(site.home / "data" / "evaluation"),
-        "RUNBOOK__FACTS__PATHS__LOGS": str(site.home / "logs"),
-        "RUNBOOK__FACTS__PATHS__COMPOSE": str(home.compose_file(site)),
-        "RUNBOOK__FACTS__PATHS__CERTIFICATE": str(tls.certificate_files(site)[0]),
+        **{f"RUNBOOK__FACTS__PATHS__{name}": str(path) for name, path in paths(site).items()},
+        "RUNBOOK__FACTS__HOST__DISKS": json.dumps([str(site.home)]),
+        "RUNBOOK__FACTS__CACHE__REPLICAS": "1",
+        "RUNBOOK__FACTS__WEB__WORKERS": str(WEB_WORKERS),
+        "RUNBOOK__FACTS__PROXY__DOMAIN": tls.NAMES[0],
+        # A laptop that does other work meanwhile is no server that is ill.
+        "RUNBOOK__LIMITS__HOST__MEMORY": "0.95",
+        "RUNBOOK__LIMITS__HOST__DISK": "0.95",
+        "RUNBOOK__LIMITS__HOST__LOAD": "20",
+        "RUNBOOK__LIMITS__DEPLOY__DISK_ROOM": str(2**30),
         "RUNBOOK__MAIL__HOST": HOST,
         "RUNBOOK__MAIL__PORT": str(site.front("mail")),
         "RUNBOOK__MAIL__USER": smtp.USER,
         "RUNBOOK__MAIL__PASSWORD": site.secret("mail"),
         "RUNBOOK__MAIL__SECURITY": "starttls",
         "RUNBOOK__MAIL__CA_FILE": str(tls.authority_file(site)),
+        **_changed(site),
     }
+
+
+def paths(site: Site) -> dict[str, Path]:
+    """Where the things are that lie below /opt/nightscan on a real machine."""
+    return {
+        "ROOT": site.home,
+        "CONFIG": site.home / "config",
+        "UPLOADS": site.home / "uploads",
+        "MODELS": site.home / "models",
+        "LOGS": site.home / "logs",
+        "BACKUPS": site.home / "backups",
+        "EVALUATION": site.home / "data" / "evaluation",
+        "COMPOSE": home.compose_file(site),
+        "CERTIFICATE": tls.certificate_files(site)[0],
+    }
+
+
+def _changed(site: Site) -> dict[str, str]:
+    """The settings that faults in place have changed."""
+    changes = {key: value for broken in site.state.broken.values() for key, value in broken.settings.items()}
+    return {f"RUNBOOK__{key.upper().replace('.', '__')}": json.dumps(value) for key, value in changes.items()}
 
 
 def write(site: Site) -> None:

@@ -39,6 +39,8 @@ class Broken:
 
     since: str
     undo: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What the checks are told meanwhile instead of their own settings, by dotted key."""
 
 
 @dataclass
