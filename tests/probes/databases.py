@@ -145,7 +145,17 @@ class RedisServer:
     def __init__(self, folder: Path, *options: str) -> None:
         self.port = free_port()
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--requirepass", SECRET]
-        command = [str(binaries.redis()), *arguments, "--masterauth", SECRET, "--save", "", *options]
+        command = [
+            str(binaries.redis()),
+            *arguments,
+            "--masterauth",
+            SECRET,
+            "--save",
+            "",
+            "--repl-diskless-sync-delay",
+            "0",
+            *options,
+        ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.client = redis.Redis(port=self.port, password=SECRET, decode_responses=True)
         until(self.client.ping)
