@@ -21,5 +21,5 @@ Last resort
     Go back to the previous version: `VERSION=<previous>` in .env, `docker compose up -d --no-deps web`.
 
 Verify
-    pytest checks/web/consistency.py
+    pytest checks/web/version.py
 """

@@ -20,5 +20,5 @@ Last resort
     `ml.use_gpu` false: predictions on the CPU, slower but answering.
 
 Verify
-    pytest checks/ml/capacity.py
+    pytest checks/ml/gpu.py
 """

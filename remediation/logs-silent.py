@@ -20,5 +20,5 @@ Last resort
     None is needed; but treat the time of silence as time in which errors may have happened.
 
 Verify
-    pytest checks/web/freshness.py
+    pytest checks/web/logging.py
 """

@@ -22,5 +22,5 @@ Last resort
     Switch predictions of that kind off and say so to users: no answer is better than a wrong one.
 
 Verify
-    pytest checks/ml/consistency.py checks/ml/availability.py
+    pytest checks/ml/models.py checks/ml/availability.py
 """

@@ -28,5 +28,5 @@ Last resort
     Run on the CPU (`ml.use_gpu` false) or with the previous image, slower but answering. Uploads wait in the queue meanwhile.
 
 Verify
-    pytest checks/ml/availability.py checks/ml/consistency.py
+    pytest checks/ml/availability.py checks/ml/models.py
 """

@@ -22,5 +22,5 @@ Last resort
     Refuse new uploads with an honest message until the queue is short. Do not delete the queue: it is users' work.
 
 Verify
-    pytest checks/ml/capacity.py
+    pytest checks/ml/queues.py
 """

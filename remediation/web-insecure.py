@@ -25,5 +25,5 @@ Last resort
     login succeeded that should not have, this is a security incident: collect evidence before anything is restarted.
 
 Verify
-    pytest checks/web/security.py checks/proxy/security.py
+    pytest checks/web/exposure.py checks/proxy/security.py
 """
