@@ -15,6 +15,7 @@ def write(path: Path, content: str | bytes) -> Path:
     try:
         draft.write_bytes(data)
         draft.replace(path)
-    finally:
+    except BaseException:
         draft.unlink(missing_ok=True)
+        raise
     return path

@@ -16,12 +16,14 @@ _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 
 def safe(text: str) -> str:
     """TEXT without terminal sequences and control characters; lines and tabs stay."""
+    if text.isprintable():
+        return text
     return _UNSAFE.sub("\ufffd", _ANSI.sub("", text.replace("\r\n", "\n")))
 
 
 def one_line(text: str, limit: int = 0) -> str:
     """TEXT safe and on one line, cut to LIMIT characters with an ellipsis when LIMIT is given."""
-    line = " ".join(safe(text).split())
+    line = text.strip() if text.isprintable() and "  " not in text else " ".join(safe(text).split())
     return line if not limit or len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
@@ -74,6 +76,12 @@ def against_limit(measurement: Measurement) -> str:
     """Name, value and limit in one phrase: `web.response_time.p95 2.31 s, limit < 2 s`."""
     phrase = f"{measurement.name} {seen(measurement)}"
     return f"{phrase}, limit {limit(measurement)}" if limit(measurement) else phrase
+
+
+def address(text: str) -> str | None:
+    """TEXT when it is the address of a web page and nothing else: the only kind of link that a report follows."""
+    text = text.strip()
+    return text if re.fullmatch(r"https?://[^\s\"'<>\\^`{|}\x00-\x1f]+", text) else None
 
 
 def moment(text: str) -> str:

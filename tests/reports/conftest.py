@@ -34,7 +34,7 @@ HOSTILE = "<script>alert('seen')</script> \x1b[31mred\x1b[0m \x00\x08 \ud800 \u2
 def make_check(name: str, severity: str = "P1", **kwargs: Any) -> Check:
     service, _, rest = name.partition("/")
     subject = rest.partition("::")[0]
-    title = kwargs.pop("title", "Users reach the service: its health endpoint answers 200.")
+    title = kwargs.pop("title", f"{service.capitalize()}: {name.rpartition(':')[2].replace('_', ' ')}.")
     return Check(
         id=name,
         title=title,
@@ -140,6 +140,10 @@ def blocked(service: str, name: str, severity: str = "P1") -> Result:
     root = "database/availability::answers"
     message = "PostgreSQL does not answer"
     return make_result(f"{service}/{name}", Outcome.BLOCKED, message, severity, root=root)
+
+
+def _step(name: str, risk: str, duration: float, output: str) -> dict[str, Any]:
+    return {"name": name, "risk": risk, "outcome": "done", "started": STARTED, "duration": duration, "output": output}
 
 
 def ill() -> RunRecord:
