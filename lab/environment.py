@@ -18,7 +18,7 @@ def environment(site: Site) -> dict[str, str]:
     endpoint = f"http://{HOST}:{site.front('storage')}"
     web, ml = (f"http://{HOST}:{site.front(name)}" for name in ("web", "ml"))
     return {
-        **home.variables(site),
+        **home.told(site),
         "NIGHTSCAN_CONFIG_FILE": str(home.config_file(site)),
         "NIGHTSCAN_ENV_FILE": str(home.env_file(site)),
         "AWS_ENDPOINT_URL_S3": endpoint,
@@ -38,6 +38,9 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__FACTS__CACHE__REPLICAS": "1",
         "RUNBOOK__FACTS__WEB__WORKERS": str(WEB_WORKERS),
         "RUNBOOK__FACTS__PROXY__DOMAIN": tls.NAMES[0],
+        "RUNBOOK__FACTS__PROXY__PLAIN_URL": f"http://localhost:{site.port('proxy-http')}",
+        "RUNBOOK__FACTS__DEPLOY__ENGINE": "",
+        "RUNBOOK__FACTS__SECRETS__FILES": json.dumps([".env", "config/production.json", str(tls.certificate_files(site)[1])]),
         # A laptop that does other work meanwhile is no server that is ill.
         "RUNBOOK__LIMITS__HOST__MEMORY": "0.95",
         "RUNBOOK__LIMITS__HOST__DISK": "0.95",

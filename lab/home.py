@@ -89,6 +89,16 @@ def variables(site: Site) -> dict[str, str]:
     }
 
 
+def told(site: Site) -> dict[str, str]:
+    """What `.env` holds now, also when a fault has changed it: the variables that a deployment would start with."""
+    try:
+        lines = env_file(site).read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
+    return {name: value for name, equals, value in pairs if equals}
+
+
 def configuration(site: Site) -> dict[str, Any]:
     """The content of `production.json`."""
     return {
