@@ -17,6 +17,7 @@ from pytest_runbook.marks import MARKS
 from pytest_runbook.model import SCHEDULES, Severity
 
 if TYPE_CHECKING:
+    from pytest_runbook.session import RunbookSession
     from pytest_runbook.settings import Loaded
 
 SESSION: pytest.StashKey[RunbookSession] = pytest.StashKey()

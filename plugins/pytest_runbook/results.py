@@ -61,7 +61,10 @@ def not_run(check: Check, report: pytest.TestReport, redactor: Redactor, started
 def dress(report: pytest.TestReport, result: Result, redactor: Redactor) -> None:
     """Make REPORT tell what RESULT says, in pytest's own terms and without secrets."""
     check = result.check
-    if report.longrepr is not None and not isinstance(report.longrepr, tuple):
+    if isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = (path, line, redactor.text(reason))
+    elif report.longrepr is not None:
         text = report.longreprtext
         clean = redactor.text(text)
         if clean != text:

@@ -38,7 +38,7 @@ class RunbookSession:
         self.config = config
         self.settings = loaded.settings
         self.redactor = Redactor(loaded.secrets)
-        self.output = Output(self.redactor)
+        self.output = Output(self.redactor, captured=config.option.capture != "no")
         self.recorder: Recorder | None = None
         self.reports: list[Path] = []
         self.faults: list[str] = []

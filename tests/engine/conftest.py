@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from pytest_runbook.evidence import journal
 from pytest_runbook.model import Result, RunRecord
 
@@ -71,7 +70,8 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.write(
-            "pytest.ini", "[pytest]\nrunbook_settings = shop.toml\npython_files = *.py\naddopts = -p no:randomly\n"
+            "pytest.ini",
+            "[pytest]\nrunbook_settings = shop.toml\npython_files = *.py\naddopts = -p no:randomly --import-mode=importlib\n",
         )
         self.write("shop.toml", SETTINGS)
 
@@ -113,6 +113,7 @@ class Project:
         """Run pytest with ARGUMENTS, to its end."""
         done = subprocess.run(
             self.command(*arguments),
+            check=False,
             cwd=self.folder,
             env=self.environment(env),
             capture_output=True,

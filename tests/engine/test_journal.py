@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from pytest_runbook.errors import RunbookError
 from pytest_runbook.evidence import journal
 from pytest_runbook.evidence.redaction import Redactor
@@ -101,10 +100,11 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_a_problem_of_the_run_and_not_its_end(tmp_path: Path) -> None:
     recorder = Recorder(record(), tmp_path, Redactor(), {})
     recorder.journal.close()
-    recorder.journal._file = Path("/dev/full").open("a")
-    recorder.add(result("health"))
-    recorder.diagnose()
-    written = recorder.finish(0, interrupted=False)
+    with Path("/dev/full").open("a") as full:
+        recorder.journal._file = full
+        recorder.add(result("health"))
+        recorder.diagnose()
+        written = recorder.finish(0, interrupted=False)
     assert [r.check.title for r in written.results] == ["health"]
     assert any("No space left on device" in problem for problem in written.problems)
 

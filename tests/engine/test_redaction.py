@@ -7,7 +7,6 @@ import json
 from urllib.parse import quote
 
 import pytest
-
 from pytest_runbook.evidence.redaction import MASK, Redactor
 
 SECRET = 'c4n/ary "pw"+ü&=%'

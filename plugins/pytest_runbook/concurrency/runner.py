@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_runbook.concurrency.attempts import Confirmation, Execution, attempt, attempt_blocking
+from pytest_runbook.concurrency.attempts import Confirmation, Execution, Trial, attempt, attempt_blocking
 from pytest_runbook.concurrency.loop import LoopThread
+from pytest_runbook.errors import TimedOut
 from pytest_runbook.model import Check
 from pytest_runbook.probes.base import Probe
 
@@ -65,13 +66,24 @@ class Runner:
         """The finished execution of ITEM, started ahead or run now."""
         future = self._ahead.pop(item.nodeid, None)
         if future is not None:
-            return self._loop.wait(future)
-        check = item.stash[CHECK]
+            return self._wait(item.stash[CHECK], future)
+        return self._in_turn(item, item.stash[CHECK])
+
+    def _in_turn(self, item: pytest.Function, check: Check) -> Execution:
         names = inspect.signature(item.obj).parameters
         call = functools.partial(item.obj, **{name: item.funcargs[name] for name in names if name in item.funcargs})
         if inspect.iscoroutinefunction(item.obj):
-            return self._loop.wait(self._submit(check, call))
+            return self._wait(check, self._submit(check, call))
         return attempt_blocking(check, call, self._confirm, check.timeout or self._timeout)
+
+    def _wait(self, check: Check, future: concurrent.futures.Future[Execution]) -> Execution:
+        try:
+            return self._loop.wait(future)
+        except TimedOut as error:  # the loop is stuck: whoever waits on it has no result
+            trial = Trial(check, self._confirm)
+            with trial.attempt():
+                raise error
+            return trial.execution
 
     def probe(self, name: str) -> Probe[Any]:
         """The probe called NAME, made on the loop when first asked for."""

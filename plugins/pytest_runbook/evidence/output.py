@@ -9,8 +9,9 @@ from __future__ import annotations
 import builtins
 import io
 import logging
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO, cast
 
 from pytest_runbook.evidence.context import current
 from pytest_runbook.evidence.redaction import Redactor
@@ -19,8 +20,11 @@ from pytest_runbook.evidence.redaction import Redactor
 class Output:
     """Routes `print` and logging of running checks to their notebooks while installed."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, captured: bool) -> None:
+        """CAPTURED says whether pytest captures; when it does not, the streams themselves are made to redact."""
         self._redactor = redactor
+        self._captured = captured
+        self._streams = (sys.stdout, sys.stderr)
         self._print: Callable[..., None] = builtins.print
         self._factory = logging.getLogRecordFactory()
         self._handler = _NotebookHandler()
@@ -30,12 +34,17 @@ class Output:
         builtins.print = self._routed
         logging.setLogRecordFactory(self._record)
         logging.getLogger().addHandler(self._handler)
+        if not self._captured:
+            self._streams = (sys.stdout, sys.stderr)
+            sys.stdout, sys.stderr = (cast("TextIO", _Redacting(stream, self._redactor)) for stream in self._streams)
 
     def remove(self) -> None:
         """Put back what `install` replaced."""
         builtins.print = self._print
         logging.setLogRecordFactory(self._factory)
         logging.getLogger().removeHandler(self._handler)
+        if not self._captured:
+            sys.stdout, sys.stderr = self._streams
 
     def _routed(self, *values: object, **options: Any) -> None:
         notebook = current()
@@ -55,6 +64,20 @@ class Output:
         if record.exc_info and record.exc_info[1] is not None:
             self._redactor.exception(record.exc_info[1])
         return record
+
+
+class _Redacting:
+    """A stream without secrets; everything but writing is the stream's own."""
+
+    def __init__(self, stream: TextIO, redactor: Redactor) -> None:
+        self._stream = stream
+        self._redactor = redactor
+
+    def write(self, text: str) -> int:
+        return self._stream.write(self._redactor.text(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _NotebookHandler(logging.Handler):

@@ -1,0 +1,88 @@
+"""Whatever ends a run early, what was done is on record and nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_runbook.evidence import journal
+
+from .conftest import Finished, Project
+
+SLOW = """
+    @check("daily")
+    async def test_a_quick():
+        "Quick."
+        assert True
+
+    @check("daily")
+    async def test_b_slow():
+        "Slow."
+        await asyncio.sleep(300)
+        assert True
+"""
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until CONDITION() holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition never came true"
+        time.sleep(0.05)
+
+
+def started(project: Project) -> tuple[subprocess.Popen[str], Path]:
+    """A run of SLOW whose first check has been recorded, and its journal."""
+    project.settings("timeout = 600\n")
+    project.write(
+        "shop.toml", "timeout = 600\n" + (project.folder / "shop.toml").read_text().replace("timeout = 600\n", "")
+    )
+    project.checks("web/pages.py", SLOW)
+    process = subprocess.Popen(
+        project.command(),
+        cwd=project.folder,
+        env=project.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    path = project.folder / "report" / journal.NAME
+    until(lambda: path.exists() and '"type": "result"' in path.read_text())
+    return process, path
+
+
+def test_ctrl_c_writes_the_report_of_what_was_done(project: Project) -> None:
+    process, path = started(project)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    run = Finished(process.returncode, output, path.parent)
+    assert run.code == 2
+    assert run.outcomes == {"web/pages::a_quick": "passed"}
+    assert run.record.interrupted
+    assert run.journal.exit_code == 2
+    assert "interrupted" in output.lower()
+
+
+def test_kill_leaves_a_journal_that_says_the_run_did_not_end(project: Project) -> None:
+    process, path = started(project)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    told = journal.read(path)
+    assert told.finished is None
+    assert [r.check.id for r in told.results] == ["web/pages::a_quick"]
+
+
+def test_a_disk_that_fills_up_costs_the_reports_and_not_the_verdict(project: Project) -> None:
+    # No file may grow beyond 8 kB: the journal of one check fits, the page does not.
+    project.write("conftest.py", "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))\n")
+    project.checks("web/pages.py", '@check("daily")\nasync def test_x():\n    "X."\n    assert True\n')
+    run = project.run()
+    assert run.code == 0
+    assert 'report "html" was not written: OSError' in run.output
+    assert [r.outcome for r in run.journal.results] == ["passed"]
+    assert not list(run.folder.glob("report.html*"))

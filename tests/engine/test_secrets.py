@@ -1,0 +1,164 @@
+"""Secrets put into settings, URIs, environment and headers appear in no output of a run that fails in every way."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from .conftest import Finished, Project
+
+CANARIES = {
+    "mail": "mail-canary-7f3a",
+    "header": "header-canary-9c1d",
+    "uri": "uri/canary+55e0",
+    "environment": "environment-canary-b2b2",
+    "dotenv": "dotenv-canary-a9a9",
+}
+SETTINGS = f"""
+[mail]
+host = "127.0.0.1"
+password = "{CANARIES["mail"]}"
+
+[probes.web]
+kind = "http"
+url = "http://127.0.0.1:9"
+headers = {{ Authorization = "Bearer {CANARIES["header"]}" }}
+
+[probes.database]
+kind = "postgresql"
+uri = "postgresql://app:{quote(CANARIES["uri"], safe="")}@127.0.0.1:9/shop"
+"""
+CHECKS = """
+    import base64, logging, os, sys, urllib.parse, warnings
+
+    SECRETS = {secrets!r}
+
+    def everything():
+        forms = []
+        for secret in SECRETS:
+            forms += [secret, urllib.parse.quote(secret, safe=""), repr({{"x": secret}})]
+            forms.append(base64.b64encode(secret.encode()).decode())
+        return " ".join(forms)
+
+    @check("daily", severity="P1")
+    async def test_asserts_with_a_secret():
+        "Asserts with a secret."
+        local = everything()
+        assert local == "something else", f"got {{local}}"
+
+    @check("daily")
+    async def test_compares_secrets():
+        "Compares."
+        local = SECRETS
+        assert local == ["x"]
+
+    @check("daily")
+    async def test_prints_and_logs():
+        "Prints and logs."
+        print(everything())
+        logging.getLogger("shop").error("seen %s", everything())
+        try:
+            raise ValueError(everything())
+        except ValueError:
+            logging.getLogger("shop").exception("it broke")
+        assert False
+
+    @check("daily")
+    def test_prints_in_turn(capfd):
+        "Prints in turn."
+        print(everything())
+        logging.getLogger("shop").error("seen %s", everything())
+        assert False
+
+    @check("daily")
+    def test_prints_captured():
+        "Prints, captured by pytest."
+        sys.stdout.write(everything())
+        sys.stderr.write(everything())
+        assert False
+
+    @check("daily")
+    async def test_crashes_with_a_cause():
+        "Crashes."
+        try:
+            raise ValueError(everything())
+        except ValueError as error:
+            raise RuntimeError("outer " + everything()) from error
+        assert False
+
+    @check("daily")
+    async def test_skips_with_a_secret():
+        "Skips."
+        pytest.skip(everything())
+        assert False
+
+    @check("daily")
+    async def test_looks(web, database):
+        "Looks with real credentials."
+        try:
+            await web.get("/?token=" + SECRETS[0])
+        except Unmeasured:
+            pass
+        await database.query("select 1")
+        assert False
+
+    @pytest.fixture
+    def broken():
+        raise RuntimeError(everything())
+
+    @check("daily")
+    def test_setup(broken):
+        "Set-up breaks."
+        assert False
+"""
+
+
+def outputs(run: Finished, *places: Path) -> dict[str, str]:
+    """Everything a person or a machine could read afterwards, by name."""
+    texts = {"terminal": run.output}
+    for place in (run.folder, *places):
+        for path in [place, *place.rglob("*")]:
+            if path.is_file():
+                raw = path.read_bytes()
+                texts[str(path)] = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8", "replace")
+    return texts
+
+
+def forms(secret: str) -> list[str]:
+    return [secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode().rstrip("=")[:-1]]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--showlocals", "--tb=long", "-rA"),
+        ("-s", "--log-cli-level=INFO", "--tb=native"),
+        ("-n", "2", "--showlocals", "-vv"),
+    ],
+    ids=["locals", "uncaptured", "workers"],
+)
+def test_no_output_of_a_failing_run_holds_a_secret(project: Project, options: tuple[str, ...]) -> None:
+    project.settings(SETTINGS)
+    project.checks("web/pages.py", CHECKS.format(secrets=list(CANARIES.values())))
+    project.write(".env", f"SHOP_SECRET_KEY={CANARIES['dotenv']}\n")
+    files = [project.folder / name for name in ("x.xml", "x.html", "allure", "x.log")]
+    asked = [f"--junitxml={files[0]}", f"--html={files[1]}", f"--alluredir={files[2]}", f"--log-file={files[3]}"]
+    run = project.run(*options, *asked, env={"SHOP_API_TOKEN": CANARIES["environment"]})
+    assert run.code == 1
+    assert len(run.outcomes) == 9
+    texts = outputs(run, *files)
+    for needed in ("run.json", "journal.jsonl", "junit.xml", "report.html", "x.xml", "x.html"):
+        assert any(name.endswith(needed) for name in texts), f"{needed} was not written"
+    leaks = [
+        f"{kind} in {name}: …{text[max(0, text.find(form) - 60) : text.find(form) + 10]}"
+        for kind, secret in CANARIES.items()
+        for form in forms(secret)
+        for name, text in texts.items()
+        if form in text
+    ]
+    assert leaks == []
+    assert "****" in texts["terminal"]
