@@ -40,7 +40,9 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__FACTS__PROXY__DOMAIN": tls.NAMES[0],
         "RUNBOOK__FACTS__PROXY__PLAIN_URL": f"http://localhost:{site.port('proxy-http')}",
         "RUNBOOK__FACTS__DEPLOY__ENGINE": "",
-        "RUNBOOK__FACTS__SECRETS__FILES": json.dumps([".env", "config/production.json", str(tls.certificate_files(site)[1])]),
+        "RUNBOOK__FACTS__SECRETS__FILES": json.dumps(
+            [".env", "config/production.json", str(tls.certificate_files(site)[1])]
+        ),
         # A laptop that does other work meanwhile is no server that is ill.
         "RUNBOOK__LIMITS__HOST__MEMORY": "0.95",
         "RUNBOOK__LIMITS__HOST__DISK": "0.95",
