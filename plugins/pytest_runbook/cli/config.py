@@ -48,7 +48,11 @@ def command(file: Path | None, overrides: tuple[str, ...], as_json: bool, key: s
 def _cells(rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
     for key, row in rows.items():
         value = row["value"]
-        yield key, value if isinstance(value, str) and value.isprintable() else json.dumps(value, ensure_ascii=False), row["origin"]
+        yield (
+            key,
+            value if isinstance(value, str) and value.isprintable() else json.dumps(value, ensure_ascii=False),
+            row["origin"],
+        )
 
 
 def _table(rows: dict[str, dict[str, Any]]) -> None:

@@ -55,7 +55,7 @@ def invalid(error: ValidationError, tree: Any, entries: Mapping[str, Entry], fil
     found: dict[str, Fault] = {}
     for item in error.errors(include_url=False):
         place = locate(Settings, item["loc"], tree)
-        fault = _fault(item, place, _origin(item["loc"], entries, file))
+        fault = _fault(item, place, origin_of(item["loc"], entries, file))
         same = found.get(fault.key)
         # Of a choice between types pydantic says what each of them misses.
         if same and fault.problem not in same.problem:
@@ -95,7 +95,7 @@ def shown(path: Sequence[str | int], value: Any, secret: bool = False, table: bo
     return f' (value "{value}")'
 
 
-def _origin(loc: Sequence[str | int], entries: Mapping[str, Entry], file: str) -> Entry:
+def origin_of(loc: Sequence[str | int], entries: Mapping[str, Entry], file: str) -> Entry:
     """The entry that decides LOC, one inside it, or the one that it is inside of; FILE when none does."""
     for depth in range(len(loc), 0, -1):
         key = dotted(loc[:depth])

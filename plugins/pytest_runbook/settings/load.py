@@ -17,6 +17,7 @@ from pytest_runbook.settings.declared import accepted
 from pytest_runbook.settings.facts import SystemFacts, find
 from pytest_runbook.settings.faults import Fault, as_error, invalid
 from pytest_runbook.settings.layers import Entry, Layer, Settings, deciding, merge, tree
+from pytest_runbook.settings.names import misnamed
 from pytest_runbook.settings.shape import locate
 from pytest_runbook.settings.tables import dotted, look_up
 from pytest_runbook.settings.variables import FILE, PREFIX, command_line, direct, mapped, mentioned, spelled, with_files
@@ -144,11 +145,13 @@ def _without_stale_addresses(layers: list[Layer]) -> list[Layer]:
 
 
 def _merged(layers: Sequence[Layer], name: str, found: list[Fault], secret: frozenset[str]) -> Settings:
+    whole = tree(*(layer.entries for layer in layers))
+    deciders = deciding(layers)
     try:
         settings = merge(layers)
     except ValidationError as error:
-        whole = tree(*(layer.entries for layer in layers))
-        found += invalid(error, whole, deciding(layers), name)
+        found += invalid(error, whole, deciders, name)
+    found += misnamed(whole, deciders, name)
     if found:
         raise as_error(found, secret)
     return settings

@@ -36,14 +36,23 @@ def _words(value: Any) -> Any:
 
 
 def _moment(value: Any, *, day_ends: bool) -> datetime:
-    """VALUE as a moment: a text is parsed, a naive one is UTC, a date is its start or its end."""
+    """VALUE as a moment: a naive one is UTC, a date is its start or its end."""
     if isinstance(value, str):
-        value = datetime.fromisoformat(value) if len(value) > len("2026-11-22") else date.fromisoformat(value)
+        value = _parsed(value)
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, date):
         return datetime.combine(value + timedelta(days=day_ends), time(), UTC)
     raise ValueError("should be a date or a date with time, for example 2026-12-31 or 2026-12-31T22:00:00Z")
+
+
+def _parsed(text: str) -> date | None:
+    for kind in (date, datetime):
+        try:
+            return kind.fromisoformat(text)
+        except ValueError:
+            continue
+    return None
 
 
 def _start(value: Any) -> datetime:

@@ -13,6 +13,7 @@ from pytest_runbook.evidence.redaction import MASK, SHORTEST
 from pytest_runbook.settings.tables import leaves
 
 # Whole words of a name, split at `_`, `-` and `.`: PWD, a folder, is none of them.
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NAMED = re.compile(r"(?i)(^|[_.-])(password|passwd|pass|passphrase|secret|token|credentials?|webhook|dsn)s?([_.-]|$)")
 _ENDS = re.compile(r"(?i)((^|[_.-])key|password|passwd|secret|token|credentials?|webhook([_.-]ur[li])?|dsn)$")
 _ABOUT = re.compile(r"(?i)(_file|_path|_dir|_id|_name|_type|_algorithm|_length|_expiry|_ttl|_age|_timeout)$")
@@ -35,7 +36,8 @@ _FORMS = (_USERINFO, _BAD_USERINFO, _TOKEN_USER, _PARAMETER)
 
 def secret_name(name: str) -> bool:
     """Whether NAME, a variable or a key, is that of a secret: DB_PASSWORD, jwt_secret, SLACK_WEBHOOK_URL."""
-    return bool(_NAMED.search(name) or _ENDS.search(name)) and not _ABOUT.search(name)
+    words = _CAMEL.sub("_", name)
+    return bool(_NAMED.search(words) or _ENDS.search(words)) and not _ABOUT.search(words)
 
 
 def inside(text: str) -> Iterator[str]:

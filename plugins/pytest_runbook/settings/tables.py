@@ -35,6 +35,10 @@ class Table(Mapping[str, Any]):
                 f"  hint: declare it under [{self._path}] in the settings file"
             ) from None
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of KEY, or DEFAULT when the settings do not declare it."""
+        return self._values.get(key, default)
+
     def __contains__(self, name: object) -> bool:
         return name in self._values
 

@@ -1,0 +1,53 @@
+"""Names that one part of the settings takes from another, or may not take: services, schedules, severities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_runbook.errors import unknown
+from pytest_runbook.model import SCHEDULES, Severity
+from pytest_runbook.settings.faults import Fault, origin_of
+from pytest_runbook.settings.layers import Entry
+from pytest_runbook.settings.tables import dotted, look_up
+
+Found = Iterator[tuple[tuple[str | int, ...], str]]
+
+
+def misnamed(tree: Mapping[str, Any], entries: Mapping[str, Entry], file: str) -> list[Fault]:
+    """Faults of the names in TREE, also where other parts of it are bad; ENTRIES say where each value came from."""
+    services = _table(tree, "services")
+    found = [*_unknown_services(tree, services), *_taken(_table(tree, "schedules"), services)]
+    return [Fault(origin_of(path, entries, file).origin, dotted(path), problem) for path, problem in found]
+
+
+def _table(tree: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    table = look_up(tree, path)
+    return table if isinstance(table, Mapping) else {}
+
+
+def _unknown_services(tree: Mapping[str, Any], services: Mapping[str, Any]) -> Found:
+    for name in _table(tree, "probes"):
+        service = _table(tree, "probes", name).get("service")
+        if isinstance(service, str) and service not in services:
+            yield ("probes", name, "service"), unknown("service", service, services)
+    windows = tree.get("maintenance")
+    for number, window in enumerate(windows if isinstance(windows, list) else ()):
+        named = window.get("services") if isinstance(window, Mapping) else None
+        for service in named if isinstance(named, list) else ():
+            if service not in services and service != "*":
+                yield ("maintenance", number, "services"), unknown("service", str(service), services)
+
+
+def _taken(schedules: Mapping[str, Any], services: Mapping[str, Any]) -> Found:
+    """Each schedule, severity and service is a mark: two with one name would select each other's checks."""
+    for name in schedules:
+        if name in SCHEDULES:
+            yield ("schedules", name), "there is a schedule of this name already"
+    severities = {severity.lower() for severity in Severity}
+    for kind, names, taken in (
+        ("services", services, {*SCHEDULES, *schedules, *severities}),
+        ("schedules", schedules, severities),
+    ):
+        for name in sorted(taken & set(names)):
+            yield (kind, name), "the name is that of a schedule or a severity"
