@@ -310,7 +310,7 @@ def test_evidence_counts_and_shows_the_newest(log: Path) -> None:
 
 
 def test_nothing_configured_is_unmeasured_and_bad_settings_are_refused() -> None:
-    with pytest.raises(Unmeasured, match="hint: set probes[.]logs[.]paths"):
+    with pytest.raises(Unmeasured, match=r"hint: set probes\.logs\.paths"):
         run(logs().errors(1))
     assert LogsSettings.model_validate({"kind": "logs", "paths": "/var/log/a.log"}).paths == ("/var/log/a.log",)
     for bad in ({"time_zone": "Mars/Olympus"}, {"format": "xml"}, {"time_zone": "../etc/passwd"}):

@@ -63,12 +63,12 @@ class Fetcher:
         return public(self.settings.url) or self.name
 
     def url(self, path: str) -> str:
-        """PATH below the configured address, or PATH itself when it is a whole address."""
+        """PATH below the configured address, that address when PATH is empty, or PATH itself when it is a whole address."""
         if not self.settings.url:
             raise Unmeasured(f'probe "{self.name}" has no address\n  hint: set probes.{self.name}.url')
         if path.startswith(("http://", "https://")):
             return self._checked(path)
-        return f"{self.settings.url.rstrip('/')}/{path.lstrip('/')}"
+        return f"{self.settings.url.rstrip('/')}/{path.lstrip('/')}" if path else self.settings.url
 
     async def fetch(
         self, method: str, path: str, *, follow: bool | None = None, alone: bool = False, **content: Any
