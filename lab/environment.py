@@ -18,7 +18,7 @@ def environment(site: Site) -> dict[str, str]:
     endpoint = f"http://{HOST}:{site.front('storage')}"
     web, ml = (f"http://{HOST}:{site.front(name)}" for name in ("web", "ml"))
     return {
-        **home.told(site),
+        **home.read_env(site),
         "NIGHTSCAN_CONFIG_FILE": str(home.config_file(site)),
         "NIGHTSCAN_ENV_FILE": str(home.env_file(site)),
         "AWS_ENDPOINT_URL_S3": endpoint,

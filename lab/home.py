@@ -59,8 +59,9 @@ def env_text(values: Mapping[str, str]) -> str:
 
 
 def read_env(site: Site) -> dict[str, str]:
-    """The variables that `.env` holds now."""
-    lines = env_file(site).read_text().splitlines()
+    """The variables that `.env` holds now, also when a fault has changed it or taken it away."""
+    path = env_file(site)
+    lines = path.read_text().splitlines() if path.exists() else []
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
@@ -87,16 +88,6 @@ def variables(site: Site) -> dict[str, str]:
         "AWS_DEFAULT_REGION": REGION,
         "AWS_BACKUP_BUCKET": BUCKET,
     }
-
-
-def told(site: Site) -> dict[str, str]:
-    """What `.env` holds now, also when a fault has changed it: the variables that a deployment would start with."""
-    try:
-        lines = env_file(site).read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return {}
-    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
-    return {name: value for name, equals, value in pairs if equals}
 
 
 def configuration(site: Site) -> dict[str, Any]:
