@@ -1,20 +1,161 @@
-"""What can be wrong with the web service and the proxy before it."""
+"""What can be wrong with the web service."""
 
 from __future__ import annotations
 
+import json
+import sys
 from datetime import UTC, datetime, timedelta
 
 from lab.faults import fault
 from lab.lab import Lab
+from lab.site import HOST
+
+TRACEBACK = """<pre>Traceback (most recent call last):
+  File "/opt/nightscan/web/app.py", line 211, in route
+KeyError: 'page'</pre>"""
+GUESSING = """
+import http.client, sys, time
+while True:
+    connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=5)
+    connection.request("POST", "/login", "username=admin&password=123456", {"Content-Type": "application/x-www-form-urlencoded"})
+    connection.getresponse().read()
+    connection.close()
+    time.sleep(0.05)
+"""
 
 
-@fault("web-stopped", service="web", root="web")
+@fault(
+    "web-stopped",
+    service="web",
+    fails=["web/availability::health_endpoint_answers"],
+    blocks=[
+        "web/availability::ready_to_serve",
+        "web/performance::p95_response_time",
+        "proxy/security::security_headers",
+    ],
+    root="web/availability::health_endpoint_answers",
+)
 def stopped(lab: Lab) -> None:
     """The web service does not run."""
     lab.stop_process("web")
 
 
-@fault("certificate-expired", service="web", schedule="weekly")
-def certificate_expired(lab: Lab) -> None:
-    """The proxy shows a certificate that ended yesterday."""
-    lab.issue_certificate(datetime.now(UTC) - timedelta(days=1))
+@fault(
+    "web-unhealthy",
+    service="web",
+    fails=["web/availability::health_endpoint_answers"],
+    root="web/availability::health_endpoint_answers",
+)
+def unhealthy(lab: Lab) -> None:
+    """The health endpoint answers 200, and says that the service is not healthy."""
+    lab.misbehave("web", body={"path": "/health", "json": {"status": "unhealthy"}})
+
+
+@fault(
+    "web-error-page-with-200",
+    service="web",
+    fails=["web/availability::health_endpoint_answers"],
+    root="web/availability::health_endpoint_answers",
+)
+def error_page_with_200(lab: Lab) -> None:
+    """The health endpoint answers 200 with an error page for people."""
+    lab.misbehave(
+        "web", body={"path": "/health", "text": "<html><h1>Something went wrong</h1></html>", "type": "text/html"}
+    )
+
+
+@fault(
+    "web-port-taken",
+    service="web",
+    fails=["web/availability::port_is_free_or_ours"],
+    blocks=["web/availability::health_endpoint_answers"],
+    root="web/availability::port_is_free_or_ours",
+    schedule="predeploy",
+)
+def port_taken(lab: Lab) -> None:
+    """Another program holds the web service's port, and answers there."""
+    lab.stop_process("web")
+    folder = str(lab.site.path("inbox"))
+    lab.spawn(sys.executable, "-m", "http.server", str(lab.site.port("web")), "--bind", HOST, "--directory", folder)
+
+
+@fault(
+    "web-not-ready",
+    service="web",
+    fails=["web/availability::ready_to_serve"],
+    root="web/availability::ready_to_serve",
+)
+def not_ready(lab: Lab) -> None:
+    """The web service answers, and lacks disk space to work."""
+    lab.misbehave("web", not_ready=["disk_space"])
+
+
+@fault(
+    "web-page-broken",
+    service="web",
+    fails=["web/availability::page_opens[/login]"],
+    root="web/availability::page_opens[/login]",
+    schedule="postdeploy",
+)
+def page_broken(lab: Lab) -> None:
+    """The page on which users sign in ends in an error."""
+    lab.misbehave("web", status={"path": "/login", "code": 500})
+
+
+@fault(
+    "web-version-old",
+    service="web",
+    fails=["web/version::version_served_is_the_version_deployed"],
+    schedule="postdeploy",
+)
+def version_old(lab: Lab) -> None:
+    """The deployment did not take: the version before it is still served."""
+    lab.misbehave("web", version="0.9.9")
+
+
+@fault(
+    "web-slow",
+    service="web",
+    fails=["web/performance::p95_response_time", "web/performance::p95_response_time_of_users"],
+)
+def slow(lab: Lab) -> None:
+    """Every tenth request for any page takes longer than users accept."""
+    lab.misbehave("web", slow={"seconds": 2.5, "share": 0.1})
+
+
+@fault("web-errors", service="web", fails=["web/errors::error_rate", "web/errors::error_rate_of_users"])
+def errors(lab: Lab) -> None:
+    """One request in twenty ends in an error of the service."""
+    lab.misbehave("web", status={"path": "/", "code": 500, "share": 0.05})
+
+
+@fault("web-log-errors", service="web", fails=["web/errors::no_new_errors_in_the_log"])
+def log_errors(lab: Lab) -> None:
+    """The service writes errors into its log."""
+    log = lab.site.home / "logs" / "nightscan.log"
+    # Kept, so that healing takes the errors away as well: they would count for minutes.
+    lab.replace_file(log, log.read_bytes())
+    lab.misbehave("web", log_errors=True)
+
+
+@fault("web-log-silent", service="web", fails=["web/logging::log_is_written"])
+def log_silent(lab: Lab) -> None:
+    """Nobody has written into the log for hours, although the services answer."""
+    for service in ("web", "ml"):
+        lab.misbehave(service, log_silent=True)
+    lab.stop_process("worker")
+    before = datetime.now(UTC) - timedelta(hours=5)
+    last = {"timestamp": before.isoformat(), "level": "INFO", "logger": "nightscan.web", "message": "request"}
+    lab.replace_file(lab.site.home / "logs" / "nightscan.log", json.dumps(last) + "\n")
+
+
+@fault("web-shows-internals", service="web", fails=["web/exposure::error_pages_tell_nothing"])
+def shows_internals(lab: Lab) -> None:
+    """The page for what does not exist shows a traceback."""
+    lab.misbehave("web", body={"path": "/there-is-no-such-page", "text": TRACEBACK, "type": "text/html", "code": 404})
+
+
+@fault("web-passwords-tried", service="web", fails=["web/exposure::failed_logins"])
+def passwords_tried(lab: Lab) -> None:
+    """Somebody tries one password after the other."""
+    lab.spawn(sys.executable, "-c", GUESSING, HOST, str(lab.site.port("web")))

@@ -1,0 +1,143 @@
+"""What can be wrong with the prediction service, its models and its queues."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from lab.faults import fault
+from lab.lab import Lab
+from lab.ml.classifier import FILE, METADATA
+from lab.serving import client
+from lab.site import HOST
+from lab.web.cache import PREDICTIONS
+
+FORGET = """
+local members = redis.call('ZRANGE', KEYS[1], 0, -1)
+for _, member in ipairs(members) do
+    if string.find(member, 'lab-fault', 1, true) == 1 then redis.call('ZREM', KEYS[1], member) end
+end
+"""
+HEALTH = "ml/availability::health_endpoint_answers"
+LOADED = "ml/availability::models_are_loaded"
+PREDICTS = "ml/availability::recording_gets_a_prediction"
+
+
+@fault("ml-stopped", service="ml", fails=[HEALTH], blocks=[LOADED, PREDICTS, "ml/models::accuracy"], root=HEALTH)
+def stopped(lab: Lab) -> None:
+    """The prediction service does not run."""
+    lab.stop_process("ml")
+
+
+@fault("ml-unhealthy", service="ml", fails=[HEALTH], root=HEALTH)
+def unhealthy(lab: Lab) -> None:
+    """The prediction service's health endpoint says that it is not healthy."""
+    lab.misbehave("ml", body={"path": "/health", "json": {"status": "degraded"}})
+
+
+@fault(
+    "ml-port-taken",
+    service="ml",
+    fails=["ml/availability::port_is_free_or_ours"],
+    blocks=[HEALTH],
+    root="ml/availability::port_is_free_or_ours",
+    schedule="predeploy",
+)
+def port_taken(lab: Lab) -> None:
+    """Another program holds the prediction service's port, and answers there."""
+    lab.stop_process("ml")
+    folder = str(lab.site.path("inbox"))
+    lab.spawn(sys.executable, "-m", "http.server", str(lab.site.port("ml")), "--bind", HOST, "--directory", folder)
+
+
+@fault("ml-model-broken", service="ml", fails=[LOADED], blocks=[PREDICTS, "ml/models::models_are_whole"], root=LOADED)
+def model_broken(lab: Lab) -> None:
+    """The model's file was cut off, and the service has noticed."""
+    model = _models(lab) / FILE
+    lab.replace_file(model, model.read_bytes()[:1000])
+
+
+@fault("ml-model-rotten", service="ml", fails=["ml/models::models_are_whole"])
+def model_rotten(lab: Lab) -> None:
+    """A bit of the model's file has changed on the disk; the service, which loaded it before, goes on."""
+    model = _models(lab) / FILE
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    _overwrite(lab, model, bytes(content))
+
+
+@fault("ml-model-not-loaded", service="ml", fails=["ml/models::loaded_models_are_those_on_disk"])
+def model_not_loaded(lab: Lab) -> None:
+    """A new version of the model was put in place, and the service still uses the one before."""
+    metadata = _models(lab) / METADATA
+    _overwrite(lab, metadata, metadata.read_bytes().replace(b'"version": "2', b'"version": "3'))
+
+
+@fault("ml-classes-changed", service="ml", fails=["ml/models::models_know_their_classes"], schedule="predeploy")
+def classes_changed(lab: Lab) -> None:
+    """The configuration expects a model of seven classes, and the old one of six is there."""
+    lab.edit_config(ml={"audio_model_classes": 7})
+
+
+@fault("ml-inaccurate", service="ml", fails=["ml/models::accuracy"])
+def inaccurate(lab: Lab) -> None:
+    """Every fifth recording gets the wrong class."""
+    lab.misbehave("ml", wrong_class=0.2)
+
+
+@fault(
+    "ml-predictions-fail",
+    service="ml",
+    fails=[PREDICTS],
+    blocks=["ml/models::accuracy", "ml/performance::prediction_latency"],
+    root=PREDICTS,
+)
+def predictions_fail(lab: Lab) -> None:
+    """The prediction service answers, and no recording gets a prediction."""
+    lab.misbehave("ml", status={"path": "/predict/upload", "code": 500})
+
+
+@fault("ml-slow", service="ml", fails=["ml/performance::prediction_latency"])
+def slow(lab: Lab) -> None:
+    """Predictions take most of a second; the limit is lowered meanwhile, because nobody wants to wait for five."""
+    lab.change_setting("limits.ml.prediction_latency", 0.5)
+    lab.misbehave("ml", slow={"path": "/predict/upload", "seconds": 0.7})
+
+
+@fault("ml-errors", service="ml", fails=["ml/errors::predictions_succeed"])
+def errors(lab: Lab) -> None:
+    """Many recordings cannot be read, and their predictions fail."""
+    lab.restart_when_healed("ml")  # it counts since it was started
+    base = f"http://{HOST}:{lab.site.port('ml')}"
+    total = client.ask(base, "GET", "/models/status").json()["router_stats"]["total_predictions"]
+    for number in range(10 + total // 20):
+        client.upload(base, "/predict/upload", f"broken-{number}.wav", b"RIFF, and nothing more")
+
+
+@fault("ml-queue-long", service="ml", fails=["ml/queues::queues_are_short"])
+def queue_long(lab: Lab) -> None:
+    """The worker has stopped, and recordings pile up."""
+    lab.stop_process("worker")
+    members = [part for number in range(150) for part in (number, f"lab-fault-{number}")]
+    lab.redis("ZADD", PREDICTIONS, *members, undo=["EVAL", FORGET, 1, PREDICTIONS])
+
+
+@fault("gpu-missing", service="ml", fails=["ml/gpu::gpu_memory", "ml/gpu::gpu_temperature"])
+def gpu_missing(lab: Lab) -> None:
+    """Predictions should run on a GPU, and there is none; where there is one, it may use nothing and not be warm."""
+    lab.edit_config(ml={"use_gpu": True})
+    lab.change_setting("limits.gpu.memory", 0)
+    lab.change_setting("limits.gpu.temperature", 0)
+
+
+def _models(lab: Lab) -> Path:
+    return lab.site.home / "models"
+
+
+def _overwrite(lab: Lab, path: Path, content: bytes) -> None:
+    """Give PATH other CONTENT of the same size, in place and with the same time: the service looks at those."""
+    seen = path.stat()
+    lab.age_file(path, 0)  # keeps a copy, which healing puts back
+    path.write_bytes(content)
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))

@@ -1,0 +1,114 @@
+"""What can be wrong with the proxy, its certificate, and what it lets through."""
+
+from __future__ import annotations
+
+import socket
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from lab import tls, waiting
+from lab.faults import fault
+from lab.lab import Lab
+from lab.servers.proxy import HEADERS, Proxy
+from lab.site import HOST
+
+
+@fault(
+    "proxy-stopped",
+    service="proxy",
+    fails=["proxy/availability::tls_port_answers"],
+    blocks=["proxy/availability::certificate_is_accepted", "proxy/availability::leads_to_the_web_service"],
+    root="proxy/availability::tls_port_answers",
+)
+def stopped(lab: Lab) -> None:
+    """The proxy does not run."""
+    lab.stop_process("proxy")
+
+
+@fault(
+    "certificate-expired",
+    service="proxy",
+    fails=["proxy/availability::certificate_is_accepted"],
+    blocks=["proxy/certificate::certificate_does_not_expire_soon"],
+    root="proxy/availability::certificate_is_accepted",
+    schedule="weekly",
+)
+def certificate_expired(lab: Lab) -> None:
+    """The proxy shows a certificate that ended yesterday."""
+    lab.issue_certificate(datetime.now(UTC) - timedelta(days=1))
+
+
+@fault(
+    "certificate-expiring",
+    service="proxy",
+    fails=["proxy/certificate::certificate_does_not_expire_soon"],
+    schedule="weekly",
+)
+def certificate_expiring(lab: Lab) -> None:
+    """The proxy shows a certificate that ends in ten days."""
+    lab.issue_certificate(datetime.now(UTC) + timedelta(days=10))
+
+
+@fault(
+    "certificate-for-another-name",
+    service="proxy",
+    fails=["proxy/certificate::certificate_names_the_domain"],
+    schedule="weekly",
+)
+def certificate_for_another_name(lab: Lab) -> None:
+    """The certificate is for the machine's own name, and not for the domain that users type."""
+    lab.issue_certificate(datetime.now(UTC) + tls.VALIDITY, names=("localhost", HOST))
+
+
+@fault(
+    "proxy-misrouted",
+    service="proxy",
+    fails=["proxy/availability::leads_to_the_web_service"],
+    root="proxy/availability::leads_to_the_web_service",
+)
+def misrouted(lab: Lab) -> None:
+    """The proxy passes requests on to a port where nobody answers."""
+    proxy = cast("Proxy", lab.servers["proxy"])
+    _configure(lab, proxy.configuration().replace(f":{lab.site.front('web')};", f":{lab.site.port('replica')};"))
+
+
+@fault("proxy-plain-http", service="proxy", fails=["proxy/security::plain_http_is_redirected"])
+def plain_http(lab: Lab) -> None:
+    """The proxy serves pages without TLS instead of redirecting."""
+    proxy = cast("Proxy", lab.servers["proxy"])
+    redirect = "return 301 https://$host:"
+    lines = proxy.configuration().splitlines()
+    served = [
+        f"location / {{ proxy_pass http://{HOST}:{lab.site.front('web')}; }}" if redirect in line else line
+        for line in lines
+    ]
+    _configure(lab, "\n".join(served))
+
+
+@fault("security-headers-missing", service="proxy", fails=["proxy/security::security_headers"])
+def security_headers_missing(lab: Lab) -> None:
+    """Neither proxy nor application tell browsers how to protect users."""
+    lab.misbehave("web", no_security_headers=True)
+    _configure(lab, cast("Proxy", lab.servers["proxy"]).configuration({}))
+
+
+@fault("security-headers-weak", service="proxy", fails=["proxy/security::security_headers"])
+def security_headers_weak(lab: Lab) -> None:
+    """Any site may put the pages into a frame."""
+    _configure(lab, cast("Proxy", lab.servers["proxy"]).configuration({**HEADERS, "X-Frame-Options": "ALLOWALL"}))
+
+
+@fault("cookies-unprotected", service="proxy", fails=["proxy/security::cookies_are_protected"])
+def cookies_unprotected(lab: Lab) -> None:
+    """The session's cookie travels without TLS too, and scripts can read it."""
+    lab.misbehave("web", insecure_cookie=True)
+
+
+def _configure(lab: Lab, text: str) -> None:
+    """Run the proxy with the configuration TEXT; its own is written again when it is restarted."""
+    lab.restart_when_healed("proxy")
+    lab.supervisor.stop("proxy")
+    lab.site.path("proxy", "nginx.conf").write_text(text)
+    lab.supervisor.launch("proxy")
+    address = HOST, lab.site.port("proxy")
+    waiting.until(lambda: socket.create_connection(address, timeout=1).close(), "the proxy listens", deadline=10)
