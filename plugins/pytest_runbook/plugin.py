@@ -69,10 +69,14 @@ def pytest_configure(config: pytest.Config) -> None:
         _register_names(config, SCHEDULES, {})
         return
     # Late: a project without settings does not pay for clients, settings and reports.
+    import runbook_reports
+
     from pytest_runbook.reporting import Reporting
     from pytest_runbook.session import RunbookSession
 
     loaded = load_settings(config, file)
+    # On workers too, which read the command line again: the reports are the controller's, made from the record.
+    adopted = runbook_reports.adopt(config)
     services = {name: service.description for name, service in loaded.settings.services.items()}
     _register_names(config, {**SCHEDULES, **loaded.settings.schedules}, services)
     session = RunbookSession(config, loaded)
@@ -80,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(session, "runbook-session")
     config.pluginmanager.register(session.fixtures, "runbook-fixtures")
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Reporting(config, session), "runbook-reporting")
+        config.pluginmanager.register(Reporting(config, session, adopted), "runbook-reporting")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

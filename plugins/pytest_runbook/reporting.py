@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import runbook_reports
-from runbook_reports import text
+from runbook_reports import Writer, text
 
 from pytest_runbook.model import RunRecord
 from pytest_runbook.session import RunbookSession
@@ -20,10 +21,11 @@ WIDEST = 110
 class Reporting:
     """Writes every report from the finished record, in the controller."""
 
-    def __init__(self, config: pytest.Config, session: RunbookSession) -> None:
+    def __init__(self, config: pytest.Config, session: RunbookSession, adopted: Sequence[Writer]) -> None:
+        """ADOPTED write the reports that pytest's own options asked for."""
         self._config = config
         self._session = session
-        self._adopted = runbook_reports.adopt(config)
+        self._adopted = adopted
         self._written: list[Path] = []
         self._finished: RunRecord | None = None
         self._last = ""
