@@ -182,6 +182,11 @@ def test_system_files_that_cannot_be_read_are_findings(project: Project) -> None
     assert loaded.system.env_error == f"{project.root}/.env: cannot be read (is a directory)"
 
 
+def test_system_file_in_a_closed_folder_is_a_finding(project: Project) -> None:
+    project.environ["SHOP_CONFIG_FILE"] = "x" * 300 + "/shop.json"
+    assert "cannot be read (file name too long)" in str(project.load().system.config_error)
+
+
 def test_unreadable_file_of_a_value_is_a_fault(project: Project) -> None:
     project.environ["SHOP_PASSWORD_FILE"] = "/nowhere/password"
     message = project.refused()

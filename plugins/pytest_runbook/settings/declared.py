@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pytest_runbook.settings.faults import Fault, shown, unknown_key
+from pytest_runbook.settings.faults import Fault, given_by, shown, unknown_key
 from pytest_runbook.settings.files import naming
 from pytest_runbook.settings.layers import Entry
 from pytest_runbook.settings.tables import dotted, look_up
@@ -50,9 +50,8 @@ def _typed(entry: Entry, declared: Any, faults: list[Fault]) -> Iterator[Entry]:
     try:
         yield replace(entry, value=as_declared(entry.value, declared))
     except ValueError:
-        hint = f"it is given by {entry.source}" if entry.source else ""
         problem = f"should be {_expected(declared)}{shown(entry.path, entry.value)}"
-        faults.append(Fault(entry.origin, dotted(entry.path), problem, hint))
+        faults.append(Fault(entry.origin, dotted(entry.path), problem, given_by(entry)))
 
 
 def as_declared(value: Any, declared: Any) -> Any:

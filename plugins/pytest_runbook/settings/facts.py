@@ -43,7 +43,7 @@ def find(
     """
     env_file = _named(root, environ, system.get("env_file_variable"), faults)
     env_file = env_file or root / str(system.get("env_file", ".env"))
-    env_file = env_file if env_file.exists() else None
+    env_file = env_file if _is_there(env_file) else None
     lines, env_error = _read(lambda path: files.env(path, environ), env_file)
     lines = with_files(lines, wanted, str(env_file), faults)
     overlaid = {**lines, **environ}
@@ -57,11 +57,22 @@ def _named(root: Path, variables: Mapping[str, str], name: Any, faults: list[Fau
     value = variables.get(str(name)) if name else None
     if not value:
         return None
-    if not (root / value).exists():
+    if not _is_there(root / value):
         hint = f"correct or unset {name}"
         faults.append(Fault(f"environment {name}", str(name), f'no such file (value "{value}")', hint))
         return None
     return root / value
+
+
+def _is_there(path: Path) -> bool:
+    """Whether PATH exists, or is in a folder that we may not look into: reading it tells the reason then."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _read(reader: Callable[[Path], dict[str, Any]], path: Path | None) -> tuple[dict[str, Any], str | None]:

@@ -45,8 +45,8 @@ def unknown_key(origin: str, path: Sequence[str], known: Iterable[str], source: 
     names = [name for name in known if name != "kind"]
     near = close(str(path[-1]), names)
     hint = f'did you mean "{dotted((*path[:-1], near[0]))}"?' if near else "remove it, or correct its name"
-    if source:
-        hint += f" (given by {source})"
+    if source and source not in origin:
+        hint += f" (it is given by {source})"
     return Fault(origin, dotted(path), f"unknown key (known: {listed(str(path[-1]), names)})", hint)
 
 
@@ -71,8 +71,7 @@ def _fault(item: Any, place: Place, entry: Entry) -> Fault:
         key = dotted(item["loc"])
         return Fault(entry.origin, key, "missing", f"set {key} in the settings file")
     value = shown(place.path, item["input"], place.secret, place.table)
-    hint = f"it is given by {entry.source}" if entry.source else ""
-    return Fault(entry.origin, dotted(place.path), _problem(item) + value, hint)
+    return Fault(entry.origin, dotted(place.path), _problem(item) + value, given_by(entry))
 
 
 def _problem(item: Any) -> str:
@@ -82,6 +81,11 @@ def _problem(item: Any) -> str:
         return f"should be one of: {item['ctx']['expected'].replace(' or ', ', ').replace(chr(39), '')}"
     text = str(item["msg"]).replace("Input should be", "should be").partition(", unable to")[0]
     return text[:1].lower() + text[1:]
+
+
+def given_by(entry: Entry) -> str:
+    """What else to say of where ENTRY stands: its name there."""
+    return f"it is given by {entry.source}" if entry.source and entry.source not in entry.origin else ""
 
 
 def shown(path: Sequence[str | int], value: Any, secret: bool = False, table: bool = False) -> str:
