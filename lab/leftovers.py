@@ -65,12 +65,15 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
 def end(folder: Path, patience: float = PATIENCE) -> int:
     """End every process of the lab: asked first, killed after PATIENCE seconds; how many there were."""
     found = find(folder)
+    supervisors = [process for process in found if _is_supervisor(process)]
     # First the supervisor, without asking: it would start again what we end.
-    _send([process for process in found if _is_supervisor(process)], signal.SIGKILL)
-    known = {process.pid for process in found if not _is_supervisor(process)}
+    _send(supervisors, signal.SIGKILL)
+    psutil.wait_procs(supervisors, timeout=patience)
     if patience:
+        servers = {process.pid for process in found if process not in supervisors}
         for process in found:
-            if process.pid in known and _parent(process) not in known:
+            # A server's own processes are its own to end.
+            if process.pid in servers and _parent(process) not in servers:
                 _send([process], _polite(process))
     _send(found, signal.SIGCONT)
     psutil.wait_procs(found, timeout=patience)

@@ -25,7 +25,7 @@ FIRST_PORT, LAST_PORT, BLOCK = 12_000, 22_000, 64
 LONGEST_SOCKET_PATH = 80
 """The kernel takes 107 characters; supervisord adds its pid, and the name needs room."""
 
-UNQUOTABLE = re.compile(r"""["'\\$\x00-\x1f]""")
+UNQUOTABLE = re.compile(r"""["'\\$%\x00-\x1f]""")
 """What no quoting carries through every server's configuration."""
 
 

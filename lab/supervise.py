@@ -43,17 +43,17 @@ class Supervisor:
         folder = self.site.path("supervisor")
         lines = [
             "[supervisord]",
-            f"logfile={_value(folder / 'supervisord.log')}",
-            f"pidfile={_value(folder / 'supervisord.pid')}",
-            f"childlogdir={_value(folder)}",
+            f"logfile={folder / 'supervisord.log'}",
+            f"pidfile={folder / 'supervisord.pid'}",
+            f"childlogdir={folder}",
             "nodaemon=true",
             "silent=true",
             *(["user=root"] if os.geteuid() == 0 else []),
             "[unix_http_server]",
-            f"file={_value(self.socket)}",
+            f"file={self.socket}",
             "chmod=0600",
             "[supervisorctl]",
-            f"serverurl=unix://{_value(self.socket)}",
+            f"serverurl=unix://{self.socket}",
             "[rpcinterface:supervisor]",
             "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
         ]
@@ -61,7 +61,7 @@ class Supervisor:
             command = [sys.executable, "-I", "-S", str(LAUNCH), str(folder / "processes.json"), name]
             lines += [
                 f"[program:{name}]",
-                f"command={_value(shlex.join(command))}",
+                f"command={shlex.join(command)}",
                 "autostart=false",
                 "autorestart=true",
                 "startsecs=1",
@@ -70,7 +70,7 @@ class Supervisor:
                 "stopasgroup=false",
                 "killasgroup=true",
                 "redirect_stderr=true",
-                f"stdout_logfile={_value(self.site.path('log', name + '.log'))}",
+                f"stdout_logfile={self.site.path('log', name + '.log')}",
                 "stdout_logfile_maxbytes=5MB",
                 "stdout_logfile_backups=1",
             ]
@@ -151,8 +151,3 @@ def tail(path: Path, lines: int = 15) -> str:
     if not path.is_file():
         return ""
     return "\n".join("  | " + line for line in path.read_text(errors="replace").splitlines()[-lines:])
-
-
-def _value(text: object) -> str:
-    """TEXT as supervisord's configuration wants it: a percent sign begins an expansion there."""
-    return str(text).replace("%", "%%")
