@@ -75,6 +75,14 @@ def test_secrets_of_every_layer_are_known(project: Project) -> None:
     assert loaded.secrets.isdisjoint({"debug-is-no-secret", "true", "info", "k"})
 
 
+def test_secret_of_the_env_file_that_the_environment_overrides_is_known(project: Project) -> None:
+    project.write(".env", "SHOP_PASSWORD=overridden-c\n")
+    project.environ["SHOP_PASSWORD"] = "stronger-c"
+    loaded = project.load()
+    assert {"overridden-c", "stronger-c"} <= loaded.secrets
+    assert loaded.system.env["SHOP_PASSWORD"] == "overridden-c"
+
+
 def test_names_of_variables_and_lengths_are_no_secrets(project: Project) -> None:
     project.settings('[facts.secrets]\nDB_PASSWORD = 12\npassword = "secret-c"')
     assert project.load().secrets == {"secret-c"}

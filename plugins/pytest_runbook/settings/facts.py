@@ -19,6 +19,8 @@ class SystemFacts:
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Variables of the `.env` file, overlaid by those of the process; NAME_FILE has become NAME."""
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables of the `.env` file alone: what a deployment takes, whatever this process was told."""
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The system's JSON; empty when there is none, or when it cannot be read."""
     config_file: Path | None = None
@@ -49,7 +51,8 @@ def find(
     overlaid = {**lines, **environ}
     config_file = _named(root, overlaid, system.get("config_file_variable"), faults)
     config, config_error = _read(files.config, config_file)
-    return SystemFacts(MappingProxyType(overlaid), config, config_file, env_file, config_error, env_error)
+    told = MappingProxyType(overlaid), MappingProxyType(lines)
+    return SystemFacts(*told, config, config_file, env_file, config_error, env_error)
 
 
 def _named(root: Path, variables: Mapping[str, str], name: Any, faults: list[Fault]) -> Path | None:

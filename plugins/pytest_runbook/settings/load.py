@@ -131,8 +131,8 @@ def _secrets(given: Iterable[Iterable[Entry]], around: SystemFacts) -> Iterator[
         # What the system's variables are called is no secret, what they are is.
         named = secrets.secret_name(entry.path[-1]) and entry.path[0] != "system"
         yield from secrets.texts(entry.value, named or locate(Settings, entry.path, whole).secret)
-    yield from secrets.named(around.environment)
-    yield from secrets.named(around.config)
+    for values in (around.environment, around.env, around.config):
+        yield from secrets.named(values)
 
 
 def _without_stale_addresses(layers: list[Layer]) -> list[Layer]:
