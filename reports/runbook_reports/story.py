@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from pytest_runbook import clock
-from pytest_runbook.model import Outcome, Result, RunRecord, Severity
+from pytest_runbook.model import Attempt, Measurement, Outcome, Result, RunRecord, Severity
 
 from runbook_reports.wording import against_limit, count, one_line
 
@@ -57,6 +58,12 @@ class Cause:
         return seen if Outcome(self.result.outcome).bad else f"{self.result.outcome}: {seen}"
 
     @property
+    def unsaid(self) -> list[Measurement]:
+        """Values beyond their limits that the message does not tell."""
+        missed = [m for m in self.result.measurements if m.ok is False] if self.result else []
+        return [m for m in missed if against_limit(m) not in self.message]
+
+    @property
     def by_service(self) -> Counter[str]:
         """How many checks of each service are blocked."""
         return Counter(result.check.service for result in self.blocked)
@@ -69,6 +76,15 @@ def what_was_seen(result: Result) -> str:
     if missed and (not message or message.lower().startswith(("assert ", "assertionerror"))):
         return missed
     return message or missed or result.outcome
+
+
+def course(result: Result) -> Iterator[Attempt | dict[str, Any]]:
+    """What happened to RESULT, in order: failed attempts, the steps of the runbook, the attempts that verified them."""
+    tried = result.attempts
+    good = next((n for n, attempt in enumerate(tried) if attempt.outcome == Outcome.PASSED), len(tried))
+    yield from tried[:good]
+    yield from result.steps
+    yield from tried[good:]
 
 
 @dataclass(frozen=True)

@@ -161,9 +161,7 @@ def _facts(story: Story, cause: Cause) -> Iterator[tuple[str, str]]:
     if result and result.check.title:
         yield "expected", wording.one_line(result.check.title)
     yield "seen", cause.message
-    for measurement in result.measurements if result else ():
-        if measurement.ok is False and wording.against_limit(measurement) not in cause.message:
-            yield "measured", wording.against_limit(measurement)
+    yield from (("measured", wording.against_limit(measurement)) for measurement in cause.unsaid)
     if result and len(result.attempts) > 1:
         yield "tried", _attempts(result)
     if result and result.steps:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,10 +34,21 @@ class Page:
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe"]
-        # The protocol is spoken on descriptors 3 and 4; a shell is the plain way to put ours there.
-        line = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+        # The protocol is spoken on descriptors 3 and 4: a step in between puts ours there.
+        script = "import os, sys; a, b = map(int, sys.argv[1:3]); os.dup2(a, 90); os.dup2(b, 91); "
+        script += "os.dup2(90, 3); os.dup2(91, 4); os.execv(sys.argv[3], sys.argv[3:])"
         process = subprocess.Popen(
-            ["sh", "-c", line, "sh", PATH, *options, f"--user-data-dir={profile}", *arguments],
+            [
+                sys.executable,
+                "-c",
+                script,
+                str(theirs_in),
+                str(theirs_out),
+                PATH,
+                *options,
+                f"--user-data-dir={profile}",
+                *arguments,
+            ],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

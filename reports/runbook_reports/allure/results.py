@@ -15,7 +15,7 @@ from pytest_runbook.model import Attempt, Measurement, Observation, Outcome, Res
 
 from runbook_reports import wording
 from runbook_reports.allure.description import description
-from runbook_reports.story import what_was_seen
+from runbook_reports.story import course, what_was_seen
 
 LEVELS = {Severity.P1: Level.BLOCKER, Severity.P2: Level.CRITICAL, Severity.P3: Level.NORMAL}
 STATUSES = {
@@ -115,10 +115,8 @@ def _steps(result: Result) -> Iterator[Any]:
     if len(result.attempts) < 2 and not result.steps:
         yield from observations
         return
-    good = next((n for n, tried in enumerate(result.attempts) if tried.outcome == Outcome.PASSED), len(result.attempts))
-    yield from map(_attempt, result.attempts[:good])
-    yield from map(_step, result.steps)
-    yield from map(_attempt, result.attempts[good:])
+    for part in course(result):
+        yield _attempt(part) if isinstance(part, Attempt) else _step(part)
     if observations:
         yield TestStepResult(name="what the probes saw", status=Status.PASSED, steps=observations)
 
