@@ -64,7 +64,7 @@ class RunbookSession:
             total=self.settings.concurrency.total,
         )
         self.known = Known({**SCHEDULES, **self.settings.schedules}, tuple(self.settings.services), self._runbooks)
-        self.fixtures = fixtures(values, makers, self._runner.probe)
+        self.fixtures = fixtures(self._runner.values, makers, self._runner.probe)
 
     # -- before the checks run ---------------------------------------------------------------------------------------
 

@@ -35,6 +35,10 @@ class LoopThread:
         self._beat = clock.monotonic()
         self._thread.start()
 
+    def is_current(self) -> bool:
+        """Whether the caller runs on this loop."""
+        return threading.current_thread() is self._thread
+
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start WORK on the loop; its result is waited for with `wait`."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)

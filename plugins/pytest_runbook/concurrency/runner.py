@@ -6,14 +6,14 @@ import asyncio
 import concurrent.futures
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from pytest_runbook.concurrency.attempts import Confirmation, Execution, Trial, attempt, attempt_blocking
 from pytest_runbook.concurrency.loop import LoopThread
-from pytest_runbook.errors import TimedOut
+from pytest_runbook.errors import TimedOut, UsageError, unknown
 from pytest_runbook.model import Check
 from pytest_runbook.probes.base import Probe
 
@@ -21,6 +21,25 @@ CHECK = pytest.StashKey[Check]()
 """Where an item keeps the check that it is."""
 BEHIND_SETUP = ("skip", "skipif", "usefixtures")
 """Marks that pytest itself settles before the call: such checks are not started ahead of it."""
+
+
+class Probes(Mapping[str, Probe[Any]]):
+    """Every probe of the settings by its name: for a check that is made for many targets by a parameter."""
+
+    def __init__(self, names: Iterable[str], get: Callable[[str], Probe[Any]]) -> None:
+        self._names = frozenset(names)
+        self._get = get
+
+    def __getitem__(self, name: str) -> Probe[Any]:
+        if name not in self._names:
+            raise UsageError(unknown("probe", name, self._names, "declare it as [probes.NAME] in the settings"))
+        return self._get(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._names))
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class Runner:
@@ -39,7 +58,7 @@ class Runner:
 
         TIMEOUT is the seconds of an attempt of a check that names none; TOTAL is how many checks wait at once, at most.
         """
-        self._values = values
+        self._values = {**values, "probes": Probes(makers, self.probe)}
         self._makers = makers
         self._confirm = confirm
         self._timeout = timeout
@@ -48,6 +67,11 @@ class Runner:
         self._ahead: dict[str, concurrent.futures.Future[Execution]] = {}
         self._loop = LoopThread()
         self._started = False
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The arguments that need no set-up, `probes` among them."""
+        return self._values
 
     def ahead(self, items: Iterable[pytest.Item]) -> None:
         """Start every check of ITEMS that can run ahead of pytest's loop."""
@@ -86,10 +110,13 @@ class Runner:
             return trial.execution
 
     def probe(self, name: str) -> Probe[Any]:
-        """The probe called NAME, made on the loop when first asked for."""
+        """The probe called NAME, made on the loop when first asked for, there or from another thread."""
         if name not in self._probes:
             self._start()
-            self._probes[name] = self._loop.wait(self._loop.submit(self._make(name)))
+            if self._loop.is_current():
+                self._probes[name] = self._makers[name]()
+            else:
+                self._probes[name] = self._loop.wait(self._loop.submit(self._make(name)))
         return self._probes[name]
 
     def close(self) -> None:
