@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from lab import home, tls
+from lab import home, packages, tls
 from lab.servers import smtp
 from lab.servers.s3 import BUCKET, REGION
 from lab.servers.standins import WEB_WORKERS
@@ -22,6 +22,7 @@ def environment(site: Site) -> dict[str, str]:
         "NIGHTSCAN_CONFIG_FILE": str(home.config_file(site)),
         "NIGHTSCAN_ENV_FILE": str(home.env_file(site)),
         "AWS_ENDPOINT_URL_S3": endpoint,
+        "APT_CONFIG": str(packages.configuration(site)),
         "RUNBOOK__PROBES__WEB__URL": web,
         "RUNBOOK__PROBES__ML__URL": ml,
         "RUNBOOK__PROBES__METRICS__URL": f"{web}/metrics",
@@ -47,6 +48,7 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__LIMITS__HOST__MEMORY": "0.95",
         "RUNBOOK__LIMITS__HOST__DISK": "0.95",
         "RUNBOOK__LIMITS__HOST__LOAD": "20",
+        "RUNBOOK__LIMITS__CACHE__ROUND_TRIP": "0.5",
         "RUNBOOK__LIMITS__DEPLOY__DISK_ROOM": str(2**30),
         "RUNBOOK__MAIL__HOST": HOST,
         "RUNBOOK__MAIL__PORT": str(site.front("mail")),
@@ -70,6 +72,7 @@ def paths(site: Site) -> dict[str, Path]:
         "EVALUATION": site.home / "data" / "evaluation",
         "COMPOSE": home.compose_file(site),
         "CERTIFICATE": tls.certificate_files(site)[0],
+        "RESTART_REQUIRED": site.home / "restart-required",
     }
 
 

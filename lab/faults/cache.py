@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lab.faults import fault
 from lab.lab import Lab
+from lab.waiting import NotReady, until
 
 MEMORY = ("CONFIG", "SET", "maxmemory")
 
@@ -27,8 +28,8 @@ def refuses_writes(lab: Lab) -> None:
 
 @fault("cache-memory-full", service="cache", fails=["cache/capacity::memory"])
 def memory_full(lab: Lab) -> None:
-    """Redis may have hardly more memory than it uses."""
-    lab.redis(*MEMORY, int(_used(lab) * 1.1), undo=[*MEMORY, _most(lab)])
+    """One entry takes nearly all memory that Redis may have."""
+    lab.redis("SETRANGE", "cache:hog", int(_most(lab) * 0.85), "x", undo=["DEL", "cache:hog"])
 
 
 @fault("cache-policy-changed", service="cache", fails=["cache/capacity::memory_policy"])
@@ -38,14 +39,26 @@ def policy_changed(lab: Lab) -> None:
     lab.redis(*policy, "allkeys-random", undo=[*policy, "volatile-lru"])
 
 
+@fault("cache-slow", service="cache", fails=["cache/performance::round_trip_is_quick"])
+def slow(lab: Lab) -> None:
+    """Each answer of Redis takes a third of a second."""
+    lab.toxic("cache", "latency", latency=350)
+
+
 @fault("cache-evicts", service="cache", fails=["cache/capacity::evictions"])
 def evicts(lab: Lab) -> None:
     """Redis had too little memory for a while, and pushed values out before their time."""
     most = _most(lab)
     lab.redis("CONFIG", "RESETSTAT", undo=["CONFIG", "RESETSTAT"])
-    lab.redis(*MEMORY, _used(lab) + 2**20, undo=[*MEMORY, most])
-    for number in range(60):
-        lab.redis("SET", f"cache:large:{number}", "x" * 100_000, "EX", 5)
+    for number in range(50):
+        lab.redis("SET", f"cache:large:{number}", "x" * 100_000, "EX", 60)
+    lab.redis(*MEMORY, _used(lab) - 2_000_000, undo=[*MEMORY, most])
+
+    def evicted() -> None:
+        if lab.redis("INFO", "stats")["evicted_keys"] < 10:
+            raise NotReady("no value was pushed out")
+
+    until(evicted, "values are pushed out", deadline=5)
     lab.redis(*MEMORY, most)
 
 
