@@ -60,8 +60,8 @@ def _frozen(path: str, value: Any) -> Any:
 
 def dotted(path: Iterable[str | int]) -> str:
     """PATH as TOML writes it: `probes.web.url`, `config_map."database.host"`."""
-    parts = [part for part in map(str, path) if part]
-    return ".".join(f'"{part}"' if i and "." in part else part for i, part in enumerate(parts))
+    first, *rest = map(str, path)
+    return ".".join([first or '""', *(f'"{part}"' if "." in part or not part else part for part in rest)])
 
 
 def listed(name: str, known: Iterable[str]) -> str:
