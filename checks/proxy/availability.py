@@ -10,7 +10,7 @@ async def test_tls_port_answers(proxy):
     assert seen.subject or seen.names, "the certificate that is shown is for nobody"
 
 
-@check("predeploy postdeploy daily", severity="P1", runbook="certificate-expiring")
+@check("predeploy postdeploy daily weekly", severity="P1", runbook="certificate-expiring")
 async def test_certificate_is_accepted(proxy):
     """Browsers accept the certificate: right name, known authority, not expired."""
     seen = await proxy.certificate()

@@ -17,7 +17,7 @@ async def test_error_pages_tell_nothing(web, facts):
 @check("daily", severity="P3", runbook="web-insecure", unmeasured="P3")
 async def test_failed_logins(metrics, facts, limits, measure):
     """Nobody is trying passwords: few logins fail at the moment."""
-    rate = await metrics.rate(facts.web.metrics.failed_logins)
+    rate = await metrics.rate(facts.web.metrics.failed_logins, seconds=facts.web.metrics.window)
     assert measure("web.failed_logins", rate * 60, "per minute") < limits.web.failed_logins, (
         "many logins fail: an attack?"
     )

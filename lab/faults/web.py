@@ -119,14 +119,32 @@ def version_old(lab: Lab) -> None:
     fails=["web/performance::p95_response_time", "web/performance::p95_response_time_of_users"],
 )
 def slow(lab: Lab) -> None:
-    """Every tenth request for any page takes longer than users accept."""
-    lab.misbehave("web", slow={"seconds": 2.5, "share": 0.1})
+    """Every tenth request for a page takes longer than users accept, and so does what they do there."""
+    lab.change_setting("facts.web.sample", "/register")
+    rule = {"seconds": 2.5}
+    lab.misbehave("web", slow=[{"path": "/register", "share": 0.1, **rule}, {"path": "/api/*", **rule}])
+
+
+@fault("web-slow-for-users", service="web", fails=["web/performance::p95_response_time_of_users"])
+def slow_for_users(lab: Lab) -> None:
+    """What users do takes longer than they accept; the pages that are sampled are quick."""
+    lab.misbehave("web", slow={"path": "/api/*", "seconds": 2.5})
 
 
 @fault("web-errors", service="web", fails=["web/errors::error_rate", "web/errors::error_rate_of_users"])
 def errors(lab: Lab) -> None:
-    """One request in twenty ends in an error of the service."""
-    lab.misbehave("web", status={"path": "/", "code": 500, "share": 0.05})
+    """One request in twenty for a page ends in an error of the service, and so does half of what users do there."""
+    lab.change_setting("facts.web.sample", "/register")
+    rule = {"code": 500}
+    lab.misbehave(
+        "web", status=[{"path": "/register", "share": 0.05, **rule}, {"path": "/api/*", "share": 0.5, **rule}]
+    )
+
+
+@fault("web-errors-for-users", service="web", fails=["web/errors::error_rate_of_users"])
+def errors_for_users(lab: Lab) -> None:
+    """Half of what users do ends in an error; the pages that are sampled are well."""
+    lab.misbehave("web", status={"path": "/api/*", "code": 500, "share": 0.5})
 
 
 @fault("web-log-errors", service="web", fails=["web/errors::no_new_errors_in_the_log"])
