@@ -15,6 +15,16 @@ _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|sign|sig$|auth|code|sessio
 _PAIR = re.compile(r"([^&=]+)=([^&]*)")
 
 
+def checked(url: str) -> str:
+    """URL when it is the address of something that speaks HTTP, else ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address such as http://host:port")
+    if parts.port == 0:
+        raise ValueError("the port must be 1 to 65535")
+    return url
+
+
 def public(url: str) -> str:
     """URL without user, password and fragment, and with the values of parameters that sound secret masked."""
     try:

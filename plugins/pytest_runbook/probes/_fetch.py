@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured, Unreachable
-from pytest_runbook.probes._address import public, unreachable
+from pytest_runbook.probes._address import checked, public, unreachable
 from pytest_runbook.probes._response import Response, excerpt
 from pytest_runbook.probes._tls import context
 from pytest_runbook.probes.base import ProbeSettings
@@ -44,7 +44,7 @@ class HttpSettings(ProbeSettings):
     @field_validator("url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        return _checked(url) if url else url
+        return checked(url) if url else url
 
 
 class Fetcher:
@@ -90,7 +90,7 @@ class Fetcher:
 
     def _checked(self, url: str) -> str:
         try:
-            return _checked(url)
+            return checked(url)
         except ValueError as bad:
             raise Unmeasured(f'"{self.target}" leads to "{public(url)}": {bad}') from None
 
@@ -186,16 +186,6 @@ def _trouble(url: str, error: Exception, seconds: float) -> Unmeasured:
         case _, httpx.RemoteProtocolError() if "without sending complete" in str(error):
             return Unreachable(f"{place} closed the connection in the middle of its answer")
     return Unmeasured(f"{place} did not answer in HTTP: {excerpt(str(error)) or type(error).__name__}")
-
-
-def _checked(url: str) -> str:
-    """URL when it is the address of something that speaks HTTP, else ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an address such as http://host:port")
-    if parts.port == 0:
-        raise ValueError("the port must be 1 to 65535")
-    return url
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
