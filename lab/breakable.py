@@ -31,9 +31,11 @@ from lab.waiting import NotReady, until
 class Breakable:
     """A lab as faults see it."""
 
-    site: Site
-    supervisor: Supervisor
-    _injecting: str | None = None
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.supervisor = Supervisor(site)
+        self._injecting: str | None = None
+        self._children: list[subprocess.Popen[bytes]] = []
 
     # Injecting and healing
 
@@ -211,17 +213,23 @@ class Breakable:
 
     def spawn(self, *command: str, environment: Mapping[str, str] | None = None) -> int:
         """Run a process beside the servers (a session that holds a lock, a memory hog) until the fault is healed; its pid."""
-        started = subprocess.Popen(
-            command,
-            cwd=REPOSITORY,
-            env={**os.environ, "LAB_DIR": str(self.site.folder), **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self.site.path("log", "spawned.log").open("ab"),
-            start_new_session=True,
-        )
+        with self.site.path("log", "spawned.log").open("ab") as log:
+            started = subprocess.Popen(
+                command,
+                cwd=REPOSITORY,
+                env={**os.environ, "LAB_DIR": str(self.site.folder), **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._children.append(started)
         self._note("spawn", pid=started.pid, born=psutil.Process(started.pid).create_time())
         return started.pid
+
+    def _reap(self) -> None:
+        """Take notice of the children that have ended."""
+        self._children = [child for child in self._children if child.poll() is None]
 
     def _undo_spawn(self, pid: int, born: float) -> None:
         try:
@@ -230,7 +238,8 @@ class Breakable:
                 process.kill()
                 process.wait(5)
         except psutil.NoSuchProcess:
-            return
+            pass
+        self._reap()
 
     # Links
 

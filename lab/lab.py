@@ -14,7 +14,7 @@ from lab import backup, environment, home, leftovers, packages, tls, waiting
 from lab.breakable import Breakable
 from lab.servers import Server, port_names
 from lab.site import LabError, Site, choose_ports
-from lab.supervise import Supervisor, tail
+from lab.supervise import tail
 
 DEFAULT_FOLDER = Path("var/lab")
 STATE_EVERY = 0.3
@@ -46,8 +46,7 @@ class Lab(Breakable):
     """The embedded system in one folder; many may run side by side."""
 
     def __init__(self, folder: Path | str = DEFAULT_FOLDER) -> None:
-        self.site = Site(folder)
-        self.supervisor = Supervisor(self.site)
+        super().__init__(Site(folder))
 
     @property
     def folder(self) -> Path:
@@ -168,6 +167,7 @@ class Lab(Breakable):
 
     def _end(self, patience: float = leftovers.PATIENCE) -> None:
         leftovers.end(self.folder, patience)
+        self._reap()
         if not self.site.exists:
             return
         self.site.refresh()

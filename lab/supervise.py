@@ -46,7 +46,6 @@ class Supervisor:
             f"logfile={folder / 'supervisord.log'}",
             f"pidfile={folder / 'supervisord.pid'}",
             f"childlogdir={folder}",
-            "nodaemon=true",
             "silent=true",
             *(["user=root"] if os.geteuid() == 0 else []),
             "[unix_http_server]",
@@ -77,29 +76,23 @@ class Supervisor:
         return "\n".join(lines) + "\n"
 
     def start(self) -> None:
-        """Start supervisord, in a session of its own, and wait until it answers."""
+        """Start supervisord, which makes itself a daemon, and wait until it answers."""
         self.site.path("log").mkdir(exist_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            "supervisor.supervisord",
-            "-c",
-            str(self.site.path("supervisor", "supervisord.conf")),
-        ]
-        with self.site.path("supervisor", "start.log").open("wb") as log:
-            started = subprocess.Popen(
-                command,
+        configuration, log = self.site.path("supervisor", "supervisord.conf"), self.site.path("supervisor", "start.log")
+        with log.open("wb") as output:
+            started = subprocess.run(
+                [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+                stdout=output,
+                stderr=output,
                 cwd="/",
                 env={**os.environ, "LAB_DIR": str(self.site.folder)},
+                check=False,
             )
+        if started.returncode != 0:
+            raise LabError(f"supervisord does not start\n{tail(log)}")
 
         def answers() -> None:
-            if started.poll() is not None:
-                raise LabError(f"supervisord ended at once\n{tail(self.site.path('supervisor', 'start.log'))}")
             if not self.alive():
                 raise waiting.NotReady("no answer on its socket")
 

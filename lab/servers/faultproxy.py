@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lab.servers import Process, Server, kinds
 from lab.site import HOST, LabError, write_private
@@ -32,6 +32,9 @@ ATTRIBUTES = {
     "reset_peer": {"timeout": 0},
     "down": {},
 }
+Toxics = dict[str, list[dict[str, Any]]]
+"""The toxics of each front."""
+
 CHUNK = 65536
 QUEUED = 64
 """Chunks on their way through a slow link; more make the sender wait, as a full pipe does."""
@@ -192,7 +195,7 @@ class Control:
                 await writer.drain()
         writer.close()
 
-    async def _do(self, request: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    async def _do(self, request: dict[str, Any]) -> Toxics:
         handlers: dict[str, Callable[..., None]] = {"add": self._add, "remove": self._remove, "list": lambda: None}
         handlers[request.pop("do")](**request)
         for front in self.fronts.values():
@@ -243,19 +246,25 @@ class FaultProxy(Server):
         """It answers on its control socket, which it opens last."""
         self.ask("list")
 
-    def ask(self, do: str, **request: Any) -> dict[str, list[dict[str, Any]]]:
-        """The toxics of each front after a request."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
-            connection.connect(str(self.control))
-            connection.sendall(json.dumps({"do": do, **request}).encode() + b"\n")
-            line = connection.makefile("rb").readline()
-        if not line:
-            raise NotReady("no answer")
-        reply = json.loads(line)
-        if not reply["ok"]:
-            raise LabError(f"the fault proxy refuses: {reply['error']}")
-        return reply["fronts"]  # type: ignore[no-any-return]
+    def ask(self, do: str, **request: Any) -> Toxics:
+        """The toxics of each front after a request: `list`, `add` or `remove`."""
+        return ask(self.control, do, **request)
+
+
+def ask(control: Path, do: str, **request: Any) -> Toxics:
+    """The toxics of each front after a request to the fault proxy that answers on the unix socket CONTROL."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(str(control))
+        connection.sendall(json.dumps({"do": do, **request}).encode() + b"\n")
+        with connection.makefile("rb") as answer:
+            line = answer.readline()
+    if not line:
+        raise NotReady("no answer")
+    reply = json.loads(line)
+    if not reply["ok"]:
+        raise LabError(f"the fault proxy refuses: {reply['error']}")
+    return cast("Toxics", reply["fronts"])
 
 
 if __name__ == "__main__":
