@@ -34,6 +34,7 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__PROBES__STORAGE__REGION": REGION,
         "RUNBOOK__PROBES__PROXY__URL": f"https://localhost:{site.front('proxy')}",
         "RUNBOOK__PROBES__PROXY__CA_FILE": str(tls.authority_file(site)),
+        "RUNBOOK__PROBES__LOGS__FOLDER": str(site.home / "logs"),
         **{f"RUNBOOK__FACTS__PATHS__{name}": str(path) for name, path in paths(site).items()},
         "RUNBOOK__FACTS__HOST__DISKS": json.dumps([str(site.home)]),
         "RUNBOOK__FACTS__CACHE__REPLICAS": "1",

@@ -179,7 +179,10 @@ def compose_variable_missing(lab: Lab) -> None:
 @fault(
     "image-latest",
     service="configuration",
-    fails=["configuration/deployment::images_have_a_fixed_tag"],
+    fails=[
+        "configuration/deployment::images_have_a_fixed_tag",
+        "web/version::version_served_is_the_version_deployed",  # nobody can tell what is served
+    ],
     schedule="predeploy",
 )
 def image_latest(lab: Lab) -> None:
