@@ -41,6 +41,11 @@ def test_limits_of_the_guide(loaded: Loaded) -> None:
     assert limits.certificate.days == 30, "G32"
 
 
+def test_nothing_in_the_file_is_taken_for_a_secret(loaded: Loaded) -> None:
+    """It is under version control; a word of it that counts as a secret would be blanked in every report."""
+    assert not loaded.secrets
+
+
 def test_every_limit_names_its_row_of_the_guide() -> None:
     lines = FILE.read_text().splitlines()
     start, end = (next(i for i, line in enumerate(lines) if f"---- {word}" in line) for word in ("Limits", "Facts"))

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 from pytest_runbook.settings.display import displayed
-from pytest_runbook.settings.secrets import kept, mask, secret_name
+from pytest_runbook.settings.secrets import is_secret, kept, mask, secret_name
 
 from .conftest import Project
 
@@ -33,6 +33,22 @@ def test_name_of_a_secret(name: str) -> None:
 )
 def test_name_that_only_looks_like_one(name: str) -> None:
     assert not secret_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("class_key", "class", False),
+        ("partition_key", "customer_id", False),
+        ("TLS_KEY", "/etc/ssl/private/shop.key", False),
+        ("ROUTING_KEY", "9f2c7a", True),
+        ("api_key", "letters", True),
+        ("secret_key", "letters", True),
+        ("password", "/slashes/only", True),
+    ],
+)
+def test_key_of_some_other_kind_is_no_secret(name: str, value: str, secret: bool) -> None:
+    assert is_secret(name, value) is secret
 
 
 def test_secrets_of_every_layer_are_known(project: Project) -> None:

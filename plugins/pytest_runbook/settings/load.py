@@ -129,7 +129,7 @@ def _secrets(given: Iterable[Iterable[Entry]], around: SystemFacts) -> Iterator[
     whole = tree(*(layer.entries for layer in layers))
     for entry in (entry for layer in layers for entry in layer.entries):
         # What the system's variables are called is no secret, what they are is.
-        named = secrets.secret_name(entry.path[-1]) and entry.path[0] != "system"
+        named = secrets.is_secret(entry.path[-1], entry.value) and entry.path[0] != "system"
         yield from secrets.texts(entry.value, named or locate(Settings, entry.path, whole).secret)
     for values in (around.environment, around.env, around.config):
         yield from secrets.named(values)

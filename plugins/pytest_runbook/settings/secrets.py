@@ -14,8 +14,14 @@ from pytest_runbook.settings.tables import leaves
 
 # Whole words of a name, split at `_`, `-` and `.`: PWD, a folder, is none of them.
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_NAMED = re.compile(r"(?i)(^|[_.-])(password|passwd|pass|passphrase|secret|token|credentials?|webhook|dsn)s?([_.-]|$)")
-_ENDS = re.compile(r"(?i)((^|[_.-])key|password|passwd|secret|token|credentials?|webhook([_.-]ur[li])?|dsn)$")
+_NAMED = re.compile(
+    r"(?i)(^|[_.-])(password|passwd|pass|passphrase|secret|token|credentials?|webhook|dsn)s?([_.-]|$)"
+    r"|(password|passwd|secret|token|credentials?|webhook([_.-]ur[li])?|dsn)$"
+    r"|(^|[_.-])(access|api|auth|encryption|jwt|private|session|signing)[_.-]?key$"
+)
+_KEY = re.compile(r"(?i)(^|[_.-])key$")
+_PLAIN = re.compile(r"[a-z]+(_[a-z]+)*|(/[\w.-]+)+")
+"""What stands under the name of some other key and opens nothing: a column, a field, the path of a file."""
 _ABOUT = re.compile(r"(?i)(_file|_path|_dir|_id|_name|_type|_algorithm|_length|_expiry|_ttl|_age|_timeout)$")
 """Names that speak about a secret without holding one."""
 _ORDINARY = {
@@ -37,7 +43,13 @@ _FORMS = (_USERINFO, _BAD_USERINFO, _TOKEN_USER, _PARAMETER)
 def secret_name(name: str) -> bool:
     """Whether NAME, a variable or a key, is that of a secret: DB_PASSWORD, jwt_secret, SLACK_WEBHOOK_URL."""
     words = _CAMEL.sub("_", name)
-    return bool(_NAMED.search(words) or _ENDS.search(words)) and not _ABOUT.search(words)
+    return bool(_NAMED.search(words) or _KEY.search(words)) and not _ABOUT.search(words)
+
+
+def is_secret(name: str, value: Any) -> bool:
+    """Whether VALUE is a secret because of its NAME: `class_key = "class"` is none."""
+    certain = bool(_NAMED.search(_CAMEL.sub("_", name)))
+    return secret_name(name) and (certain or not (isinstance(value, str) and _PLAIN.fullmatch(value)))
 
 
 def inside(text: str) -> Iterator[str]:
@@ -78,7 +90,7 @@ def texts(value: Any, secret: bool) -> Iterator[str]:
 def named(values: Mapping[str, Any]) -> Iterator[str]:
     """Secrets in VALUES, variables or nested tables: those with a secret's name, and passwords in addresses."""
     for path, value in leaves(values):
-        yield from texts(value, bool(path) and secret_name(path[-1]))
+        yield from texts(value, bool(path) and is_secret(path[-1], value))
 
 
 def kept(candidates: Iterable[str]) -> frozenset[str]:
