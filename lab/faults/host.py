@@ -1,0 +1,190 @@
+"""What can be wrong with the machine.
+
+A whole machine cannot be filled up or slowed down to show that a check sees it: where nothing real can be broken without
+harm, the limit is lowered below what the machine uses now, and the docstring says so.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from lab import packages
+from lab.faults import fault
+from lab.lab import Lab
+from lab.site import HOST, LabError
+
+MONTHS = 40 * 86_400.0
+LISTENER = "import socket, sys, time; socket.create_server(('', int(sys.argv[1]))); time.sleep(86400)"
+
+
+@fault(
+    "host-unreachable",
+    service="host",
+    fails=["host/availability::answers"],
+    blocks=[
+        "host/[!ac]*",
+        "host/capacity::*",
+        "host/consistency::clock_is_right",
+        "host/consistency::folders_are_there",
+        "storage/freshness::recent_backup_is_good",
+    ],
+    root="host/availability::answers",
+)
+def unreachable(lab: Lab) -> None:
+    """The machine refuses to be logged in to: the checks are sent to a port where no ssh listens."""
+    lab.change_setting("probes.host.uri", f"ssh://nobody@{HOST}:1")
+
+
+@fault("host-memory-short", service="host", fails=["host/capacity::memory"])
+def memory_short(lab: Lab) -> None:
+    """The machine's memory is nearly used up; the limit is lowered to a thousandth."""
+    lab.change_setting("limits.host.memory", 0.001)
+
+
+@fault("host-disk-full", service="host", fails=["host/capacity::disk"])
+def disk_full(lab: Lab) -> None:
+    """A disk is nearly full: a small one of its own for the uploads, where mounting is allowed, else the limit is lowered."""
+    _small_disk(lab, "size=1m", b"x" * 1_020_000, "limits.host.disk")
+
+
+@fault("host-inodes-used-up", service="host", fails=["host/capacity::inodes"])
+def inodes_used_up(lab: Lab) -> None:
+    """A disk takes no more files, though it has room: as above."""
+    _small_disk(lab, "size=8m,nr_inodes=20", b"", "limits.host.inodes")
+
+
+@fault("host-no-room", service="host", fails=["host/capacity::room_for_the_deployment"], schedule="predeploy")
+def no_room(lab: Lab) -> None:
+    """The next image is larger than the disk: the room it needs is raised to an exabyte."""
+    lab.change_setting("limits.deploy.disk_room", 10**18)
+
+
+@fault("host-load-high", service="host", fails=["host/capacity::load"])
+def load_high(lab: Lab) -> None:
+    """More waits for a processor than may; the limit is lowered below nothing."""
+    lab.change_setting("limits.host.load", -1.0)
+
+
+@fault("host-log-not-rotated", service="host", fails=["host/capacity::logs_are_rotated"])
+def log_not_rotated(lab: Lab) -> None:
+    """A log of two gigabytes was never rotated; it is a sparse file and takes no room."""
+    file = lab.site.home / "logs" / "debug.log"
+    lab.replace_file(file, b"")
+    os.truncate(file, 2 * 2**30)
+
+
+@fault("host-old-logs", service="host", fails=["host/freshness::old_logs_are_gone"])
+def old_logs(lab: Lab) -> None:
+    """A rotated log of last month was never deleted."""
+    file = lab.site.home / "logs" / "nightscan.log.9"
+    lab.replace_file(file, b"{}\n")
+    lab.age_file(file, MONTHS)
+
+
+@fault("host-clock-wrong", service="host", fails=["host/consistency::clock_is_right"])
+def clock_wrong(lab: Lab) -> None:
+    """The machine's clock is wrong; it cannot be set for a test, so the limit is lowered to nothing."""
+    lab.change_setting("limits.host.clock_offset", 0.0)
+
+
+@fault("host-clocks-disagree", service="host", fails=["host/consistency::clocks_agree"])
+def clocks_disagree(lab: Lab) -> None:
+    """The database's clock is five seconds ahead: what the checks' role calls clock_timestamp() is another function."""
+    lab.sql("CREATE SCHEMA skewed", undo="DROP SCHEMA IF EXISTS skewed CASCADE")
+    lab.sql("GRANT USAGE ON SCHEMA skewed TO nightscan")
+    lab.sql(
+        "CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql"
+        " AS $$ SELECT pg_catalog.clock_timestamp() + interval '5 seconds' $$"
+    )
+    lab.sql(
+        "ALTER ROLE nightscan SET search_path = skewed, pg_catalog, public",
+        undo="ALTER ROLE nightscan RESET search_path",
+    )
+
+
+@fault("host-folder-missing", service="host", fails=["host/consistency::folders_are_there"])
+def folder_missing(lab: Lab) -> None:
+    """The disk of the uploads was not mounted: the folder is somewhere else."""
+    lab.change_setting("facts.paths.uploads", str(lab.site.home / "not-mounted"))
+
+
+@fault("host-folder-open", service="host", fails=["host/security::data_is_private"])
+def folder_open(lab: Lab) -> None:
+    """Everybody may write to the uploads."""
+    (lab.site.home / "uploads").chmod(0o777)
+
+
+@folder_open.heal
+def close_uploads(lab: Lab) -> None:
+    """Take the rights away again."""
+    (lab.site.home / "uploads").chmod(0o750)
+
+
+@fault("host-backups-readable", service="host", fails=["host/security::data_is_private"])
+def backups_readable(lab: Lab) -> None:
+    """Everybody may look into the backups."""
+    (lab.site.home / "backups").chmod(0o755)
+
+
+@backups_readable.heal
+def close_backups(lab: Lab) -> None:
+    """Take the rights away again."""
+    (lab.site.home / "backups").chmod(0o750)
+
+
+@fault("host-port-exposed", service="host", fails=["host/security::data_is_not_served_to_the_world"])
+def port_exposed(lab: Lab) -> None:
+    """Something listens to the whole world where only the cache's clients should be heard."""
+    port = lab.site.port("cache") + 5000
+    lab.spawn(sys.executable, "-c", LISTENER, str(port))
+    lab.change_setting("facts.host.private_ports.cache", port)
+
+
+@fault("host-updates-waiting", service="host", fails=["host/security::security_updates"], schedule="weekly")
+def updates_waiting(lab: Lab) -> None:
+    """The security archive offers a newer version of an installed package."""
+    lab.replace_file(packages.offers(lab.site), packages.offer(packages.NEWER))
+
+
+@fault("host-updates-unknown", service="host", fails=["host/security::security_updates"], schedule="weekly")
+def updates_unknown(lab: Lab) -> None:
+    """Nobody has fetched the lists of packages: that no update is known is not that there is none."""
+    for file in packages.offers(lab.site).parent.glob("*_*"):
+        lab.remove_file(file)
+
+
+@fault("host-restart-due", service="host", fails=["host/security::no_restart_is_due"], schedule="weekly")
+def restart_due(lab: Lab) -> None:
+    """An update of the kernel waits for a restart."""
+    lab.replace_file(lab.site.home / "restart-required", "*** System restart required ***\n")
+
+
+def _small_disk(lab: Lab, options: str, content: bytes, limit: str) -> None:
+    """Mount a small file system and fill it with files of CONTENT; without the right to, lower LIMIT instead."""
+    folder = lab.site.path("small-disk")
+    folder.mkdir(exist_ok=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        lab.change_setting(limit, -1.0)
+        return
+    lab.change_setting("facts.host.disks", [str(folder)])
+    for number in range(100):
+        try:
+            (folder / str(number)).write_bytes(content)
+        except OSError:
+            return
+    raise LabError(f'"{folder}" is not full')
+
+
+@disk_full.heal
+@inodes_used_up.heal
+def unmount(lab: Lab) -> None:
+    """Give the small disk back."""
+    folder = lab.site.path("small-disk")
+    if Path(folder).is_mount():
+        subprocess.run(["umount", str(folder)], check=True)
