@@ -321,6 +321,11 @@ def _large() -> RunRecord:
 
 
 @pytest.fixture
+def new_large() -> Callable[[int], RunRecord]:
+    return large
+
+
+@pytest.fixture
 def new_result() -> Callable[..., Result]:
     return make_result
 

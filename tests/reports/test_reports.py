@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -128,17 +129,23 @@ def test_taking_over_costs_no_start_up() -> None:
     assert not {"jinja2", "pytest_html", "allure_commons", "rich", "smtplib"}.intersection(loaded)
 
 
-def test_all_reports_of_ten_thousand_checks_take_seconds_and_little_memory(large: RunRecord, tmp_path: Path) -> None:
+def test_all_reports_of_ten_thousand_checks_take_seconds(large: RunRecord, tmp_path: Path) -> None:
     begun = time.perf_counter()
-    runbook_reports.publish(large, tmp_path / "timed")
-    assert time.perf_counter() - begun < 15
+    runbook_reports.publish(large, tmp_path)
+
+    assert time.perf_counter() - begun < 20  # about 4 s, most of it spent on creating Allure's 10,000 files
+    assert large.problems == []
+
+
+def test_memory_grows_by_less_than_twenty_kilobytes_a_check(
+    new_large: Callable[[int], RunRecord], tmp_path: Path
+) -> None:
+    record = new_large(1_000)
+    runbook_reports.publish(record, tmp_path)  # what is loaded once does not count
 
     tracemalloc.start()
     try:
-        for renderer in runbook_reports.renderers():
-            if renderer.NAME != "allure":  # one result at a time: nothing to hold, and slow to trace
-                renderer.render(large, tmp_path / "traced")
-        assert tracemalloc.get_traced_memory()[1] < 200_000_000
+        runbook_reports.publish(record, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
         tracemalloc.stop()
-    assert large.problems == []
