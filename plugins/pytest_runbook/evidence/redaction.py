@@ -10,12 +10,16 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 MASK = "****"
 SHORTEST = 4
 """Shorter values are not masked: they would blacken ordinary text. A check refuses such secrets in the first place."""
+
+SHORT = 200
+"""Characters up to which a clean text is remembered: ids, keys and messages come again and again."""
 
 PATTERNS = (
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.IGNORECASE), rf"\g<1>{MASK}"),
@@ -40,10 +44,14 @@ class Redactor:
         """SECRETS are raw values; those shorter than `SHORTEST` are left out."""
         variants = {form for secret in secrets if len(secret) >= SHORTEST for form in encodings(secret)}
         longest_first = sorted(variants, key=lambda form: (-len(form), form))
+        self._short = lru_cache(maxsize=8192)(self._masked)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def text(self, text: str) -> str:
         """TEXT without secrets."""
+        return self._short(text) if len(text) <= SHORT else self._masked(text)
+
+    def _masked(self, text: str) -> str:
         if self._known is not None:
             text = self._known.sub(MASK, text)
         if _HINTS.search(text):
