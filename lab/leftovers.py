@@ -14,7 +14,7 @@ from lab.site import LabError
 PATIENCE = 8.0
 """Seconds that servers have to end in order."""
 
-CLOBBERS_ITS_ENVIRONMENT = ("postgres", "nginx")
+CLOBBERS_ITS_ENVIRONMENT = ("postgres", "nginx", "redis-server", "valkey-server")
 """Programs that write their title over the environment they were given; their working folder tells instead."""
 
 
