@@ -83,9 +83,9 @@ def test_characters_that_xml_cannot_carry_are_replaced(hostile: RunRecord) -> No
 
 
 def test_ten_thousand_results_take_little_time(large: RunRecord) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     junit.text(large)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.fixture

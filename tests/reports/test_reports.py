@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -130,10 +130,11 @@ def test_taking_over_costs_no_start_up() -> None:
 
 
 def test_all_reports_of_ten_thousand_checks_take_seconds(large: RunRecord, tmp_path: Path) -> None:
-    begun = time.perf_counter()
+    begun = os.times().user
     runbook_reports.publish(large, tmp_path)
 
-    assert time.perf_counter() - begun < 20  # about 4 s, most of it spent on creating Allure's 10,000 files
+    # The processor's time, about 4 s: neighbours and the disk, which creates Allure's 10,000 files, are not ours.
+    assert os.times().user - begun < 15
     assert large.problems == []
 
 
