@@ -65,7 +65,7 @@ def run(folder: Path) -> list[Row]:
         )
         costs = in_turn(
             {
-                "together": pytest_command("checks", "--report", "report"),
+                "together": pytest_command("checks", "--report=report"),
                 "bare client": [sys.executable, "bare.py"],
                 "pytest's start": pytest_command(*PLAIN, "empty"),
                 "xdist": pytest_command(*PLAIN, "serial", "-n", "8"),

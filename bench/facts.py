@@ -41,7 +41,7 @@ def run(folder: Path) -> list[Row]:
     )
     costs = in_turn(
         {
-            "engine": pytest_command("checks", "--report", "report"),
+            "engine": pytest_command("checks", "--report=report"),
             "plain": pytest_command(*PLAIN, "plain", "--hosts=local://"),
         },
         folder,

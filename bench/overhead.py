@@ -24,9 +24,9 @@ def run(folder: Path) -> list[Row]:
     )
     costs = in_turn(
         {
-            "one, engine": pytest_command("one", "--report", "report"),
+            "one, engine": pytest_command("one", "--report=report"),
             "one, plain": pytest_command(*PLAIN, "one"),
-            "many, engine": pytest_command("many", "--report", "report"),
+            "many, engine": pytest_command("many", "--report=report"),
             "many, plain": pytest_command(*PLAIN, "many"),
         },
         folder,

@@ -30,7 +30,7 @@ def run(folder: Path) -> list[Row]:
     write(folder, {"settings.toml": '[system]\nname = "bench"\n[services.trivial]\n'})
     costs = in_turn(
         {
-            "engine": pytest_command("trivial", "--report", "report", *REPORTS),
+            "engine": pytest_command("trivial", "--report=report", *REPORTS),
             "plain": pytest_command(*PLAIN, "trivial", *REPORTS),
         },
         folder,
@@ -38,7 +38,7 @@ def run(folder: Path) -> list[Row]:
     )
     with server(hosts=TARGETS) as port:
         write(folder, {"settings.toml": _settings(port)})
-        real = once(pytest_command("checks", "--report", "real"), folder)
+        real = once(pytest_command("checks", "--report=real"), folder)
     if real.code != 0:
         raise SystemExit(f"bench: scale ended with {real.code}:\n{(folder / 'output.txt').read_text()[-3000:]}")
     return [

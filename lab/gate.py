@@ -32,8 +32,8 @@ def main(arguments: list[str]) -> int:
 
 def check(expression: str, folder: Path, lab: Lab, arguments: list[str]) -> int:
     """Exit code of pytest for the checks of EXPRESSION against LAB, reports in FOLDER."""
-    command = [sys.executable, "-m", "pytest", "-m", expression, "--report", str(folder), *arguments]
-    print(f'\n$ pytest -m "{expression}" --report {folder.relative_to(ROOT)}', flush=True)
+    command = [sys.executable, "-m", "pytest", "-m", expression, f"--report={folder}", *arguments]
+    print(f'\n$ pytest -m "{expression}" --report={folder.relative_to(ROOT)}', flush=True)
     return subprocess.run(command, cwd=ROOT, env=os.environ | lab.environment(), check=False).returncode
 
 

@@ -66,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {text}")
     file = settings_file(config)
     if file is None:
+        _refuse_options(config)
         _register_names(config, SCHEDULES, {})
         return
     # Late: a project without settings does not pay for clients, settings and reports.
@@ -94,11 +95,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             config.pluginmanager.unregister(name=name)
 
 
+def _refuse_options(config: pytest.Config) -> None:
+    """Stop a run that asks for something of the engine and would silently get plain pytest."""
+    used = [name for name in ("report", "gate", "mail", "set") if config.getoption(f"runbook_{name}")]
+    if used:
+        raise pytest.UsageError(
+            f'"--{used[0]}" needs settings, and the ini file "{config.inipath or "none"}" names none\n'
+            f"  hint: set runbook_settings there, or use --settings=FILE; write --{used[0]}=VALUE with an equals sign:"
+            " after a space, pytest takes a folder that exists for one to find its ini file in"
+        )
+
+
 def settings_file(config: pytest.Config) -> Path | None:
     """The settings file that this run names; None when it names none."""
     named = config.getoption("runbook_settings")
     if named:
-        return Path(named)
+        return Path(named).absolute()
     ini = config.getini("runbook_settings")
     return config.rootpath / ini if ini else None
 

@@ -67,7 +67,7 @@ class Recorder:
             )
 
     def finish(self, exit_code: int, interrupted: bool) -> RunRecord:
-        """Close the record and the journal."""
+        """Close the record; the journal stays open for problems with its reports, until `close`."""
         record = self.record
         record.finished, record.duration = clock.iso(clock.now()), clock.monotonic() - self._begun
         record.exit_code, record.interrupted = exit_code, interrupted
@@ -77,16 +77,21 @@ class Recorder:
             name: getattr(record, name) for name in ("finished", "duration", "exit_code", "interrupted", "runbooks")
         }
         self.journal.write("run-finished", **ending)
-        self.journal.close()
         if self.journal.failure:
             record.problems.append(f'the journal "{self.journal.path}" is incomplete: {self.journal.failure}')
         return record
+
+    def close(self, known: int) -> None:
+        """Journal the problems of the record beyond the first KNOWN, which its reports met, and close the journal."""
+        for text in self.record.problems[known:]:
+            self.journal.write("problem", text=text)
+        self.journal.close()
 
 
 def _place(result: Result) -> tuple[str, str, int, str]:
     """Sorts by service and file, within a file as it is written: from the most basic check up."""
     path, _, line = result.check.location.rpartition(":")
-    return result.check.service, path, int(line), result.check.id
+    return result.check.service, path, int(line) if line.isdigit() else 0, result.check.id
 
 
 def verdict(record: RunRecord, status: int, other_failures: int) -> int:

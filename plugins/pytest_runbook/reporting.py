@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import runbook_reports
-from runbook_reports import Writer, text
+from runbook_reports import Writer, html, mail, text
 
 from pytest_runbook.model import RunRecord
 from pytest_runbook.session import RunbookSession
@@ -31,14 +31,22 @@ class Reporting:
         self._last = ""
 
     def pytest_runbook_finished(self, record: RunRecord) -> None:
-        """Write the reports, then send the mail that may carry one of them."""
+        """Write the reports, and send the mail that carries one of them."""
         recorder = self._session.recorder
         if recorder is None:
             return
-        if self._config.option.runbook_mail:
-            self._mail(record, recorder.folder)
-        self._written = runbook_reports.publish(record, recorder.folder, also=self._adopted)
+        known = len(record.problems)
+        also = [*self._adopted, *self._mail(recorder.folder)]
+        self._written = runbook_reports.publish(record, recorder.folder, also=also)
+        recorder.close(known)
         self._finished = record
+
+    def _mail(self, folder: Path) -> Iterator[Writer]:
+        """The writer that mails the summary with the page of FOLDER, when `--mail` asks for it."""
+        if self._config.option.runbook_mail:
+            settings = self._session.settings
+            outbox = self._config.rootpath / settings.report.directory.parent / "outbox"
+            yield mail.writer(settings.mail, outbox, folder / html.FILE)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what is wrong, grouped by root cause, and where the reports are."""

@@ -45,6 +45,8 @@ class RunbookSession:
         """What a worker of xdist found wrong at collection."""
         self.other_failures = 0
         self._worker = hasattr(config, "workerinput")
+        self._doubts = [fault for fault in (loaded.system.config_error, loaded.system.env_error) if fault]
+        """What of the system's own configuration could not be read: the run goes on without it, and says so."""
         self._policy = Policy(self.settings.waivers, self.settings.maintenance)
         self._runbooks = runbooks(config.rootpath / "remediation")
         values = {
@@ -127,6 +129,9 @@ class RunbookSession:
             raise pytest.UsageError(
                 f'cannot write the run to "{folder}": {error.strerror or error}\n  hint: name a writable folder with --report'
             ) from error
+
+        for doubt in self._doubts:
+            self.recorder.problem(f"the run went on without a part of its settings: {doubt}")
 
     def _runs(self) -> Path:
         return self.config.rootpath / str(self.settings.report.directory)

@@ -99,8 +99,7 @@ class Project:
             "pytest",
             "-p",
             "no:cacheprovider",
-            "--report",
-            str(self.folder / "report"),
+            f"--report={self.folder / 'report'}",
             *arguments,
         ]
 

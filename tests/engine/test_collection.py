@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from .conftest import Project
@@ -183,10 +185,26 @@ def test_a_folder_that_cannot_be_written_is_named(project: Project) -> None:
     assert "--report" in run.output
 
 
+def test_options_of_the_engine_without_settings_are_an_error(project: Project) -> None:
+    project.write("pytest.ini", "[pytest]\n")
+    project.write("test_x.py", "def test_x():\n    assert True\n")
+    run = project.run("test_x.py", "--gate=P1")
+    assert run.code == 4
+    assert '"--report" needs settings' in run.output
+
+
 def test_without_settings_the_plugin_takes_no_part(project: Project) -> None:
     project.write("pytest.ini", "[pytest]\n")
     project.write("test_x.py", "def test_x():\n    assert True\n")
-    run = project.run("test_x.py")
-    assert run.code == 0
-    assert "1 passed" in run.output
-    assert not run.folder.exists()
+    command = [word for word in project.command("test_x.py") if "report" not in word]
+    done = subprocess.run(
+        command, cwd=project.folder, env=project.environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert "1 passed" in done.stdout
+    assert "runbook:" not in done.stdout
+    assert sorted(path.name for path in project.folder.iterdir() if path.name != "__pycache__") == [
+        "pytest.ini",
+        "shop.toml",
+        "test_x.py",
+    ]

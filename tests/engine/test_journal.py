@@ -43,7 +43,10 @@ def finished(folder: Path) -> RunRecord:
     recorder.add(result("ready"))
     recorder.problem("mail kept: hunter22")
     recorder.diagnose()
-    return recorder.finish(1, interrupted=False)
+    written = recorder.finish(1, interrupted=False)
+    written.problems.append("the page was not written")
+    recorder.close(known=1)
+    return written
 
 
 def test_the_journal_tells_the_same_run_as_the_record(tmp_path: Path) -> None:
@@ -115,4 +118,5 @@ def test_a_waived_result_keeps_who_waived_it(tmp_path: Path) -> None:
     waived.waiver = Waiver("waiver", "ann", "known", AT)
     recorder.add(waived)
     recorder.finish(0, interrupted=False)
+    recorder.close(known=0)
     assert journal.read(recorder.journal.path).results[0].waiver == waived.waiver

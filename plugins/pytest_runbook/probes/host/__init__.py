@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import tempfile
 import threading
@@ -190,7 +191,7 @@ class Host(Probe[HostSettings]):
 
         def watched(command: str, *args: str, **options: Any) -> Any:
             _must_not_block(command)
-            line = command % args if args else command
+            line = command % tuple(map(shlex.quote, args)) if args else command
             seen = Observation(
                 self.name, self.target, f"run {shortened(line, COMMAND)}", clock.iso(clock.now()), 0.0, ok=False
             )
@@ -226,5 +227,5 @@ def _hang_up(folder: str) -> None:
     wire = Path(folder, "wire")
     if wire.exists():
         with suppress(Unmeasured):  # it ends by itself a minute later
-            execute(["ssh", "-O", "exit", "-o", f"ControlPath={wire}", "any"], 3, "ssh")
+            execute(["ssh", "-O", "exit", "-o", f"ControlPath={wire}", "any"], 3, "ssh", "exit")
     shutil.rmtree(folder, ignore_errors=True)

@@ -89,7 +89,8 @@ def _ran(run: Run, target: str, command: str, *args: str, **options: Any) -> Any
 def _local(backend: Any, target: str, timeout: float, command: str, *args: str) -> Any:
     """In place of testinfra's `run_local`: the client of the backend (ssh, docker) or, on this machine, the command."""
     line = backend.quote(command, *args)
-    done = execute(["/bin/sh", "-c", line], timeout, target)
+    # The last argument of ssh and docker is the command that was asked for; the rest is how to get there.
+    done = execute(["/bin/sh", "-c", line], timeout, target, args[-1] if args else line)
     said = done.stderr.decode("utf-8", "replace").strip()
     kind = backend.get_connection_type()
     if (
@@ -103,9 +104,10 @@ def _local(backend: Any, target: str, timeout: float, command: str, *args: str) 
     return backend.result(done.status, line.encode(), done.stdout, done.stderr)
 
 
-def execute(command: list[str], timeout: float, target: str) -> Finished:
+def execute(command: list[str], timeout: float, target: str, name: str) -> Finished:
     """Run COMMAND here, in a process group of its own that is killed after TIMEOUT seconds or too much output.
 
+    TARGET and NAME are the machine's and the command's names for people.
     Returns when COMMAND ends, also when what it started in the background goes on.
     """
     with _started(command) as process, selectors.DefaultSelector() as selector:
@@ -116,9 +118,7 @@ def execute(command: list[str], timeout: float, target: str) -> Finished:
         while selector.get_map():
             left = deadline - clock.monotonic()
             if left <= 0:
-                raise Unreachable(
-                    f'a command on "{target}" did not end within {clock.duration(timeout)}: {command[-1][:200]}'
-                )
+                raise Unreachable(f'a command on "{target}" did not end within {clock.duration(timeout)}: {name[:200]}')
             ready = selector.select(min(left, 0.1))
             if not ready and process.poll() is not None:
                 break
