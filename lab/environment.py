@@ -35,6 +35,7 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__PROBES__PROXY__URL": f"https://localhost:{site.front('proxy')}",
         "RUNBOOK__PROBES__PROXY__CA_FILE": str(tls.authority_file(site)),
         "RUNBOOK__PROBES__LOGS__FOLDER": str(site.home / "logs"),
+        "RUNBOOK__PROBES__RUNS__FOLDER": past.folder(site),
         "RUNBOOK__PROBES__HOST__NTP_SERVER": f"{HOST}:{site.port('ntp')}",
         **{f"RUNBOOK__FACTS__PATHS__{name}": str(path) for name, path in paths(site).items()},
         "RUNBOOK__FACTS__HOST__DISKS": json.dumps([str(site.home)]),

@@ -6,6 +6,7 @@ import json
 import sys
 from datetime import UTC, datetime, timedelta
 
+from lab import past
 from lab.faults import fault
 from lab.lab import Lab
 from lab.site import HOST
@@ -13,6 +14,14 @@ from lab.site import HOST
 TRACEBACK = """<pre>Traceback (most recent call last):
   File "/opt/nightscan/web/app.py", line 211, in route
 KeyError: 'page'</pre>"""
+READING = """
+import http.client, sys
+while True:
+    connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=10)
+    connection.request("GET", "/api/v1/predictions")
+    connection.getresponse().read()
+    connection.close()
+"""
 GUESSING = """
 import http.client, sys, time
 while True:
@@ -23,29 +32,37 @@ while True:
     time.sleep(0.05)
 """
 
+PORT = "web/availability::port_is_free_or_ours"
+HEALTH = "web/availability::health_endpoint_answers"
+VERSION = "web/version::version_served_is_the_version_deployed"
+PROXY = "proxy/availability::leads_to_the_web_service"
+ABSENT = "web/exposure::error_pages_tell_nothing"
+REFUSED = (
+    "web/availability::ready_to_serve",
+    "web/availability::page_opens*",
+    "web/errors::error_rate_of_users",
+    "web/exposure::failed_logins",
+    "web/performance::p95_response_time_of_users",
+    VERSION,
+    PROXY,
+    "proxy/security::cookies_are_protected",
+)
+"""What nobody can see when the web service itself does not answer."""
+
 
 @fault(
     "web-stopped",
     service="web",
-    fails=["web/availability::health_endpoint_answers"],
-    blocks=[
-        "web/availability::ready_to_serve",
-        "web/performance::p95_response_time",
-        "proxy/security::security_headers",
-    ],
-    root="web/availability::health_endpoint_answers",
+    fails=[HEALTH],
+    blocks=[*REFUSED, "web/errors::error_rate", "web/performance::*", ABSENT, "web/uptime::*"],
+    root=HEALTH,
 )
 def stopped(lab: Lab) -> None:
     """The web service does not run."""
     lab.stop_process("web")
 
 
-@fault(
-    "web-unhealthy",
-    service="web",
-    fails=["web/availability::health_endpoint_answers"],
-    root="web/availability::health_endpoint_answers",
-)
+@fault("web-unhealthy", service="web", fails=[HEALTH], blocks=[VERSION, PROXY], root=HEALTH)
 def unhealthy(lab: Lab) -> None:
     """The health endpoint answers 200, and says that the service is not healthy."""
     lab.misbehave("web", body={"path": "/health", "json": {"status": "unhealthy"}})
@@ -54,11 +71,13 @@ def unhealthy(lab: Lab) -> None:
 @fault(
     "web-error-page-with-200",
     service="web",
-    fails=["web/availability::health_endpoint_answers"],
-    root="web/availability::health_endpoint_answers",
+    fails=[PORT],
+    blocks=[HEALTH, VERSION, PROXY],
+    root=PORT,
+    schedule="predeploy",
 )
 def error_page_with_200(lab: Lab) -> None:
-    """The health endpoint answers 200 with an error page for people."""
+    """The health endpoint answers 200 with a page for people."""
     lab.misbehave(
         "web", body={"path": "/health", "text": "<html><h1>Something went wrong</h1></html>", "type": "text/html"}
     )
@@ -67,9 +86,9 @@ def error_page_with_200(lab: Lab) -> None:
 @fault(
     "web-port-taken",
     service="web",
-    fails=["web/availability::port_is_free_or_ours"],
-    blocks=["web/availability::health_endpoint_answers"],
-    root="web/availability::port_is_free_or_ours",
+    fails=[PORT],
+    blocks=[HEALTH, *REFUSED, "web/uptime::*"],
+    root=PORT,
     schedule="predeploy",
 )
 def port_taken(lab: Lab) -> None:
@@ -94,12 +113,13 @@ def not_ready(lab: Lab) -> None:
     "web-page-broken",
     service="web",
     fails=["web/availability::page_opens[/login]"],
+    blocks=["proxy/security::cookies_are_protected"],
     root="web/availability::page_opens[/login]",
     schedule="postdeploy",
 )
 def page_broken(lab: Lab) -> None:
-    """The page on which users sign in ends in an error."""
-    lab.misbehave("web", status={"path": "/login", "code": 500})
+    """Where users sign in, another page is answered."""
+    lab.misbehave("web", body={"path": "/login", "text": "<html><h1>It works!</h1></html>", "type": "text/html"})
 
 
 @fault(
@@ -129,6 +149,8 @@ def slow(lab: Lab) -> None:
 def slow_for_users(lab: Lab) -> None:
     """What users do takes longer than they accept; the pages that are sampled are quick."""
     lab.misbehave("web", slow={"path": "/api/*", "seconds": 2.5})
+    for _ in range(3):
+        lab.spawn(sys.executable, "-c", READING, HOST, str(lab.site.port("web")))
 
 
 @fault("web-errors", service="web", fails=["web/errors::error_rate", "web/errors::error_rate_of_users"])
@@ -177,3 +199,9 @@ def shows_internals(lab: Lab) -> None:
 def passwords_tried(lab: Lab) -> None:
     """Somebody tries one password after the other."""
     lab.spawn(sys.executable, "-c", GUESSING, HOST, str(lab.site.port("web")))
+
+
+@fault("web-was-down", service="web", fails=["web/uptime::uptime"])
+def was_down(lab: Lab) -> None:
+    """The web service is up, and was down on two of the last ten days."""
+    past.write(lab, HEALTH, ["passed", "passed", "failed", "blocked-by", *["passed"] * 6])
