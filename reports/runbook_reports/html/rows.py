@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from html import escape
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 from pytest_html import extras
@@ -16,18 +16,27 @@ from runbook_reports import wording
 from runbook_reports.html.sections import TEMPLATES
 from runbook_reports.story import ORDER, what_was_seen
 
-_KINDS: dict[str, tuple[str, str, bool]] = {
-    Outcome.FAILED: ("failed", "call", False),
-    Outcome.STILL_FAILING: ("failed", "call", False),
-    Outcome.TIMED_OUT: ("failed", "call", False),
-    Outcome.UNMEASURED: ("failed", "setup", False),
-    Outcome.BLOCKED: ("rerun", "call", False),
-    Outcome.REMEDIATED: ("passed", "call", True),
-    Outcome.WAIVED: ("skipped", "call", True),
-    Outcome.SKIPPED: ("skipped", "setup", False),
-    Outcome.PASSED: ("passed", "call", False),
+
+class _Kind(NamedTuple):
+    """One of pytest-html's outcomes, and what it tells it by."""
+
+    word: str
+    outcome: str
+    when: str = "call"
+    expected: bool = False
+
+
+_KINDS: dict[str, _Kind] = {
+    Outcome.FAILED: _Kind("Failed", "failed"),
+    Outcome.STILL_FAILING: _Kind("Failed", "failed"),
+    Outcome.TIMED_OUT: _Kind("Failed", "failed"),
+    Outcome.UNMEASURED: _Kind("Error", "failed", when="setup"),
+    Outcome.BLOCKED: _Kind("Rerun", "rerun"),
+    Outcome.REMEDIATED: _Kind("XPassed", "passed", expected=True),
+    Outcome.WAIVED: _Kind("XFailed", "skipped", expected=True),
+    Outcome.SKIPPED: _Kind("Skipped", "skipped", when="setup"),
+    Outcome.PASSED: _Kind("Passed", "passed"),
 }
-"""Outcome to what pytest-html tells its seven outcomes by: pytest's outcome, the phase, whether it was expected."""
 _DETAILS = 2_000_000
 """Characters of evidence and output on the whole page; what is beyond is in the JSON record only."""
 
@@ -67,7 +76,7 @@ class Columns:
 
     def pytest_html_results_table_row(self, report: Any, cells: list[str]) -> None:
         """Fill the columns; the report that only closes a test has no row."""
-        cells[:] = list(_cells(report.runbook_result, _word(report))) if report.when != "teardown" else []
+        cells[:] = list(_cells(report.runbook_result)) if report.when != "teardown" else []
 
     def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
         """Say nothing where pytest-html would say that nothing was captured."""
@@ -77,47 +86,53 @@ class Columns:
 
 def reports(results: Iterable[Result], record: RunRecord) -> Iterator[pytest.TestReport]:
     """What pytest would have reported of RESULTS: for each a report that says all, and one that closes the test."""
-    budget = _DETAILS
+    room = _DETAILS
     for number, result in enumerate(results):
-        outcome, when, expected = _KINDS[result.outcome]
-        evidence = [_observed(seen) for seen in result.evidence[:20]] if result.outcome != Outcome.PASSED else []
-        sections = [(wording.one_line(title), wording.clipped(text, 20_000)) for title, text in result.sections]
-        traceback = wording.clipped(result.traceback, 20_000)
-        used = len(traceback) + sum(len(part) for pair in (*evidence, *sections) for part in pair)
-        if left_out := used > budget:
-            evidence, sections, traceback = [], [], ""
-        budget -= 0 if left_out else used
+        seen = _Seen(result)
+        if left_out := seen.size > room:
+            seen.drop()
+        room -= seen.size
         details = TEMPLATES.get_template("details.html").render(
-            result=result, record=record, evidence=evidence, left_out=left_out
+            result=result, record=record, evidence=seen.evidence, left_out=left_out
         )
+        kind = _KINDS[result.outcome]
         # Numbered, because pytest-html reads a name as an escaped string, and groups by it.
-        said = _report(f"check-{number}", outcome, when, result, longrepr=traceback or None, sections=sections)
+        name = f"check-{number}"
+        said = _report(name, kind.outcome, kind.when, result, longrepr=seen.traceback or None, sections=seen.sections)
         said.extras = [extras.html(details)]
-        if expected:
+        if kind.expected:
             said.wasxfail = result.outcome
         yield said
-        yield _report(f"check-{number}", "passed", "teardown", result)
+        yield _report(name, "passed", "teardown", result, longrepr=None)
+
+
+class _Seen:
+    """What a row shows of a result that may be large: evidence, traceback, output, each cut to size."""
+
+    def __init__(self, result: Result) -> None:
+        shown = result.evidence[:20] if result.outcome != Outcome.PASSED else []
+        self.evidence = [_observed(seen) for seen in shown]
+        self.sections = [(wording.one_line(title), wording.clipped(text, 20_000)) for title, text in result.sections]
+        self.traceback = wording.clipped(result.traceback, 20_000)
+
+    @property
+    def size(self) -> int:
+        """Characters."""
+        return len(self.traceback) + sum(len(a) + len(b) for a, b in (*self.evidence, *self.sections))
+
+    def drop(self) -> None:
+        """Leave it all out."""
+        self.evidence, self.sections, self.traceback = [], [], ""
 
 
 def _report(name: str, outcome: Any, when: Any, result: Result, **more: Any) -> Any:
-    more.setdefault("longrepr", None)
     return pytest.TestReport(name, ("", None, name), {}, outcome, when=when, runbook_result=result, **more)
 
 
-def _word(report: Any) -> str:
-    """What pytest-html makes of REPORT; its filters compare it with the first cell."""
-    if report.when == "setup" and report.failed:
-        return "Error"
-    return (
-        f"X{report.outcome.capitalize().replace('Skipped', 'Failed')}"
-        if hasattr(report, "wasxfail")
-        else str(report.outcome.capitalize())
-    )
-
-
-def _cells(result: Result, word: str) -> Iterator[str]:
+def _cells(result: Result) -> Iterator[str]:
     check = result.check
-    yield f'<td class="col-result">{word}</td>'
+    # pytest-html's filters compare this one with its own words.
+    yield f'<td class="col-result">{_KINDS[result.outcome].word}</td>'
     # A `data` element carries what to sort by: pytest-html compares the content of cells as text.
     yield _cell("outcome", f'<data value="{ORDER.index(Outcome(result.outcome))}">{result.outcome}</data>')
     yield _cell("severity", result.severity)

@@ -23,10 +23,9 @@ WHOLE = 20
 
 def story(told: Story, shown: Iterable[Result]) -> str:
     """The first screen: verdict, root causes, what could not be seen, what is waived, counts per service."""
-    links = {result.check.id: "#" + quote(escape(wording.one_line(result.check.id))) for result in shown}
-    return TEMPLATES.get_template("story.html").render(
-        story=told, record=told.record, whole=WHOLE, links=links, outcome_names=list(Outcome)
-    )
+    names = (wording.one_line(result.check.id) for result in shown)
+    links = {name: "#" + quote(escape(name)) for name in names}
+    return TEMPLATES.get_template("story.html").render(story=told, record=told.record, whole=WHOLE, links=links)
 
 
 def rest(others: list[Result], shown: list[Result]) -> str:

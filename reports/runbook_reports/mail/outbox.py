@@ -47,8 +47,11 @@ def send_all(message: EmailMessage, settings: MailSettings, folder: Path) -> lis
 
 
 def _straight(message: EmailMessage, settings: MailSettings) -> list[str]:
-    with conversation(settings) as client:
-        return hand_over(client, message)
+    try:
+        with conversation(settings) as client:
+            return hand_over(client, message)
+    except (Later, Never) as error:
+        return [f'mail "{message["Subject"]}" was not sent: {error}']
 
 
 class Outbox:
