@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from lab import home, packages, tls
+from lab import home, packages, past, tls
 from lab.servers import smtp
 from lab.servers.s3 import BUCKET, REGION
 from lab.servers.standins import WEB_WORKERS
@@ -51,7 +51,7 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__LIMITS__HOST__MEMORY": "0.95",
         "RUNBOOK__LIMITS__HOST__DISK": "0.95",
         "RUNBOOK__LIMITS__HOST__LOAD": "20",
-        "RUNBOOK__LIMITS__CACHE__ROUND_TRIP": "0.5",
+        "RUNBOOK__LIMITS__CACHE__LATENCY": "0.25",
         "RUNBOOK__LIMITS__DEPLOY__DISK_ROOM": str(2**30),
         "RUNBOOK__MAIL__HOST": HOST,
         "RUNBOOK__MAIL__PORT": str(site.front("mail")),
