@@ -1,8 +1,9 @@
 """Root causes: which failing check explains which others.
 
-A service is down when a check of its subject `availability` is bad: that check is the root of every other bad check of the
-service and of the services that depend on it. A bad check of any other subject explains the bad checks of the same subject in
-the services above: a slow database explains a slow web service, not its expired certificate.
+Within a service, a bad check of the subject `availability` explains every other: what does not answer cannot be judged.
+Between services, a bad check explains those of the same subject in the services above: a database that is down explains a web
+service that is not ready, a slow one a slow one, and neither explains an expired certificate. What a check `needs` beyond
+that, it says: a service that is down explains it then.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ class Causes:
         """Services and subjects whose first bad check explains EFFECT."""
         own = effect.check
         yield own.service, AVAILABILITY
-        for name in self._below.get(own.service, set()) | closure(own.needs, self._services):
+        for name in self._below.get(own.service, ()):
+            yield name, own.subject
+        for name in closure(own.needs, self._services):
             # A check may need a service above its own: that one cannot explain what itself depends on.
             if name != own.service and own.service not in self._below.get(name, ()):
                 yield name, AVAILABILITY

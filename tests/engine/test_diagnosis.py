@@ -18,16 +18,21 @@ def roots(*results: Result) -> dict[str, str]:
     return {d.result.check.id: d.root for d in diagnose(results, SERVICES)}
 
 
-def test_a_service_that_is_down_explains_all_above_it() -> None:
+def test_a_service_that_is_down_explains_that_those_above_it_are_down() -> None:
     found = roots(
-        result("proxy/security::tls"),
+        result("proxy/availability::answers"),
         result("web/availability::ready"),
         result("web/performance::p95"),
         result("database/availability::answers"),
     )
     assert found == dict.fromkeys(
-        ["proxy/security::tls", "web/availability::ready", "web/performance::p95"], "database/availability::answers"
+        ["proxy/availability::answers", "web/availability::ready", "web/performance::p95"],
+        "database/availability::answers",
     )
+
+
+def test_a_service_that_is_down_does_not_hide_what_it_cannot_have_caused() -> None:
+    assert roots(result("proxy/certificate::not_expiring"), result("database/availability::answers")) == {}
 
 
 def test_a_service_that_is_down_explains_its_own_other_checks() -> None:
