@@ -39,7 +39,7 @@ def policy_changed(lab: Lab) -> None:
     lab.redis(*policy, "allkeys-random", undo=[*policy, "volatile-lru"])
 
 
-@fault("cache-slow", service="cache", fails=["cache/performance::round_trip_is_quick"])
+@fault("cache-slow", service="cache", fails=["cache/performance::answers_quickly"])
 def slow(lab: Lab) -> None:
     """Each answer of Redis takes a third of a second."""
     lab.toxic("cache", "latency", latency=350)

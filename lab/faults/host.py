@@ -17,7 +17,7 @@ from lab.lab import Lab
 from lab.site import HOST, LabError
 
 MONTHS = 40 * 86_400.0
-LISTENER = "import socket, sys, time; socket.create_server(('', int(sys.argv[1]))); time.sleep(86400)"
+LISTENER = "import socket, sys, time; listener = socket.create_server(('', int(sys.argv[1]))); time.sleep(86400)"
 
 
 @fault(

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 from pytest_runbook.model import RunRecord
-from tests.faults.running import run_checks
 
 from lab import Lab
+from tests.faults.running import run_checks
 
 Verify = Callable[[], RunRecord]
 

@@ -16,11 +16,15 @@ SCHEDULES = "predeploy or postdeploy or daily or weekly"
 HURRY = {
     # Confirmed as always, two failures of three, only sooner.
     "RUNBOOK__CONFIRM__INTERVAL": "0.1",
+    # Shorter looks at the same things.
     "RUNBOOK__FACTS__DATABASE__QUERY_WINDOW": "1",
+    "RUNBOOK__FACTS__WEB__METRICS__WINDOW": "2",
+    "RUNBOOK__FACTS__WEB__SAMPLE_REQUESTS": "20",
+    "RUNBOOK__FACTS__ML__SAMPLE_RECORDINGS": "3",
     # A server that hangs is given up after two seconds instead of ten.
     "RUNBOOK__PROBES__DATABASE__TIMEOUT": "2",
     "RUNBOOK__PROBES__STANDBY__TIMEOUT": "2",
-    "RUNBOOK__PROBES__CACHE__TIMEOUT": "2",
+    "RUNBOOK__PROBES__CACHE__TIMEOUT": "4",
 }
 OURS = ("NIGHTSCAN", "RUNBOOK__", "REDIS", "AWS_", "PG", "SMTP_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
 """Beginnings of variables that would tell a run about another system, that it is a worker of the tests' own pytest, or to

@@ -9,10 +9,10 @@ from fnmatch import fnmatchcase
 
 import pytest
 from pytest_runbook.model import Outcome, Severity
-from tests.faults.conftest import Verify
-from tests.faults.running import ROOT, SCHEDULES, bad, told
 
 from lab import Lab, faults
+from tests.faults.conftest import Verify
+from tests.faults.running import ROOT, SCHEDULES, bad, told
 
 
 def test_a_healthy_lab_is_green_in_every_schedule(verify: Verify) -> None:

@@ -206,6 +206,15 @@ def test_a_round_trip_leaves_nothing_and_tells_why_it_was_refused(server: RedisS
         server.client.config_set("min-replicas-to-write", 0)
 
 
+def test_latency_is_that_of_answers_and_not_of_connecting(server: RedisServer) -> None:
+    async def look() -> None:
+        async with probing(server.uri) as probe:
+            seen = await probe.latency(samples=3, interval=0.01)
+            assert 0 < seen.median <= seen.worst < 1
+
+    asyncio.run(look())
+
+
 def test_queues_of_every_type_are_counted(server: RedisServer) -> None:
     server.client.rpush("celery", *range(7))
     server.client.zadd("prediction:queue", {"a": 1, "b": 2})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import statistics
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,6 +124,14 @@ class Replication:
 
 
 @dataclass(frozen=True, slots=True)
+class Latency:
+    """How long PING took, asked a few times; seconds."""
+
+    median: float
+    worst: float
+
+
+@dataclass(frozen=True, slots=True)
 class RoundTrip:
     """Whether a value written was read back."""
 
@@ -159,6 +169,22 @@ class Redis(Probe[RedisSettings]):
     async def ping(self) -> float:
         """Seconds of a round trip; connecting counts when no connection is open."""
         return await self._observed("ping", self._ping)
+
+    async def latency(self, samples: int = 5, interval: float = 0.2) -> Latency:
+        """Seconds of SAMPLES round trips, INTERVAL apart, connecting left out.
+
+        One alone may have waited for this process, which is busy when all checks of a run begin, and not for the server.
+        """
+
+        async def call() -> Latency:
+            await self._ping()
+            seconds = []
+            for _ in range(samples):
+                await asyncio.sleep(interval)
+                seconds.append(await self._ping())
+            return Latency(statistics.median(seconds), max(seconds))
+
+        return await self._observed(f"latency samples={samples}", call)
 
     async def info(self, section: str = "default") -> dict[str, Any]:
         """What INFO answers for SECTION, numbers as numbers."""

@@ -47,7 +47,8 @@ def updates(reader: Reader, max_age: float) -> Updates:
     """Updates that wait; Unmeasured without a package manager that we know, and with lists older than MAX_AGE seconds."""
     if reader.has("apt"):
         # The lists' own times are those of the server they came from; when they changed *here* tells of the last update.
-        age = _age(reader, "/var/lib/apt/lists /var/lib/apt/periodic", "*Release", "update-success-stamp")
+        folder = reader.said('eval $(apt-config shell state Dir::State/d) && echo "${state:-/var/lib/apt/}"')
+        age = _age(reader, f"'{folder}lists' '{folder}periodic'", "*Release", "update-success-stamp")
         found = Updates(apt(reader.said(f"LC_ALL=C {APT}")), age)
     elif reader.has("dnf"):
         age = _age(reader, "/var/cache/dnf /var/cache/libdnf5", "repomd.xml", "last_makecache")
