@@ -382,6 +382,19 @@ def test_statements_tell_times_and_leave_out_what_is_no_query(primary: PostgresS
     asyncio.run(look())
 
 
+def test_the_extension_of_version_13_serves_as_well(primary: PostgresServer) -> None:
+    async def look() -> None:
+        async with probing(primary.uri(database="old")) as probe:
+            await probe.query("SELECT pg_sleep(0.02)")
+            seen = await probe.statements()
+            assert "SELECT pg_sleep($1)" in [one.query for one in seen.slowest]
+            assert seen.span > 0
+
+    primary.sql("CREATE DATABASE old")
+    primary.sql("CREATE EXTENSION pg_stat_statements VERSION '1.8'", "old")
+    asyncio.run(look())
+
+
 def test_a_window_counts_only_what_ran_within_it(primary: PostgresServer) -> None:
     async def look() -> None:
         async with probing(primary.uri(database="shop")) as probe:
