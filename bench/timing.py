@@ -46,10 +46,12 @@ class Row:
 
 def once(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Cost:
     """Run COMMAND in FOLDER to its end; its own peak memory, not that of its children."""
+    # Without its cached bytecode Python would compile everything at each start, and that would be what is measured.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     begun = time.perf_counter()
     with (folder / "output.txt").open("w") as output:
         child = subprocess.Popen(
-            command, cwd=folder, env=os.environ | dict(env or {}), stdout=output, stderr=subprocess.STDOUT
+            command, cwd=folder, env=inherited | dict(env or {}), stdout=output, stderr=subprocess.STDOUT
         )
         _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
