@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 FRESH = timedelta(hours=12)
 
 
-def ensure(site: Site) -> None:
-    """Make and upload a backup, unless there is a fresh one."""
+def ensure(site: Site) -> bool:
+    """Make and upload a backup, unless there is a fresh one; whether it was made."""
     newest = max((site.home / "backups").glob("*/manifest.json"), default=None)
     if newest is not None:
         made = datetime.fromisoformat(json.loads(newest.read_text())["created"])
         if datetime.now(UTC) - made < FRESH:
-            return
+            return False
     make(site)
+    return True
 
 
 def make(site: Site, moment: datetime | None = None) -> Path:

@@ -69,6 +69,7 @@ class Lab(Breakable):
                 if self.supervisor.alive():
                     if not self.site.state.broken:
                         self._start(progress)
+                        self._finish(progress)
                     return
             leftovers.end(self.folder)
             try:
@@ -100,8 +101,8 @@ class Lab(Breakable):
             self._heal(name)
             home.write(self.site)
         begun = time.monotonic()
-        backup.ensure(self.site)
-        progress(f"a backup is there ({time.monotonic() - begun:.1f} s)")
+        if backup.ensure(self.site):
+            progress(f"a backup is made ({time.monotonic() - begun:.1f} s)")
         environment.write(self.site)
 
     def _start(self, progress: Progress) -> None:

@@ -49,7 +49,11 @@ def _passing_capability() -> int:
 def run_as(user: str, *command: str) -> None:
     """Become COMMAND, run by USER."""
     become(user)
-    os.execv(command[0], command)
+    try:
+        os.execv(command[0], command)
+    except PermissionError:
+        hint = "put checkout and lab where others may enter, or work as another user than root"
+        sys.exit(f'the user "{user}" may not reach "{command[0]}"\n  hint: {hint}')
 
 
 def run_process(file: str, name: str) -> None:

@@ -125,6 +125,8 @@ def test_a_killed_up_is_taken_down_and_comes_up_the_next_time(fresh: Lab) -> Non
         up.kill()
     fresh.up()
     assert all(status.healthy for status in fresh.status())
+    assert (fresh.folder / "environment.sh").is_file()
+    assert list(fresh.site.home.glob("backups/*/manifest.json"))
 
 
 def test_an_interrupted_up_takes_down_what_it_started(fresh: Lab) -> None:
