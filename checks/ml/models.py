@@ -34,9 +34,8 @@ def test_models_know_their_classes(host, facts):
 @check("postdeploy daily", severity="P1", runbook="ml-models-invalid", needs="host")
 async def test_loaded_models_are_those_on_disk(ml, host, facts):
     """The prediction service has loaded the versions that lie on the disk, and not older ones."""
-    released = {
-        name: str(model["version"]) for name, model in (await asyncio.to_thread(_metadata, host, facts)).items()
-    }
+    models = await host.ask("metadata of the models", lambda machine: _metadata(machine, facts))
+    released = {name: str(model["version"]) for name, model in models.items()}
     said = (await ml.get(facts.ml.models)).json().get("models", {})
     loaded = {name: str(model.get("version")) for name, model in said.items() if isinstance(model, dict)}
     wrong = {name: version for name, version in released.items() if loaded.get(name) != version}

@@ -17,7 +17,7 @@ from lab.site import HOST
     "proxy-stopped",
     service="proxy",
     fails=["proxy/availability::tls_port_answers"],
-    blocks=["proxy/availability::certificate_is_accepted", "proxy/availability::leads_to_the_web_service"],
+    blocks=["proxy/*"],
     root="proxy/availability::tls_port_answers",
 )
 def stopped(lab: Lab) -> None:
@@ -29,7 +29,12 @@ def stopped(lab: Lab) -> None:
     "certificate-expired",
     service="proxy",
     fails=["proxy/availability::certificate_is_accepted"],
-    blocks=["proxy/certificate::certificate_does_not_expire_soon"],
+    blocks=[
+        "proxy/availability::leads_to_the_web_service",
+        "proxy/certificate::certificate_does_not_expire_soon",
+        "proxy/security::security_headers",
+        "proxy/security::cookies_are_protected",
+    ],
     root="proxy/availability::certificate_is_accepted",
     schedule="weekly",
 )
@@ -64,6 +69,7 @@ def certificate_for_another_name(lab: Lab) -> None:
     "proxy-misrouted",
     service="proxy",
     fails=["proxy/availability::leads_to_the_web_service"],
+    blocks=["proxy/security::cookies_are_protected"],
     root="proxy/availability::leads_to_the_web_service",
 )
 def misrouted(lab: Lab) -> None:
