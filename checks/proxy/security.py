@@ -20,7 +20,7 @@ async def test_plain_http_is_redirected(proxy, facts):
     assert urlsplit(target).scheme == "https", f'plain HTTP leads to "{target}" instead of TLS'
 
 
-@check("postdeploy daily", severity="P2", runbook="web-insecure")
+@check("postdeploy daily", severity="P2", runbook="web-insecure", needs="web")
 async def test_security_headers(proxy, facts):
     """Every page carries the headers that protect users: TLS from now on, no foreign scripts, frames or guessed types."""
     answer = await proxy.get(facts.web.sample)
@@ -34,7 +34,7 @@ async def test_security_headers(proxy, facts):
     assert not weak, f"{facts.web.sample} comes with weak headers: {'; '.join(weak)}"
 
 
-@check("postdeploy daily", severity="P2", runbook="web-insecure")
+@check("postdeploy daily", severity="P2", runbook="web-insecure", needs="web")
 async def test_cookies_are_protected(proxy, facts):
     """The session's cookie travels over TLS only, is hidden from scripts, and is not sent along by other sites."""
     answer = await proxy.get(facts.web.session)
