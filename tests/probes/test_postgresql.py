@@ -101,7 +101,7 @@ def test_an_endless_answer_is_cut_off(primary: PostgresServer) -> None:
 
 def test_the_server_itself_stops_a_slow_statement(primary: PostgresServer) -> None:
     async def look() -> None:
-        async with probing(primary.uri(), timeout=0.5) as probe:
+        async with probing(primary.uri(), timeout=2) as probe:
             with pytest.raises(Unreachable, match="statement timeout"):
                 await probe.query("SELECT pg_sleep(20)")
 
@@ -160,6 +160,21 @@ def test_a_server_that_accepts_and_never_answers_is_unreachable() -> None:
         error = asyncio.run(refused(f"postgresql://u:{SECRET}@127.0.0.1:{port}/shop"))
     assert isinstance(error, Unreachable)
     assert str(error) == f'"127.0.0.1:{port}/shop" did not accept a connection within 1.0 s'
+
+
+def test_many_questions_to_a_silent_server_take_as_long_as_one() -> None:
+    async def look(port: int) -> None:
+        async with probing(f"postgresql://u:{SECRET}@127.0.0.1:{port}/shop", connect_timeout=0.5) as probe:
+            begun = time.monotonic()
+            errors = await asyncio.gather(*(probe.query(f"SELECT {n}") for n in range(12)), return_exceptions=True)
+            assert {type(error) for error in errors} == {Unreachable}
+            assert time.monotonic() - begun < 1.5
+            with pytest.raises(Unreachable):  # and a question asked later is a new look
+                await probe.ping()
+            assert time.monotonic() - begun > 0.9
+
+    with black_hole() as port:
+        asyncio.run(look(port))
 
 
 def test_a_server_that_hangs_up_is_unreachable_and_one_of_another_kind_unmeasured() -> None:
@@ -225,7 +240,7 @@ def test_connections_are_few_reused_replaced_and_closed(primary: PostgresServer)
     ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pytest-runbook'"
 
     async def look() -> None:
-        async with probing(primary.uri(), concurrency=2) as probe:
+        async with probing(primary.uri(), connections=2) as probe:
             await asyncio.gather(*(probe.query("SELECT pg_sleep(0.02)") for _ in range(8)))
             assert primary.sql(ours) == [(2,)]
             # A server that came back is reached, though every open connection died while it lay idle.

@@ -49,6 +49,8 @@ class RedisSettings(ProbeSettings):
     """Certificates of the authorities that are trusted; empty: the machine's own."""
     connect_timeout: float = Field(default=5.0, gt=0)
     """Seconds that connecting may take."""
+    timeout: float = Field(default=5.0, gt=0)
+    concurrency: int = 20
 
 
 @dataclass(frozen=True, slots=True)

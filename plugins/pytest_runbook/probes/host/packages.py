@@ -60,11 +60,11 @@ def updates(reader: Reader, max_age: float) -> Updates:
     return found
 
 
-def _age(reader: Reader, folders: str, *names: str) -> float:
-    """Seconds since the youngest of the files NAMES in FOLDERS came."""
+def _age(reader: Reader, folders: str, *names: str, before: str = "") -> float:
+    """Seconds since the youngest of the files NAMES in FOLDERS came; BEFORE sets the shell's variables in FOLDERS."""
     wanted = " -o ".join(f"-name '{name}'" for name in names)
     find = f"find {folders} -maxdepth 3 -type f \\( {wanted} \\) -exec stat -c %Z {{}} + 2>/dev/null"
-    now, *times = map(float, reader.run(f"date +%s; {find}").stdout.split())
+    now, *times = map(float, reader.run(f"{before}date +%s; {find}").stdout.split())
     if not times:
         raise Unmeasured(f'"{reader.target}" has no package lists{HINT}')
     return max(now - max(times), 0.0)

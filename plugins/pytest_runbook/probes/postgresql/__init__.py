@@ -69,8 +69,9 @@ class PostgresqlSettings(ProbeSettings):
     sslrootcert: str = ""
     connect_timeout: float = Field(default=5.0, gt=0)
     """Seconds that connecting may take."""
-    concurrency: int = Field(default=3, ge=1)
-    """Questions at once, each on a connection of its own."""
+    connections: int = Field(default=3, ge=1)
+    """Connections at once, at most; questions wait for one."""
+    concurrency: int = 100
     max_rows: int = Field(default=10_000, ge=1)
     """Rows that one answer may have."""
 
@@ -251,7 +252,8 @@ class Postgresql(Probe[PostgresqlSettings]):
     @cached_property
     def _client(self) -> Client:
         s = self.settings
-        return Client(self.target, self._address, s.timeout, s.connect_timeout, s.max_rows)
+        limits = {"timeout": s.timeout, "connect_timeout": s.connect_timeout}
+        return Client(self.target, self._address, connections=s.connections, rows=s.max_rows, **limits)
 
     async def _rows(self, question: Question, params: Params = None) -> list[Row]:
         return await self._client.rows(question, params)

@@ -44,15 +44,29 @@ class Client:
     """As many connections to one server as there are questions at once; each is asked read-only, in bounded time."""
 
     def __init__(
-        self, target: str, address: Mapping[str, Any], timeout: float, connect_timeout: float, rows: int
+        self,
+        target: str,
+        address: Mapping[str, Any],
+        *,
+        connections: int,
+        timeout: float,
+        connect_timeout: float,
+        rows: int,
     ) -> None:
         """TARGET is the name for people, ADDRESS psycopg's connection parameters; ROWS is the most one answer may have."""
         self._target, self._address = target, address
         self._timeout, self._connect_timeout, self._most = timeout, connect_timeout, rows
+        self._slots = asyncio.Semaphore(connections)
         self._idle: list[AsyncConnection[Row]] = []
+        self._refusal: tuple[float, Unmeasured] | None = None
 
     async def rows(self, question: Question, params: Params = None) -> list[Row]:
         """Rows that QUESTION, one statement, answers; raises Unreachable or Unmeasured."""
+        asked = clock.monotonic()
+        async with self._slots:
+            return await self._rows(question, params, asked)
+
+    async def _rows(self, question: Question, params: Params, asked: float) -> list[Row]:
         import psycopg  # late: psycopg costs a tenth of a second at start-up
 
         while self._idle:
@@ -66,7 +80,7 @@ class Client:
             except psycopg.Error as error:
                 raise explained(error, self._target) from None
         try:
-            return await self._asked(await self._connected(), question, params)
+            return await self._asked(await self._connected(asked), question, params)
         except psycopg.Error as error:
             raise explained(error, self._target) from None
 
@@ -75,19 +89,30 @@ class Client:
         while self._idle:
             await self._idle.pop().close()
 
-    async def _connected(self) -> AsyncConnection[Row]:
-        from psycopg import AsyncConnection
+    async def _connected(self, asked: float) -> AsyncConnection[Row]:
+        """A new connection; or the error of another attempt, if that failed since this one's question was ASKED.
+
+        So twenty questions to a server that never answers take as long as one, not twenty times as long.
+        """
+        import psycopg
         from psycopg.rows import dict_row
 
+        if self._refusal and self._refusal[0] > asked:
+            error = self._refusal[1]
+            raise type(error)(str(error))
         try:
             async with asyncio.timeout(self._connect_timeout):
                 # Unprepared: server-side statements do not survive a connection pooler between us and the server.
-                return await AsyncConnection.connect(
+                return await psycopg.AsyncConnection.connect(
                     **self._address, autocommit=True, prepare_threshold=None, row_factory=dict_row
                 )
         except TimeoutError:
             limit = clock.duration(self._connect_timeout)
-            raise Unreachable(f'"{self._target}" did not accept a connection within {limit}') from None
+            error = Unreachable(f'"{self._target}" did not accept a connection within {limit}')
+        except psycopg.Error as failure:
+            error = explained(failure, self._target)
+        self._refusal = clock.monotonic(), error
+        raise error
 
     async def _asked(self, connection: AsyncConnection[Row], question: Question, params: Params) -> list[Row]:
         work = asyncio.ensure_future(self._answer(connection, question, params))
