@@ -38,7 +38,9 @@ class Fault:
     fails: tuple[str, ...] = ()
     """Ids of the checks that must fail."""
     blocks: tuple[str, ...] = ()
-    """Ids of the checks that must be blocked by the root."""
+    """Ids, or patterns of ids, of the checks that must be blocked by the root."""
+    may_block: tuple[str, ...] = ()
+    """The same of checks that are blocked or pass, by the luck of timing."""
     root: str | None = None
     """Id of the check, or name of the service, that is the root cause; None when each failing check is its own."""
     schedule: str = "daily"
@@ -57,6 +59,7 @@ def fault(
     service: str,
     fails: Sequence[str] = (),
     blocks: Sequence[str] = (),
+    may_block: Sequence[str] = (),
     root: str | None = None,
     schedule: str = "daily",
 ) -> Callable[[Action], Fault]:
@@ -66,7 +69,7 @@ def fault(
         title = (inject.__doc__ or "").strip().partition("\n")[0].rstrip(".")
         if not title:
             raise LabError(f'the fault "{name}" has no docstring that says what is wrong')
-        return Fault(name, title, service, inject, tuple(fails), tuple(blocks), root, schedule)
+        return Fault(name, title, service, inject, tuple(fails), tuple(blocks), tuple(may_block), root, schedule)
 
     return decorate
 

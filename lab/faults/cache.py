@@ -9,7 +9,18 @@ from lab.waiting import NotReady, until
 MEMORY = ("CONFIG", "SET", "maxmemory")
 
 
-@fault("cache-stopped", service="cache", fails=["cache/availability::answers"], root="cache/availability::answers")
+@fault(
+    "cache-stopped",
+    service="cache",
+    fails=["cache/availability::answers"],
+    blocks=[
+        "cache/*",
+        "host/consistency::clocks_agree",
+        "ml/queues::queues_are_short",
+        "web/availability::ready_to_serve",
+    ],
+    root="cache/availability::answers",
+)
 def stopped(lab: Lab) -> None:
     """Redis does not run."""
     lab.stop_process("cache")

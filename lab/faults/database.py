@@ -17,10 +17,25 @@ with psycopg.connect(os.environ["LAB_URI"], autocommit=True) as connection:
 """
 
 
+CUT_OFF = [
+    "database/*",
+    "host/consistency::clocks_agree",
+    "web/availability::page_opens[/]",
+    "web/availability::ready_to_serve",
+    "web/errors::error_rate",
+    "web/errors::error_rate_of_users",
+]
+"""Checks that see nothing, or see their own service fail, without the database."""
+SLOWED = ["web/performance::*"]
+"""Checks of services that wait for the database before they give up, which is about as long as their limit."""
+
+
 @fault(
     "database-stopped",
     service="database",
     fails=["database/availability::answers"],
+    blocks=[*CUT_OFF, "standby/availability::follows_the_primary", "standby/freshness::replication_lag"],
+    may_block=SLOWED,
     root="database/availability::answers",
 )
 def stopped(lab: Lab) -> None:
@@ -32,6 +47,8 @@ def stopped(lab: Lab) -> None:
     "database-black-hole",
     service="database",
     fails=["database/availability::answers"],
+    blocks=CUT_OFF,
+    may_block=SLOWED,
     root="database/availability::answers",
 )
 def black_hole(lab: Lab) -> None:
@@ -142,12 +159,13 @@ def statements_unseen(lab: Lab) -> None:
     "database-unmonitored",
     service="database",
     fails=[
-        "database/capacity::connections",
-        "database/capacity::pool",
+        "database/capacity::slots_keep_little_wal",
+        "database/performance::nobody_waits_for_a_lock",
         "database/performance::query_time_p95",
-        "database/performance::no_long_transaction",
-        "database/performance::no_forgotten_transaction",
+        "standby/availability::follows_the_primary",
     ],
+    blocks=["standby/freshness::replication_lag"],
+    root="standby/availability::follows_the_primary",
 )
 def unmonitored(lab: Lab) -> None:
     """The role of the checks may not see what others do: nothing that depends on it may pass."""

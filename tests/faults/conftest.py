@@ -1,9 +1,12 @@
-"""Real runs of the checks on the lab of this worker."""
+"""Real runs of the checks on the lab of this worker, with faults in place."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from pytest_runbook.model import RunRecord
@@ -11,12 +14,34 @@ from pytest_runbook.model import RunRecord
 from lab import Lab
 from tests.faults.running import run_checks
 
-Verify = Callable[[], RunRecord]
+
+class Bench:
+    """A lab that faults are injected into, one after another, and the checks that look at it."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        """FOLDER gets a folder for each run."""
+        self.lab = lab
+        self._folder = folder
+        self._numbers = itertools.count(1)
+        self._healed = time.monotonic()
+
+    def verify(self) -> RunRecord:
+        """The record of a run of all checks on the lab as it is now."""
+        # Errors that the fault before has left in the log are known.
+        window = {"RUNBOOK__FACTS__LOGS__ERROR_WINDOW": str(int(time.monotonic() - self._healed))}
+        return run_checks(self._folder / str(next(self._numbers)), self.lab.environment() | window)
+
+    @contextmanager
+    def fault(self, name: str) -> Iterator[None]:
+        """The fault NAME for the length of a `with` block."""
+        try:
+            with self.lab.fault(name):
+                yield
+        finally:
+            self._healed = time.monotonic() + 1
 
 
 @pytest.fixture(scope="session")
-def verify(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Verify:
-    """Runs all checks on the lab as it is now."""
-    runs = tmp_path_factory.mktemp("runs")
-    numbers = itertools.count(1)
-    return lambda: run_checks(runs / str(next(numbers)), lab.environment())
+def bench(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The lab of this worker, and the checks."""
+    return Bench(lab, tmp_path_factory.mktemp("runs"))

@@ -23,6 +23,8 @@ HURRY = {
     "RUNBOOK__FACTS__ML__SAMPLE_RECORDINGS": "3",
     # A server that hangs is given up after two seconds instead of ten.
     "RUNBOOK__PROBES__DATABASE__TIMEOUT": "2",
+    "RUNBOOK__PROBES__DATABASE__CONNECT_TIMEOUT": "2",
+    "RUNBOOK__PROBES__DATABASE__CONCURRENCY": "12",
     "RUNBOOK__PROBES__STANDBY__TIMEOUT": "2",
     "RUNBOOK__PROBES__CACHE__TIMEOUT": "4",
 }
