@@ -10,7 +10,7 @@ from lab import past
 from lab.faults import fault
 from lab.lab import Lab
 from lab.ml.classifier import FILE, METADATA
-from lab.serving import client
+from lab.servers import REPOSITORY
 from lab.site import HOST
 from lab.web.cache import PREDICTIONS
 
@@ -20,12 +20,29 @@ for _, member in ipairs(members) do
     if string.find(member, 'lab-fault', 1, true) == 1 then redis.call('ZREM', KEYS[1], member) end
 end
 """
+SENDING = """
+import sys, time
+from lab.serving import client
+while True:
+    client.upload(sys.argv[1], "/predict/upload", "broken.wav", b"RIFF, and nothing more")
+    time.sleep(0.1)
+"""
 HEALTH = "ml/availability::health_endpoint_answers"
 LOADED = "ml/availability::models_are_loaded"
 PREDICTS = "ml/availability::recording_gets_a_prediction"
+UNANSWERED = (
+    LOADED,
+    PREDICTS,
+    "ml/errors::predictions_succeed",
+    "ml/models::accuracy",
+    "ml/models::loaded_models_are_those_on_disk",
+    "ml/performance::prediction_latency",
+    "ml/uptime::uptime",
+)
+"""What nobody can see when the prediction service itself does not answer."""
 
 
-@fault("ml-stopped", service="ml", fails=[HEALTH], blocks=[LOADED, PREDICTS, "ml/models::accuracy"], root=HEALTH)
+@fault("ml-stopped", service="ml", fails=[HEALTH], blocks=UNANSWERED, root=HEALTH)
 def stopped(lab: Lab) -> None:
     """The prediction service does not run."""
     lab.stop_process("ml")
@@ -41,7 +58,7 @@ def unhealthy(lab: Lab) -> None:
     "ml-port-taken",
     service="ml",
     fails=["ml/availability::port_is_free_or_ours"],
-    blocks=[HEALTH],
+    blocks=[HEALTH, *UNANSWERED],
     root="ml/availability::port_is_free_or_ours",
     schedule="predeploy",
 )
@@ -52,7 +69,20 @@ def port_taken(lab: Lab) -> None:
     lab.spawn(sys.executable, "-m", "http.server", str(lab.site.port("ml")), "--bind", HOST, "--directory", folder)
 
 
-@fault("ml-model-broken", service="ml", fails=[LOADED], blocks=[PREDICTS, "ml/models::models_are_whole"], root=LOADED)
+@fault(
+    "ml-model-broken",
+    service="ml",
+    fails=[LOADED, "web/errors::no_new_errors_in_the_log"],
+    blocks=[
+        PREDICTS,
+        "ml/errors::*",
+        "ml/models::models_are_whole",
+        "ml/models::loaded*",
+        "ml/models::accuracy",
+        "ml/performance::*",
+    ],
+    root=LOADED,
+)
 def model_broken(lab: Lab) -> None:
     """The model's file was cut off, and the service has noticed."""
     model = _models(lab) / FILE
@@ -108,12 +138,14 @@ def slow(lab: Lab) -> None:
 
 @fault("ml-errors", service="ml", fails=["ml/errors::predictions_succeed"])
 def errors(lab: Lab) -> None:
-    """Many recordings cannot be read, and their predictions fail."""
-    lab.restart_when_healed("ml")  # it counts since it was started
-    base = f"http://{HOST}:{lab.site.port('ml')}"
-    total = client.ask(base, "GET", "/models/status").json()["router_stats"]["total_predictions"]
-    for number in range(10 + total // 20):
-        client.upload(base, "/predict/upload", f"broken-{number}.wav", b"RIFF, and nothing more")
+    """Somebody sends in recordings that cannot be read, and their predictions fail."""
+    lab.spawn(
+        sys.executable,
+        "-c",
+        SENDING,
+        f"http://{HOST}:{lab.site.port('ml')}",
+        environment={"PYTHONPATH": str(REPOSITORY)},
+    )
 
 
 @fault("ml-queue-long", service="ml", fails=["ml/queues::queues_are_short"])

@@ -172,9 +172,6 @@ def errors_for_users(lab: Lab) -> None:
 @fault("web-log-errors", service="web", fails=["web/errors::no_new_errors_in_the_log"])
 def log_errors(lab: Lab) -> None:
     """The service writes errors into its log."""
-    log = lab.site.home / "logs" / "nightscan.log"
-    # Kept, so that healing takes the errors away as well: they would count for minutes.
-    lab.replace_file(log, log.read_bytes())
     lab.misbehave("web", log_errors=True)
 
 
