@@ -8,9 +8,11 @@ import shlex
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,7 +70,6 @@ class Host(Probe[HostSettings]):
         self._reader = Reader(lambda: self._machine("quiet"), self.target, local=settings.uri.startswith("local:"))
         self._lock = threading.Lock()
         self._machines: dict[str, Any] = {}
-        self._folder = ""
 
     @property
     def target(self) -> str:
@@ -83,9 +84,8 @@ class Host(Probe[HostSettings]):
 
     async def close(self) -> None:
         """End the connection that ssh keeps open."""
-        folder, self._folder = self._folder, ""
-        if folder:
-            await self.blocking(lambda: _hang_up(folder))
+        if "_folder" in vars(self):
+            await self.blocking(lambda: _hang_up(self._folder))
 
     async def ask(self, what: str, question: Callable[[Any], T]) -> T:
         """Answer of QUESTION, a function of testinfra's host, asked in a thread; WHAT names it in the evidence."""
@@ -180,11 +180,17 @@ class Host(Probe[HostSettings]):
         options: dict[str, Any] = {"sudo": s.sudo or bool(s.sudo_user), "sudo_user": s.sudo_user or None}
         if s.uri.startswith(("ssh:", "safe-ssh:")):
             # One connection for all commands: a handshake for each would cost more than the command.
-            self._folder = self._folder or tempfile.mkdtemp(prefix="runbook-ssh-")
             options |= {"controlpath": str(Path(self._folder, "wire")), "timeout": max(round(s.timeout / 2), 1)}
         if "ssh" in s.uri or s.uri.startswith("paramiko:"):
             options |= {"ssh_config": s.ssh_config or None, "ssh_identity_file": s.ssh_identity_file or None}
         return options
+
+    @cached_property
+    def _folder(self) -> str:
+        """Where ssh keeps the way to its open connection; gone in the end also when nobody closes the probe."""
+        folder = tempfile.mkdtemp(prefix="runbook-ssh-")
+        weakref.finalize(self, _hang_up, folder)
+        return folder
 
     def _watched(self, run: Run) -> Run:
         """RUN whose calls are evidence of the check that makes them."""
