@@ -1,8 +1,11 @@
 """Prometheus text of a service with several worker processes: which answers are of one process, and what all count together.
 
-Each worker answers with its own counters. Two answers are of one process when nothing that only grows has shrunk from the
-one to the other, and nothing that is fixed for a process's life differs (`process_start_time_seconds`, the `_created` times);
+Each worker answers with its own counters. An answer can be of the same process as an earlier one when nothing that only
+grows has shrunk, and nothing that is fixed for a process's life differs (`process_start_time_seconds`, the `_created` times);
 a series with a label that names the process cannot vanish either. So the newest answer of each process can be summed.
+
+Answers that were made at the same time cannot be compared so: a page is not written in one instant, and of two that threads
+of one process write at once each can be ahead of the other in something. `apart` keeps those of them that need no comparison.
 
 What this cannot see: a worker that answered none of the requests is missing, so sums are a lower bound, while ratios and
 quantiles are those of the workers seen; a process that ended while it was looked at still counts; and without any metric
@@ -27,9 +30,8 @@ _PARTS = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "s
 class Snapshot:
     """One answer of one worker."""
 
-    begun: float
-    ended: float
-    """Seconds of the monotonic clock: it was made between these."""
+    at: float
+    """Seconds of the monotonic clock."""
     values: Mapping[Series, float]
     growing: frozenset[str]
     """Names that only grow while a process lives, also those without a series yet."""
@@ -52,10 +54,14 @@ class Snapshot:
         return sum(self.counts.values())
 
     def can_become(self, later: Snapshot) -> bool:
-        """Whether LATER, which counts at least as much, can be of the same process."""
+        """Whether LATER can be of the same process."""
         return all(later.fixed.get(series) == value for series, value in self.fixed.items()) and all(
             later.counts.get(series, -1.0) >= value for series, value in self.counts.items()
         )
+
+    def is_other_than(self, other: Snapshot) -> bool:
+        """Whether the two are of different processes, whatever they count."""
+        return any(other.fixed.get(series, value) != value for series, value in self.fixed.items())
 
 
 def is_fixed(name: str) -> bool:
@@ -63,8 +69,8 @@ def is_fixed(name: str) -> bool:
     return name.endswith("_created") or name == "process_start_time_seconds"
 
 
-def parse(text: str, begun: float, ended: float) -> Snapshot:
-    """The snapshot that TEXT, in Prometheus' text format, holds; ValueError when it is not that."""
+def parse(text: str, at: float) -> Snapshot:
+    """The snapshot that TEXT, in Prometheus' text format and received AT, holds; ValueError when it is not that."""
     from prometheus_client.parser import text_string_to_metric_families  # late: heavy
 
     values: dict[Series, float] = {}
@@ -82,26 +88,28 @@ def parse(text: str, begun: float, ended: float) -> Snapshot:
                 values[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
     if not values:
         raise ValueError("no metrics")
-    return Snapshot(begun, ended, values, frozenset(growing), frozenset(names | growing))
+    return Snapshot(at, values, frozenset(growing), frozenset(names | growing))
 
 
-def processes(snapshots: Iterable[Snapshot]) -> list[list[Snapshot]]:
-    """SNAPSHOTS by the process that they are of, in each the oldest first."""
-    found: list[list[Snapshot]] = []
-    for snapshot in sorted(snapshots, key=lambda one: one.total):
-        # The one that it grew from least: so a process is not lost between two others.
-        for own in sorted(found, key=lambda one: -one[-1].total):
-            if own[-1].can_become(snapshot) and not any(_out_of_order(one, snapshot) for one in own):
-                own.append(snapshot)
-                break
-        else:
-            found.append([snapshot])
+def apart(together: Iterable[Snapshot]) -> list[Snapshot]:
+    """Of the snapshots that were made TOGETHER those that are surely of different processes."""
+    found: list[Snapshot] = []
+    for snapshot in together:
+        if all(snapshot.is_other_than(one) for one in found):
+            found.append(snapshot)
     return found
 
 
-def _out_of_order(smaller: Snapshot, larger: Snapshot) -> bool:
-    """Whether LARGER was made before SMALLER: a process that counted more before is another one."""
-    return larger.ended <= smaller.begun and larger.total > smaller.total
+def processes(snapshots: Iterable[Snapshot]) -> list[list[Snapshot]]:
+    """SNAPSHOTS, given in the order of time, by the process that they are of."""
+    found: list[list[Snapshot]] = []
+    for snapshot in snapshots:
+        own = max((one for one in found if one[-1].can_become(snapshot)), key=lambda one: one[-1].total, default=None)
+        if own is None:
+            found.append([snapshot])
+        else:  # of several, the one that it grew from least
+            own.append(snapshot)
+    return found
 
 
 def newest(snapshots: Sequence[Snapshot]) -> list[Mapping[Series, float]]:
@@ -114,14 +122,13 @@ def increases(before: Sequence[Snapshot], after: Sequence[Snapshot]) -> tuple[li
 
     What does not only grow is as it is at the end.
     """
-    first = {id(snapshot) for snapshot in before}
+    middle = before[-1].at if before else 0.0
     found: list[Mapping[Series, float]] = []
     spans: list[float] = []
     for own in processes([*before, *after]):
-        then = [one for one in own if id(one) in first]
-        now = own[-1]
-        if then and len(then) < len(own):
+        then, now = [one for one in own if one.at <= middle], own[-1]
+        if then and now.at > middle:
             base = then[-1].values
             found.append({s: v - base.get(s, 0.0) if s[0] in now.growing else v for s, v in now.values.items()})
-            spans.append(now.begun - then[-1].begun)
+            spans.append(now.at - then[-1].at)
     return found, fmean(spans) if spans else 0.0

@@ -23,8 +23,6 @@ class Figures:
     workers: Sequence[Mapping[Series, float]]
     growing: frozenset[str]
     names: frozenset[str]
-    scrapes: int
-    """Answers that they were taken from."""
     seconds: float | None = None
     """Length of the window that was counted in; None: since each process started."""
 
