@@ -64,7 +64,11 @@ def ssh_server(folder: Path) -> Iterator[Ssh]:
     )
     try:
         until(lambda: _listens(port))
-        yield Ssh(port, folder / "config", log)
+        there = Ssh(port, folder / "config", log)
+        enter = ["ssh", "-F", str(there.config), "-o", "BatchMode=yes", "-p", str(port), "127.0.0.1", "true"]
+        if subprocess.run(enter, capture_output=True, check=False).returncode:
+            pytest.skip(f'"{getpass.getuser()}" may not log in to this machine by ssh')
+        yield there
     finally:
         server.terminate()
         server.wait(10)

@@ -489,6 +489,8 @@ def test_replication_is_seen_from_both_sides_and_idle_is_no_lag(
 def test_a_standby_that_does_not_replay_is_behind(primary: PostgresServer, standby: PostgresServer) -> None:
     async def look() -> None:
         async with probing(primary.uri()) as here, probing(standby.uri()) as there:
+            primary.sql("CREATE TABLE seen (n int)", "shop")
+            until(lambda: standby.sql("SELECT pg_last_xact_replay_timestamp() IS NOT NULL") == [(True,)])
             standby.sql("SELECT pg_wal_replay_pause()")
             primary.sql("CREATE TABLE unseen AS SELECT generate_series(1, 10000)", "shop")
             await asyncio.sleep(2.5)
@@ -505,6 +507,33 @@ def test_a_standby_that_does_not_replay_is_behind(primary: PostgresServer, stand
             assert (await here.replication()).lag < 2
 
     try:
+        asyncio.run(look())
+    finally:
+        standby.sql("SELECT pg_wal_replay_resume()")
+
+
+def test_a_standby_that_is_behind_and_has_replayed_nothing_yet_is_unmeasured(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async def look() -> None:
+        async with probing(standby.uri()) as there:
+            own = await there.replication()
+            assert own.receiver is not None
+            assert own.receiver.lag is None
+            assert own.receiver.lag_bytes
+            with pytest.raises(Unmeasured, match="a standby is behind, and no transaction tells by how many seconds"):
+                _ = own.lag
+
+    primary.sql("CHECKPOINT")
+    until(lambda: standby.sql("SELECT pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()") == [(True,)])
+    standby.sql("CHECKPOINT")  # so that nothing is replayed when it starts again
+    standby.stop()
+    standby.start()
+    until(lambda: standby.sql("SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"))
+    try:
+        standby.sql("SELECT pg_wal_replay_pause()")
+        primary.sql("CREATE TABLE never_seen AS SELECT generate_series(1, 10000)", "shop")
+        until(lambda: standby.sql("SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()") == [(True,)])
         asyncio.run(look())
     finally:
         standby.sql("SELECT pg_wal_replay_resume()")

@@ -84,15 +84,17 @@ class Replication:
         if not lags:
             raise Unmeasured("no standby is connected: there is no replication lag to tell")
         if len(known) < len(lags):
-            raise Unmeasured("replication lag cannot be told: a standby is behind and has reported no time yet")
+            raise Unmeasured("a standby is behind, and no transaction tells by how many seconds")
         return max(known)
 
 
-# In CASE, because each of these functions is an error on a server of the other role.
+# In CASE, because some of these functions are errors on a server of the other role, and because greatest() of an unknown
+# lag and 0 would be 0.
 STANDBYS = """
 WITH here AS (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END AS lsn)
 SELECT /* pytest-runbook */ coalesce(application_name, '') AS name, coalesce(host(client_addr), 'local') AS client,
-       state, coalesce(sync_state, '') AS sync, greatest(pg_wal_lsn_diff(here.lsn, replay_lsn), 0)::bigint AS lag_bytes,
+       state, coalesce(sync_state, '') AS sync,
+       CASE WHEN replay_lsn IS NOT NULL THEN greatest(pg_wal_lsn_diff(here.lsn, replay_lsn), 0) END::bigint AS lag_bytes,
        CASE WHEN replay_lsn >= here.lsn THEN 0 ELSE extract(epoch FROM replay_lag) END::float8 AS lag
 FROM pg_stat_replication, here
 WHERE state IS NULL OR state <> 'backup' AND NOT (state = 'streaming' AND replay_lsn IS NULL AND flush_lsn IS NOT NULL)
@@ -108,7 +110,8 @@ RECEIVER = """
 SELECT /* pytest-runbook */ pg_is_in_recovery() AS in_recovery,
        pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')::bigint AS received,
        pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint AS replayed,
-       greatest(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0)::float8 AS age,
+       CASE WHEN pg_last_xact_replay_timestamp() IS NOT NULL
+            THEN greatest(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0) END::float8 AS age,
        CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused,
        w.pid IS NOT NULL AS running, w.status AS state,
        extract(epoch FROM clock_timestamp() - w.last_msg_receipt_time)::float8 AS silence
