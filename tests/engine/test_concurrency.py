@@ -282,3 +282,25 @@ def test_nothing_is_left_open(project: Project, tmp_path: Path) -> None:
     run = project.run("-W", "error")
     assert run.code == 0, run.output
     assert "Warning" not in run.output
+
+
+def test_a_name_server_that_is_silent_does_not_hold_up_the_end(project: Project) -> None:
+    project.write(
+        "conftest.py",
+        """
+        import socket, time
+        socket.getaddrinfo = lambda *_, **__: time.sleep(600)
+        """,
+    )
+    project.checks(
+        "web/pages.py",
+        """
+        @check("daily", timeout=0.3)
+        async def test_resolves():
+            "The name resolves."
+            await asyncio.get_running_loop().getaddrinfo("silent.example", 80)
+            assert True
+        """,
+    )
+    run = project.run()
+    assert (run.code, run.outcomes) == (1, {"web/pages::resolves": "timed-out"})

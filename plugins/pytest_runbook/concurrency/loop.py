@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import socket
 import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from pytest_runbook import clock
+from pytest_runbook.concurrency.threads import in_thread
 from pytest_runbook.errors import TimedOut
 
 T = TypeVar("T")
@@ -22,11 +25,19 @@ PATIENCE = 5.0
 """Seconds that closing may take before what is left is abandoned with its thread."""
 
 
+class Loop(asyncio.SelectorEventLoop):
+    """Resolves names in threads that can be left behind: asyncio's own are joined at exit, however long a server is silent."""
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        """What `socket.getaddrinfo` answers."""
+        return await in_thread(partial(socket.getaddrinfo, host, port, **options))
+
+
 class LoopThread:
     """An event loop in a daemon thread: a check that blocks it can stop the run no longer than `STUCK` seconds."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = Loop()
         self._thread = threading.Thread(target=self._run, daemon=True, name="runbook-loop")
         self._beat = clock.monotonic()
 
