@@ -10,7 +10,7 @@ VARIABLE = re.compile(r"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)(?::?-(?P<default
 """A variable in a compose file: `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:?message}`; `$$` is a dollar sign."""
 
 
-@check("predeploy", severity="P1", runbook="configuration-invalid")
+@check("predeploy", severity="P1", runbook="configuration-invalid", needs="host")
 def test_compose_file_parses(host, facts):
     """The compose file can be read and describes every service of ours (guide G03)."""
     services = _services(host, facts)
@@ -18,7 +18,7 @@ def test_compose_file_parses(host, facts):
     assert not missing, f"{facts.paths.compose} has no service {', '.join(missing)}"
 
 
-@check("predeploy", severity="P1", runbook="configuration-invalid")
+@check("predeploy", severity="P1", runbook="configuration-invalid", needs="host")
 def test_compose_file_has_its_variables(host, system, facts):
     """Every variable that the compose file uses has a value: it would be empty otherwise, or the start would fail (guide G03)."""
     used = [match for match in VARIABLE.finditer(_text(host, facts)) if match["default"] is None]
@@ -27,7 +27,7 @@ def test_compose_file_has_its_variables(host, system, facts):
     assert not missing, f"{facts.paths.compose} uses what is not set: {', '.join(missing)}"
 
 
-@check("predeploy", severity="P2", runbook="image-missing")
+@check("predeploy", severity="P2", runbook="image-missing", needs="host")
 def test_images_have_a_fixed_tag(host, system, settings, facts):
     """Every image is named by a tag that stays what it is: with `latest` nobody can go back (guide G03)."""
     if settings.system.environment == "development":
@@ -38,7 +38,7 @@ def test_images_have_a_fixed_tag(host, system, settings, facts):
     assert not moving, f"images without a fixed tag: {', '.join(moving)}"
 
 
-@check("predeploy", severity="P1", runbook="image-missing")
+@check("predeploy", severity="P1", runbook="image-missing", needs="host")
 def test_images_are_there(host, system, facts):
     """The images of the version to deploy are on the machine, so that starting them cannot fail half-way (guide G03)."""
     engine = facts.deploy.engine

@@ -27,7 +27,7 @@ async def test_no_secret_is_short(system, facts):
     assert not short, f"too short: {', '.join(short)}"
 
 
-@check("predeploy daily", severity="P2", runbook="secrets-weak")
+@check("predeploy daily", severity="P2", runbook="secrets-weak", unmeasured="P3")
 async def test_secrets_differ(system, facts):
     """No secret serves two purposes: who learns the key of sessions must not be able to forge tokens as well."""
     told = _secrets(system, facts)
@@ -38,7 +38,7 @@ async def test_secrets_differ(system, facts):
     assert not same, f"one secret for two purposes: {'; '.join(same)}"
 
 
-@check("predeploy daily", severity="P1", runbook="secrets-exposed")
+@check("predeploy daily", severity="P1", runbook="secrets-exposed", needs="host")
 def test_secret_files_are_private(host, system, facts):
     """Files with secrets can be read by their service only: closed to other users, not to be changed by the group (guide G03)."""
     named = {str(Path(facts.paths.root, name)) for name in facts.secrets.files}

@@ -30,6 +30,13 @@ LISTENER = "import socket, sys, time; listener = socket.create_server(('', int(s
         "host/consistency::clock_is_right",
         "host/consistency::folders_are_there",
         "storage/freshness::recent_backup_is_good",
+        "configuration/deployment::compose_file_has_its_variables",
+        "configuration/deployment::compose_file_parses",
+        "configuration/deployment::images_have_a_fixed_tag",
+        "configuration/security::secret_files_are_private",
+        "ml/models::loaded_models_are_those_on_disk",
+        "ml/models::models_are_whole",
+        "ml/models::models_know_their_classes",
     ],
     root="host/availability::answers",
 )
