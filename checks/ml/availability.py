@@ -39,7 +39,7 @@ async def test_models_are_loaded(ml, facts):
     assert said.get("models"), f"{facts.ml.models} names no model"
 
 
-@check("postdeploy daily", severity="P1", runbook="ml-unresponsive", timeout=60)
+@check("predeploy postdeploy daily", severity="P1", runbook="ml-unresponsive", timeout=60)
 async def test_recording_gets_a_prediction(ml, facts):
     """A recording that is sent in comes back with a prediction, of a class that the models know (guide G06)."""
     answer = await ml.upload(facts.ml.predict, _recording(facts))

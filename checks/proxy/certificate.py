@@ -1,5 +1,6 @@
 """Whether the certificate will still be good when the next person looks."""
 
+from cryptography import x509
 from pytest_runbook import Unmeasured, check
 
 
@@ -23,3 +24,25 @@ async def test_certificate_names_the_domain(proxy, facts):
     assert {domain, wildcard} & {name.lower() for name in seen.names}, (
         f'the certificate is for {", ".join(seen.names) or "nobody"}, and not for "{domain}"'
     )
+
+
+@check("postdeploy weekly", severity="P2", runbook="certificate-expiring", unmeasured="P3")
+async def test_certificate_is_the_one_on_disk(proxy, host, facts):
+    """The proxy shows the certificate that lies on the disk: one that was renewed is in use (guide G32)."""
+    text = await host.ask("certificate on the disk", lambda machine: _read(machine, facts.paths.certificate))
+    try:
+        lies = x509.load_pem_x509_certificate(text)
+    except ValueError as error:
+        raise Unmeasured(f'"{facts.paths.certificate}" is no certificate: {error}') from None
+    seen = await proxy.certificate()
+    assert (seen.not_before, seen.not_after) == (lies.not_valid_before_utc, lies.not_valid_after_utc), (
+        f"the one on the disk is good until {lies.not_valid_after_utc:%Y-%m-%d}, the one in use until {seen.not_after:%Y-%m-%d}"
+    )
+
+
+def _read(machine, path):
+    """Content of the file PATH of MACHINE."""
+    file = machine.file(path)
+    if not file.exists:
+        raise Unmeasured(f'there is no certificate "{path}"\n  hint: correct facts.paths.certificate')
+    return file.content

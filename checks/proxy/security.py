@@ -34,7 +34,7 @@ async def test_security_headers(proxy, facts):
     assert not weak, f"{facts.web.sample} comes with weak headers: {'; '.join(weak)}"
 
 
-@check("postdeploy daily", severity="P2", runbook="web-insecure", needs="web")
+@check("postdeploy daily", severity="P2", runbook="web-insecure", needs="web", unmeasured="P2")
 async def test_cookies_are_protected(proxy, facts):
     """The session's cookie travels over TLS only, is hidden from scripts, and is not sent along by other sites."""
     answer = await proxy.get(facts.web.session)

@@ -47,7 +47,7 @@ async def test_ready_to_serve(web, facts):
     )
 
 
-@check("postdeploy daily", severity="P1", runbook="web-unavailable")
+@check("predeploy postdeploy daily", severity="P1", runbook="web-unavailable")
 async def test_page_opens(web, facts, page):
     """A page that every user meets opens, and is the application's own."""
     answer = await web.get(page)

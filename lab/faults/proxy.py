@@ -66,6 +66,19 @@ def certificate_for_another_name(lab: Lab) -> None:
 
 
 @fault(
+    "certificate-not-loaded",
+    service="proxy",
+    fails=["proxy/certificate::certificate_is_the_one_on_disk"],
+    schedule="weekly",
+)
+def certificate_not_loaded(lab: Lab) -> None:
+    """The certificate was renewed, and nobody told the proxy."""
+    for path in tls.certificate_files(lab.site):
+        lab.replace_file(path, path.read_bytes())
+    tls.issue(lab.site, datetime.now(UTC) + timedelta(days=90))
+
+
+@fault(
     "proxy-misrouted",
     service="proxy",
     fails=["proxy/availability::leads_to_the_web_service"],
