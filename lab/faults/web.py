@@ -110,6 +110,18 @@ def not_ready(lab: Lab) -> None:
 
 
 @fault(
+    "web-home-replaced",
+    service="web",
+    fails=["web/availability::page_opens[/]"],
+    root="web/availability::page_opens[/]",
+    schedule="postdeploy",
+)
+def home_replaced(lab: Lab) -> None:
+    """Instead of the home page users get a web server's own."""
+    lab.misbehave("web", body={"path": "/", "text": "<html><h1>Welcome to nginx!</h1></html>", "type": "text/html"})
+
+
+@fault(
     "web-page-broken",
     service="web",
     fails=["web/availability::page_opens[/login]"],
