@@ -36,7 +36,7 @@ compile every module anew."""
 def run_checks(folder: Path, environment: Mapping[str, str], expression: str = SCHEDULES) -> RunRecord:
     """The record of a run of the checks that EXPRESSION selects, told by ENVIRONMENT alone where the system is."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    command = [sys.executable, "-m", "pytest", "-m", expression, "--report", str(folder)]
+    command = [sys.executable, "-m", "pytest", "-m", expression, f"--report={folder}"]
     done = subprocess.run(
         command, cwd=ROOT, env={**inherited, **HURRY, **environment}, capture_output=True, text=True, check=False
     )

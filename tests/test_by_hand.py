@@ -1,0 +1,121 @@
+"""The checks are of the system, not of the lab: services started by hand, told by environment and JSON file alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pytest_runbook.model import Outcome
+
+from lab.ml.train import make_evaluation, make_model
+from tests.faults.running import bad, run_checks, told
+from tests.lab.standins import SCHEMA, VERSION, Home, service
+from tests.probes.databases import SECRET, PostgresServer, RedisServer, free_port, server_folder
+
+SERVICES = ("database", "cache", "web", "ml")
+CHECKS = f"(predeploy or postdeploy or daily) and ({' or '.join(SERVICES)})"
+ABSENT = {
+    "cache/consistency::replicas_follow",
+    "ml/gpu::gpu_memory",
+    "ml/gpu::gpu_temperature",
+}
+"""Checks of what this system has not, and says so: they are skipped."""
+
+
+@dataclass(frozen=True)
+class System:
+    """Servers and services, each started for itself."""
+
+    home: Home
+    database: PostgresServer
+    cache: RedisServer
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the checks are told; address and password of the database stand in the JSON file."""
+        return {
+            "NIGHTSCAN_ENV": "production",
+            "NIGHTSCAN_CONFIG_FILE": self.home.variables["NIGHTSCAN_CONFIG_FILE"],
+            "REDIS_URL": self.cache.uri,
+            "VERSION": VERSION,
+            # There was no run before these; the repository's own are of other systems.
+            "RUNBOOK__PROBES__RUNS__FOLDER": str(self.home.folder / "runs"),
+        }
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with ExitStack() as stack:
+        place = stack.enter_context(server_folder())
+        database = PostgresServer(place / "database", {"shared_preload_libraries": "pg_stat_statements"})
+        database.create()
+        database.start()
+        stack.callback(database.stop)
+        database.sql("CREATE DATABASE nightscan")
+        database.sql("CREATE EXTENSION pg_stat_statements", "nightscan")
+        database.sql(SCHEMA.read_text(), "nightscan")
+        database.sql("ANALYZE", "nightscan")
+        cache = RedisServer(place, "--appendonly", "yes", "--maxmemory", "64mb")
+        stack.callback(cache.stop)
+        home = furnished(tmp_path_factory.mktemp("home"), database, cache)
+        stack.enter_context(service("web", home, home.web))
+        stack.enter_context(service("ml", home, home.ml))
+        yield System(home, database, cache)
+
+
+def furnished(folder: Path, database: PostgresServer, cache: RedisServer) -> Home:
+    """A home with a model and a configuration file as a real system has it."""
+    make_model(folder / "models")
+    make_evaluation(folder / "data" / "evaluation")
+    web, ml = free_port(), free_port()
+    access = {"host": "127.0.0.1", "port": database.port, "database": "nightscan", "username": "admin"}
+    config = {
+        "database": {**access, "password": SECRET, "pool_size": 3, "max_overflow": 2, "sslmode": None},
+        "cache": {"host": "127.0.0.1", "port": cache.port, "password": "***masked***"},
+        "services": {"web_port": web, "prediction_port": ml},
+        "security": {"session_cookie_secure": True, "session_cookie_httponly": True},
+        "ml": {
+            "models_directory": str(folder / "models"),
+            "data_directory": str(folder / "data"),
+            "use_gpu": False,
+        },
+        "logging": {"log_directory": str(folder / "logs"), "log_filename": "nightscan.log"},
+    }
+    file = folder / "production.json"
+    file.write_text(json.dumps(config))
+    variables = {
+        "NIGHTSCAN_ENV": "production",
+        "NIGHTSCAN_CONFIG_FILE": str(file),
+        "NIGHTSCAN_DATABASE_URI": database.uri(database="nightscan"),
+        "REDIS_URL": cache.uri,
+        "SECRET_KEY": "k" * 40,
+        "VERSION": VERSION,
+        "LAB_DIR": str(folder),
+    }
+    return Home(folder, variables, web, ml)
+
+
+def test_the_checks_of_a_system_started_by_hand_are_green(system: System, tmp_path: Path) -> None:
+    record = run_checks(tmp_path, system.environment, CHECKS)
+    assert not bad(record), told(bad(record))
+    assert record.exit_code == 0
+    assert {r.check.id for r in record.results if r.outcome == Outcome.SKIPPED} == ABSENT
+    passed = {r.check.service for r in record.results if r.outcome == Outcome.PASSED}
+    assert passed == set(SERVICES)
+
+
+def test_they_see_what_breaks_there_too(system: System, tmp_path: Path) -> None:
+    system.cache.client.config_set("maxmemory-policy", "allkeys-random")
+    system.database.sql("ALTER TABLE prediction_archive RENAME TO gone", "nightscan")
+    try:
+        record = run_checks(tmp_path, system.environment, CHECKS)
+    finally:
+        system.database.sql("ALTER TABLE gone RENAME TO prediction_archive", "nightscan")
+        system.cache.client.config_set("maxmemory-policy", "noeviction")
+    failed = {r.check.id for r in bad(record)}
+    assert failed == {"cache/capacity::memory_policy", "database/consistency::tables_are_there"}, told(bad(record))
+    assert record.exit_code == 1
