@@ -9,9 +9,7 @@ async def test_environment_is_named(system, settings, facts):
     name = settings.system.environment_variable
     value = system.environment.get(name)
     assert value, f"{name} is not set: nobody knows which environment this is"
-    assert value in facts.environment.names, (
-        f'{name} is "{value}", not one of {", ".join(facts.environment.names)}'
-    )
+    assert value in facts.environment.names, f'{name} is "{value}", not one of {", ".join(facts.environment.names)}'
 
 
 @check("predeploy daily", severity="P1", runbook="configuration-invalid")

@@ -12,7 +12,7 @@ async def test_required_values_are_set(system, facts):
 
     `A or b.c` in `facts.environment.required`: the variable A and the JSON's key b.c serve the same purpose.
     """
-    told = {name for name, value in system.environment.items() if value} | set(_leaves(system.config))
+    told = {name for name, value in {**system.environment, **system.keys}.items() if value not in (None, "")}
     missing = [names for names in facts.environment.required if told.isdisjoint(names.split(" or "))]
     assert not missing, f"not set: {'; '.join(missing)}"
 
@@ -20,7 +20,7 @@ async def test_required_values_are_set(system, facts):
 @check("predeploy daily", severity="P1", runbook="configuration-invalid")
 async def test_no_value_is_left_from_the_example(system, facts):
     """No value is the one that the example files ship to be replaced (guide G03)."""
-    told = {**system.environment, **_leaves(system.config)}
+    told = {**system.environment, **system.keys}
     pattern = re.compile("|".join(facts.environment.examples), re.IGNORECASE)
     left = [name for name, value in told.items() if isinstance(value, str) and pattern.fullmatch(value)]
     assert not left, f"still as in the example: {', '.join(left)}"
@@ -30,7 +30,7 @@ async def test_no_value_is_left_from_the_example(system, facts):
 async def test_production_is_not_in_debug(system, settings, facts):
     """Nothing is in debug: no debugger for strangers, no development server, no log that tells everything (guide G03)."""
     _not_in_development(settings)
-    told = {**system.environment, **_leaves(system.config)}
+    told = {**system.environment, **system.keys}
     on = {
         name: told[name]
         for name in facts.environment.debug
@@ -47,8 +47,8 @@ async def test_protection_is_on(system, settings, facts):
     """
     _not_in_development(settings)
     wanted = facts.web.security
-    told = _leaves(system.config)
-    off = [f"{name} is {told[name]}" for name in wanted if told.get(name, wanted[name]) != wanted[name]]
+    told = {name: system.keys.get(name) for name in wanted}
+    off = [f"{name} is {value}" for name, value in told.items() if value not in (None, wanted[name])]
     assert not off, f"{system.config_file} switches protection off: {', '.join(off)}"
 
 
@@ -56,21 +56,10 @@ async def test_protection_is_on(system, settings, facts):
 async def test_only_known_sites_may_call(system, settings, facts):
     """Scripts of other sites may not act for a user: the interface does not allow every origin."""
     _not_in_development(settings)
-    allowed = _leaves(system.config).get(facts.web.origins, ())
+    allowed = system.keys.get(facts.web.origins) or ()
     assert "*" not in allowed, f'{facts.web.origins} allows every origin ("*")'
 
 
 def _not_in_development(settings):
     if settings.system.environment == "development":
         pytest.skip("a development system may be open")
-
-
-def _leaves(table, path=()):
-    """Dotted name to value of everything that TABLE sets; what is masked is set, elsewhere."""
-    leaves = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            leaves |= _leaves(value, (*path, key))
-        elif value not in (None, ""):
-            leaves[".".join((*path, key))] = value
-    return leaves

@@ -1,5 +1,6 @@
 """Whether what is to be deployed is described, named, and there to be started."""
 
+import json
 import re
 
 import pytest
@@ -21,7 +22,12 @@ def test_compose_file_parses(host, facts):
 @check("predeploy", severity="P1", runbook="configuration-invalid", needs="host")
 def test_compose_file_has_its_variables(host, system, facts):
     """Every variable that the compose file uses has a value: it would be empty otherwise, or the start would fail (guide G03)."""
-    used = [match for match in VARIABLE.finditer(_text(host, facts)) if match["default"] is None]
+    # Written again, without its comments.
+    used = [
+        match
+        for match in VARIABLE.finditer(json.dumps(_described(host, facts), default=str))
+        if match["default"] is None
+    ]
     names = {match["bare"] or match["braced"] for match in used} - {None}
     missing = sorted(name for name in names if not system.environment.get(name))
     assert not missing, f"{facts.paths.compose} uses what is not set: {', '.join(missing)}"
@@ -57,19 +63,19 @@ def test_images_are_there(host, system, facts):
     assert not absent, f"{engine} has no image {', '.join(absent)}"
 
 
-def _text(host, facts):
-    """The compose file."""
+def _described(host, facts):
+    """What the compose file says."""
     file = host.file(facts.paths.compose)
     assert file.exists, f"there is no compose file {facts.paths.compose}"
-    return file.content_string
+    try:
+        return yaml.safe_load(file.content_string)
+    except yaml.YAMLError as error:
+        pytest.fail(f"{facts.paths.compose} is not YAML: {' '.join(str(error).split())}")
 
 
 def _services(host, facts):
     """Name to description of each service of the compose file."""
-    try:
-        told = yaml.safe_load(_text(host, facts))
-    except yaml.YAMLError as error:
-        pytest.fail(f"{facts.paths.compose} is not YAML: {' '.join(str(error).split())}")
+    told = _described(host, facts)
     services = told.get("services") if isinstance(told, dict) else None
     assert isinstance(services, dict) and services, f"{facts.paths.compose} describes no services"
     return services

@@ -55,7 +55,7 @@ def _secrets(system, facts):
     """Name to value and least length of the secrets that are told, also inside of addresses."""
     told = {
         **_texts(system.environment, facts.secrets.variables),
-        **_texts(_leaves(system.config), facts.secrets.config),
+        **_texts(system.keys, facts.secrets.config),
     }
     for name in facts.secrets.addresses:
         if password := _password(system.environment.get(name, "")):
@@ -78,10 +78,3 @@ def _password(address):
         return unquote(urlsplit(address).password or "")
     except ValueError:
         return ""
-
-
-def _leaves(table, path=()):
-    leaves = {}
-    for key, value in table.items():
-        leaves |= _leaves(value, (*path, key)) if isinstance(value, dict) else {".".join((*path, key)): value}
-    return leaves

@@ -156,7 +156,11 @@ def origins_open(lab: Lab) -> None:
 @fault(
     "compose-broken",
     service="configuration",
-    fails=["configuration/deployment::compose_file_parses", "configuration/deployment::images_have_a_fixed_tag"],
+    fails=[
+        "configuration/deployment::compose_file_parses",
+        "configuration/deployment::compose_file_has_its_variables",
+        "configuration/deployment::images_have_a_fixed_tag",
+    ],
     schedule="predeploy",
 )
 def compose_broken(lab: Lab) -> None:

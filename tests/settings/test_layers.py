@@ -193,3 +193,14 @@ def test_every_value_has_an_origin(project: Project) -> None:
     loaded = project.load("timeout=9")
     assert set(loaded.origins) == set(loaded.values())
     assert loaded.values()["timeout"] == 9.0
+
+
+def test_a_check_reads_the_system_s_json_by_dotted_keys(project: Project) -> None:
+    assert project.load().system.keys == {}
+    project.config({"database": {"host": "db", "ssl": {"mode": None}}, "hosts": ["a", "b"], "debug": False})
+    assert project.load().system.keys == {
+        "database.host": "db",
+        "database.ssl.mode": None,
+        "hosts": ["a", "b"],
+        "debug": False,
+    }

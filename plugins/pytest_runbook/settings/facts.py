@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_runbook.settings import files
 from pytest_runbook.settings.faults import Fault
+from pytest_runbook.settings.tables import leaves
 from pytest_runbook.settings.variables import with_files
 
 
@@ -30,6 +31,11 @@ class SystemFacts:
     """Why the JSON cannot be used: `FILE:LINE: problem`."""
     env_error: str | None = None
     """Why the `.env` file cannot be used: `FILE:LINE: problem`."""
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """Every value of the system's JSON by its dotted key: `database.host`."""
+        return {".".join(path): value for path, value in leaves(self.config) if path}
 
 
 def find(
