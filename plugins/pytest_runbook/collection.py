@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import unittest
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from pytest_runbook.concurrency.runner import CHECK
 from pytest_runbook.errors import unknown
+from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.marks import Known, marks_of, read
 from pytest_runbook.model import Check
 
@@ -24,12 +26,17 @@ def runbooks(folder: Path) -> dict[str, str]:
     return found
 
 
-def read_items(items: Sequence[pytest.Item], known: Known) -> list[str]:
+def read_items(items: Sequence[pytest.Item], known: Known, redactor: Redactor) -> list[str]:
     """Make each of ITEMS that is a function the check that it is; what is wrong with them, a line or two each."""
     faults: list[str] = []
     seen: dict[str, Check] = {}
     for item in items:
         if not isinstance(item, pytest.Function):
+            continue
+        if redactor.text(item.nodeid) != item.nodeid:
+            faults.append(
+                f"{redactor.text(item.nodeid)}: a parameter holds a secret\n  hint: name the parameters by ids="
+            )
             continue
         reading = read(item, known, item.path.parent.name)
         faults += reading.faults + _own_faults(item, reading.check, seen)
@@ -41,11 +48,15 @@ def read_items(items: Sequence[pytest.Item], known: Known) -> list[str]:
     return faults
 
 
-def _own_faults(item: pytest.Item, check: Check, seen: dict[str, Check]) -> list[str]:
+def _own_faults(item: pytest.Function, check: Check, seen: dict[str, Check]) -> list[str]:
     faults = []
     other = seen.get(check.id)
     if other is not None:
         faults.append(f'{check.location}: id "{check.id}" is taken by {other.location}\n  hint: rename one, or set id=')
+    if isinstance(item.cls, type) and issubclass(item.cls, unittest.TestCase):
+        faults.append(
+            f"{check.location}: a unittest.TestCase gives no result\n  hint: make it a plain class or function"
+        )
     if check.schedules and item.get_closest_marker("xfail"):
         faults.append(
             f"{check.location}: xfail on a check hides a failure for ever\n"

@@ -42,7 +42,8 @@ def diagnose(results: Sequence[Result], services: Mapping[str, Sequence[str]]) -
     SERVICES maps a service to those it depends on. Within one availability file the order is from the most basic check up:
     the first bad one explains the later ones.
     """
-    suspects = [r for r in results if Outcome(r.outcome).bad or r.outcome == Outcome.WAIVED]
+    # A window covers what its service takes down with it; a person's waiver covers what it names.
+    suspects = [r for r in results if Outcome(r.outcome).bad or (r.waiver and r.waiver.kind == "maintenance")]
     causes = Causes(suspects, services)
     decisions = []
     for effect in suspects:
@@ -69,10 +70,17 @@ class Causes:
 
     def root(self, effect: Result) -> Result:
         """The lowest result that explains EFFECT; EFFECT itself when nothing does."""
-        causes = [cause for place in self._places(effect) if (cause := self._first.get(place)) and cause is not effect]
-        if not causes:
-            return effect
-        return self.root(min(causes, key=self._height))
+        path = [effect]
+        while True:
+            here = path[-1]
+            causes = [one for place in self._places(here) if (one := self._first.get(place)) and one is not here]
+            if not causes:
+                return here
+            lower = min(causes, key=self._height)
+            for place, passed in enumerate(path):
+                if passed is lower:  # they explain each other: one of them stands for all
+                    return min(path[place:], key=self._height)
+            path.append(lower)
 
     def _height(self, result: Result) -> tuple[int, bool, str]:
         """Sorts the service that depends on least first, then availability before other subjects."""

@@ -75,6 +75,10 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_runbook.reporting import Reporting
     from pytest_runbook.session import RunbookSession
 
+    if config.getoption("capture") == "tee-sys":
+        raise pytest.UsageError(
+            '"--capture=tee-sys" shows what checks print before secrets are taken out\n  hint: use -s, or none of both'
+        )
     loaded = load_settings(config, file)
     # On workers too, which read the command line again: the reports are the controller's, made from the record.
     adopted = runbook_reports.adopt(config)
@@ -85,12 +89,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(session, "runbook-session")
     config.pluginmanager.register(session.fixtures, "runbook-fixtures")
     if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(session.completeness, "runbook-completeness")
         config.pluginmanager.register(Reporting(config, session, adopted), "runbook-reporting")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing registered."""
-    for name in ("runbook-reporting", "runbook-fixtures", "runbook-session"):
+    for name in ("runbook-reporting", "runbook-completeness", "runbook-fixtures", "runbook-session"):
         if config.pluginmanager.has_plugin(name):
             config.pluginmanager.unregister(name=name)
 
@@ -161,8 +166,5 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def _deals(config: pytest.Config) -> bool:
-    return (
-        SESSION in config.stash
-        and config.getoption("dist") == "load"
-        and config.getoption("maxschedchunk", None) is None
-    )
+    plain = config.getoption("dist", "no") == "load" and config.getoption("maxschedchunk", None) is None
+    return SESSION in config.stash and plain and bool(config.getoption("numprocesses", None))

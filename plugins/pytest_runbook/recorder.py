@@ -40,7 +40,11 @@ class Recorder:
         self.journal.write("run-started", run=record.to_json())
 
     def add(self, result: Result) -> None:
-        """Keep RESULT; a later one of the same check (a tear-down that broke) replaces it."""
+        """Keep RESULT; of two of one check (its tear-down broke as well) the worse one."""
+        before = self._results.get(result.check.id)
+        if before is not None and Outcome(before.outcome).bad and before.severity <= result.severity:
+            self.problem(f"{result.check.id}: {result.message}")
+            return
         self._results[result.check.id] = result
         self.journal.result(result)
 

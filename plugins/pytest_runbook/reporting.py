@@ -11,6 +11,7 @@ import pytest
 import runbook_reports
 from runbook_reports import Writer, html, mail, text
 
+from pytest_runbook.evidence.output import guard
 from pytest_runbook.model import RunRecord
 from pytest_runbook.session import RunbookSession
 
@@ -29,6 +30,11 @@ class Reporting:
         self._written: list[Path] = []
         self._finished: RunRecord | None = None
         self._last = ""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Guard the terminal, which is there from now on: warnings and plugins write to it on their own."""
+        guard(self._config.get_terminal_writer(), self._session.redactor)
 
     def pytest_runbook_finished(self, record: RunRecord) -> None:
         """Write the reports, and send the mail that carries one of them."""

@@ -6,7 +6,6 @@ import itertools
 
 import pytest
 
-from pytest_runbook import clock
 from pytest_runbook.concurrency.attempts import Execution, message_of
 from pytest_runbook.evidence.context import Notebook
 from pytest_runbook.evidence.redaction import Redactor
@@ -27,16 +26,19 @@ WORDS = {
 def judged(execution: Execution, report: pytest.TestReport, redactor: Redactor) -> Result:
     """The result of a check that ran."""
     measurements = _latest(execution.notebooks)
+    outcome, message = execution.outcome, _message(execution, measurements)
+    if report.failed and outcome == Outcome.PASSED:  # by what pytest found after the call, as failed subtests
+        outcome, message = Outcome.FAILED, _last_line(report.longreprtext)
     result = Result(
         execution.check,
-        execution.outcome,
-        message=_message(execution, measurements),
+        outcome,
+        message=message,
         started=execution.started,
         duration=execution.duration,
         attempts=execution.attempts,
         measurements=measurements,
         evidence=[seen for notebook in execution.notebooks for seen in notebook.observations],
-        traceback=_capped(report.longreprtext) if report.failed else "",
+        traceback=report.longreprtext if report.failed else "",
         sections=_sections(execution.notebooks, report),
     )
     return _clean(result, redactor)
@@ -52,24 +54,28 @@ def not_run(check: Check, report: pytest.TestReport, redactor: Redactor, started
         message=reason if skipped else f"the check could not run: its {report.when} failed: {_last_line(reason)}",
         started=started,
         duration=report.duration,
-        traceback="" if skipped else _capped(reason),
+        traceback="" if skipped else reason,
         sections=list(report.sections),
     )
     return _clean(result, redactor)
 
 
-def dress(report: pytest.TestReport, result: Result, redactor: Redactor) -> None:
-    """Make REPORT tell what RESULT says, in pytest's own terms and without secrets."""
-    check = result.check
+def clean(report: pytest.TestReport, redactor: Redactor) -> None:
+    """Take secrets out of what pytest itself shows of REPORT."""
     if isinstance(report.longrepr, tuple):
         path, line, reason = report.longrepr
         report.longrepr = (path, line, redactor.text(reason))
     elif report.longrepr is not None:
         text = report.longreprtext
-        clean = redactor.text(text)
-        if clean != text:
-            report.longrepr = clean
+        safe = redactor.text(text)
+        if safe != text:
+            report.longrepr = safe
     report.sections = [(title, redactor.text(text)) for title, text in report.sections]
+
+
+def dress(report: pytest.TestReport, result: Result) -> None:
+    """Make REPORT tell what RESULT says, in pytest's own terms."""
+    check = result.check
     report.duration = result.duration
     report.user_properties += [
         ("check", check.id),
@@ -111,14 +117,15 @@ def _sections(notebooks: list[Notebook], report: pytest.TestReport) -> list[tupl
     logged = "\n".join(itertools.chain.from_iterable(notebook.log for notebook in notebooks))
     own = [("printed", said), ("logged", logged)]
     captured = [(title, text) for title, text in report.sections if " log " not in f" {title} "]
-    return [(title, _capped(text)) for title, text in (*own, *captured) if text]
+    return [(title, text) for title, text in (*own, *captured) if text]
 
 
 def _clean(result: Result, redactor: Redactor) -> Result:
     """Redact in RESULT what came from outside; the check's own words are the author's."""
     result.message = redactor.text(result.message)
-    result.traceback = redactor.text(result.traceback)
-    result.sections = [(title, redactor.text(text)) for title, text in result.sections]
+    # Whole texts are redacted before they are cut: half a secret is still one.
+    result.traceback = _capped(redactor.text(result.traceback))
+    result.sections = [(title, _capped(redactor.text(text))) for title, text in result.sections]
     for one in result.attempts:
         one.message = redactor.text(one.message)
     for seen in result.evidence:
@@ -136,8 +143,3 @@ def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("E ")]
     return (errors or lines or [""])[-1].removeprefix("E").strip()
-
-
-def now() -> str:
-    """The present moment as the record writes it."""
-    return clock.iso(clock.now())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Generator, Iterable
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from pytest_runbook import clock, results
 from pytest_runbook.collection import read_items, runbooks, unknown_marks
+from pytest_runbook.completeness import Completeness
 from pytest_runbook.concurrency.attempts import Confirmation, Execution
 from pytest_runbook.concurrency.runner import CHECK, Runner
 from pytest_runbook.concurrency.shares import own_share
@@ -21,7 +24,7 @@ from pytest_runbook.fixtures import fixtures
 from pytest_runbook.listing import guide
 from pytest_runbook.marks import Known
 from pytest_runbook.measure import measure
-from pytest_runbook.model import SCHEDULES, Outcome, Result, RunRecord
+from pytest_runbook.model import SCHEDULES, Outcome, Result
 from pytest_runbook.policy import Policy
 from pytest_runbook.probes import find
 from pytest_runbook.probes.base import Probe, ProbeSettings
@@ -38,15 +41,17 @@ class RunbookSession:
         self.config = config
         self.settings = loaded.settings
         self.redactor = Redactor(loaded.secrets)
-        self.output = Output(self.redactor, captured=config.option.capture != "no")
+        self.output = Output(self.redactor, captured=config.option.capture in ("fd", "sys"))
         self.recorder: Recorder | None = None
         self.reports: list[Path] = []
         self.faults: list[str] = []
         """What a worker of xdist found wrong at collection."""
         self.other_failures = 0
+        self._failed_parts: set[str] = set()
         self._worker = hasattr(config, "workerinput")
         self._doubts = [fault for fault in (loaded.system.config_error, loaded.system.env_error) if fault]
         """What of the system's own configuration could not be read: the run goes on without it, and says so."""
+        self.completeness = Completeness()
         self._policy = Policy(self.settings.waivers, self.settings.maintenance)
         self._runbooks = runbooks(config.rootpath / "remediation")
         values = {
@@ -77,7 +82,8 @@ class RunbookSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Turn items into checks before pytest selects by marks."""
-        faults = unknown_marks(config.option.markexpr or "", config.getini("markers")) + read_items(items, self.known)
+        faults = unknown_marks(config.option.markexpr or "", config.getini("markers"))
+        faults += read_items(items, self.known, self.redactor)
         if not faults:
             return
         if self._worker:
@@ -107,6 +113,7 @@ class RunbookSession:
             return
         if not self._worker:
             self._open()
+            self.completeness.select(item.nodeid for item in session.items)
         self.output.install()
         if not session.shouldfail and not session.testsfailed:
             self._runner.ahead(own_share(session.config, session.items))
@@ -130,6 +137,9 @@ class RunbookSession:
                 f'cannot write the run to "{folder}": {error.strerror or error}\n  hint: name a writable folder with --report'
             ) from error
 
+        if threading.current_thread() is threading.main_thread():
+            # How a pipeline cancels a job: end as with Ctrl-C, with the report of what was done.
+            signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
         for doubt in self._doubts:
             self.recorder.problem(f"the run went on without a part of its settings: {doubt}")
 
@@ -158,18 +168,21 @@ class RunbookSession:
         if call.excinfo is not None:
             self.redactor.exception(call.excinfo.value)
         report = yield
+        results.clean(report, self.redactor)
         result = self._result(item, call, report)
         if result is not None:
             self._accept(report, result)
-            results.dress(report, result, self.redactor)
+            results.dress(report, result)
             report.runbook = result  # type: ignore[attr-defined]
         return report
 
     def _result(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Result | None:
         if CHECK not in item.stash:
             return None
-        if call.when == "call" and EXECUTION in item.stash:
-            return results.judged(item.stash[EXECUTION], report, self.redactor)
+        if call.when == "call":
+            # A report without an execution is of a part of the check, as of a subtest: the check's own follows.
+            known = EXECUTION in item.stash
+            return results.judged(item.stash[EXECUTION], report, self.redactor) if known else None
         if report.passed:
             return None
         started = clock.iso(clock.moment(call.start))
@@ -221,8 +234,13 @@ class RunbookSession:
         if self.recorder is None:
             return
         if result is None:
-            self.other_failures += report.failed
+            if report.failed:
+                self.other_failures += 1
+                self._failed_parts.add(report.nodeid)
+                self.recorder.problem(f"{report.nodeid} failed outside of its check, during {report.when}")
             return
+        if result.outcome == Outcome.PASSED and report.nodeid in self._failed_parts:
+            result.outcome, result.message = Outcome.FAILED, "a part of the check failed, as a subtest"
         self.recorder.add(result)
         if Outcome(result.outcome).bad and (expired := self._policy.expired(result.check, clock.now())):
             self.recorder.problem(expired)
@@ -240,8 +258,8 @@ class RunbookSession:
             return
         self.recorder.diagnose()
         status = verdict(self.recorder.record, int(exitstatus), self.other_failures)
-        if session.shouldfail:
-            self.recorder.problem(f"the run did not judge every check: {session.shouldfail}")
+        for hole in self.completeness.holes():
+            self.recorder.problem(hole)
             status = status or int(pytest.ExitCode.TESTS_FAILED)
         session.exitstatus = status
         record = self.recorder.finish(status, exitstatus == pytest.ExitCode.INTERRUPTED)
@@ -251,11 +269,6 @@ class RunbookSession:
         """Under xdist, say what is wrong with the checks as pytest says it without."""
         for fault in self.faults:
             terminalreporter.write_line(f"ERROR: {fault}", red=True)
-
-    @property
-    def record(self) -> RunRecord | None:
-        """The record of the run, once it is open."""
-        return self.recorder.record if self.recorder else None
 
 
 def _make(name: str, settings: ProbeSettings) -> Probe[Any]:

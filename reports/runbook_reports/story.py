@@ -163,7 +163,7 @@ class Story:
             "UNFINISHED": "the run did not end; below is what was done before",
             "INTERRUPTED": "the run was interrupted; below is what was done before",
             "NOTHING CHECKED": "no check was selected, or none ran: that is not green",
-            "ERROR": f"every check passed, and pytest ended with exit code {self.record.exit_code}",
+            "ERROR": f"no check that was judged is bad, and still the run ended with {self.record.exit_code}: see its problems",
         }
         return words.get(self.verdict, "")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pytest_runbook.concurrency.attempts import Confirmation, attempt, attempt_blocking
 from pytest_runbook.concurrency.shares import share
+from pytest_runbook.errors import Unmeasured
 from pytest_runbook.model import Check, Outcome
 
 from .conftest import Project
@@ -16,13 +17,15 @@ CHECK = Check("web/pages::x", "X", "P2", "web", ("daily",), subject="pages")
 
 
 def outcomes_of(script: str, failures: int, of: int, blocking: bool = False) -> tuple[str, int]:
-    """Outcome and number of attempts of a check that does what SCRIPT says: p passes, f fails, s skips."""
+    """Outcome and number of attempts of a check that does what SCRIPT says: p passes, f fails, u cannot see, s skips."""
     steps = iter(script)
 
     def step() -> None:
         match next(steps):
             case "f":
                 raise AssertionError("no")
+            case "u":
+                raise Unmeasured("blind")
             case "s":
                 pytest.skip("not here")
 
@@ -48,6 +51,11 @@ def outcomes_of(script: str, failures: int, of: int, blocking: bool = False) -> 
         ("fff", 3, 3, ("failed", 3)),
         ("fp", 3, 3, ("passed", 2)),
         ("s", 2, 3, ("skipped", 1)),
+        ("fu", 2, 3, ("failed", 2)),
+        ("uf", 2, 3, ("failed", 2)),
+        ("upu", 2, 3, ("unmeasured", 3)),
+        ("fs", 2, 3, ("failed", 2)),
+        ("us", 2, 3, ("unmeasured", 2)),
     ],
 )
 def test_k_of_n_attempts_confirm_a_failure(
@@ -304,3 +312,129 @@ def test_a_name_server_that_is_silent_does_not_hold_up_the_end(project: Project)
     )
     run = project.run()
     assert (run.code, run.outcomes) == (1, {"web/pages::resolves": "timed-out"})
+
+
+@pytest.mark.parametrize("kind", ["async def", "def"])
+def test_a_check_that_swallows_its_time_out_has_timed_out(project: Project, kind: str) -> None:
+    sleep = "await asyncio.sleep(0.2)" if kind == "async def" else "time.sleep(0.2)"
+    project.checks(
+        "web/pages.py",
+        f"""
+        import time
+
+        @check("daily", timeout=0.3)
+        {kind} test_retries_whatever_happens():
+            "Retries."
+            for _ in range(8):
+                try:
+                    {sleep}
+                except BaseException:
+                    pass
+            assert True
+        """,
+    )
+    assert project.run().outcomes == {"web/pages::retries_whatever_happens": "timed-out"}
+
+
+def test_a_check_that_exits_or_is_cancelled_harms_no_other(project: Project) -> None:
+    project.checks(
+        "web/pages.py",
+        """
+        @check("daily", severity="P3")
+        async def test_exits():
+            "Exits."
+            raise SystemExit(1)
+            assert True
+
+        @check("daily", severity="P3")
+        async def test_cancels():
+            "Cancels."
+            raise asyncio.CancelledError
+            assert True
+
+        @check("daily")
+        async def test_other():
+            "Goes on."
+            await asyncio.sleep(0.3)
+            assert True
+        """,
+    )
+    run = project.run()
+    assert run.outcomes == {
+        "web/pages::exits": "unmeasured",
+        "web/pages::cancels": "unmeasured",
+        "web/pages::other": "passed",
+    }
+
+
+def test_what_goes_through_a_fixture_is_set_up_by_pytest(project: Project) -> None:
+    project.checks(
+        "web/pages.py",
+        """
+        @pytest.fixture(params=["a", "b"])
+        def client(request):
+            return {"name": request.param}
+
+        @pytest.fixture
+        def limits():
+            return "mine"
+
+        @check("daily")
+        async def test_parametrised_fixture(client):
+            "A fixture with parameters."
+            assert client["name"] in "ab"
+
+        @check("daily")
+        @pytest.mark.parametrize("client", ["c"], indirect=True)
+        async def test_indirect(client):
+            "An indirect parameter."
+            assert client == {"name": "c"}
+
+        @check("daily")
+        async def test_replaced(limits):
+            "A project may replace a fixture."
+            assert limits == "mine"
+        """,
+    )
+    run = project.run()
+    assert (run.code, len(run.outcomes), set(run.outcomes.values())) == (0, 4, {"passed"})
+
+
+def test_waiting_for_ones_turn_at_a_target_is_not_the_checks_own_time(project: Project) -> None:
+    project.settings('[probes.web]\nkind = "http"\nurl = "http://127.0.0.1:9"\nconcurrency = 2\n')
+    project.checks(
+        "web/pages.py",
+        """
+        @check("daily", timeout=1)
+        @pytest.mark.parametrize("n", range(12))
+        async def test_asks(n, web):
+            "Asks."
+            async def look():
+                await asyncio.sleep(0.4)
+                return n
+            assert await web.observe(f"look {n}", look) == n
+        """,
+    )
+    run = project.run()
+    assert run.code == 0, run.output
+
+
+def test_each_check_has_an_error_of_its_own_from_a_shared_observation(project: Project) -> None:
+    project.settings('[probes.web]\nkind = "http"\nurl = "http://127.0.0.1:9"\n')
+    project.checks(
+        "web/pages.py",
+        """
+        @check("daily")
+        @pytest.mark.parametrize("n", range(20))
+        async def test_asks(n, web):
+            "Asks the same."
+            mine = f"check number {n} of twenty"
+            answer = await web.get("/")
+            assert answer
+        """,
+    )
+    run = project.run("--showlocals", "--tb=long")
+    for n in range(20):
+        assert f"check number {n} of twenty" in run.results[f"web/pages::asks[{n}]"].traceback
+    lengths = [len(result.traceback) for result in run.results.values()]
+    assert max(lengths) < 1.2 * min(lengths)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from pytest_runbook.evidence import journal
 
 from .conftest import Finished, Project
@@ -56,9 +57,10 @@ def started(project: Project) -> tuple[subprocess.Popen[str], Path]:
     return process, path
 
 
-def test_ctrl_c_writes_the_report_of_what_was_done(project: Project) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "cancelled"])
+def test_an_interrupted_run_writes_the_report_of_what_was_done(project: Project, number: signal.Signals) -> None:
     process, path = started(project)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     run = Finished(process.returncode, output, path.parent)
     assert run.code == 2

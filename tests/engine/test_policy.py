@@ -53,11 +53,11 @@ def test_a_maintenance_window_covers_its_services_and_what_they_explain(project:
         'owner = "ann"\nreason = "upgrade"\n'
     )
     project.checks("database/availability.py", FAILING)
-    project.checks("web/pages.py", FAILING.replace("_y", "_z"))
+    project.checks("web/availability.py", FAILING.replace("_y", "_z"))
     project.checks("host/pages.py", '@check("daily", severity="P3")\nasync def test_h():\n    "H."\n    assert False\n')
     run = project.run()
     assert run.outcomes["database/availability::x"] == "waived"
-    assert run.outcomes["web/pages::x"] == "waived"
+    assert run.outcomes["web/availability::x"] == "waived"
     assert run.outcomes["host/pages::h"] == "failed"
     assert run.code == 0
 

@@ -83,3 +83,8 @@ def test_exceptions_and_their_causes_lose_their_secrets() -> None:
         assert caught.args == (f"outer {MASK}",)
         assert caught.__cause__ is not None
         assert caught.__cause__.args == (f"inner {MASK}",)
+
+
+def test_a_long_text_is_read_in_linear_time() -> None:
+    # A pattern that tries again at every character would take minutes on this.
+    assert Redactor().text("a-" * 500_000 + " secret token").endswith("secret token")

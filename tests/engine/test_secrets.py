@@ -107,6 +107,21 @@ CHECKS = """
         assert False
 
     @pytest.fixture
+    def noisy():
+        yield
+        sys.stdout.write(everything())
+
+    @check("daily")
+    def test_tear_down_prints(noisy):
+        "Its tear-down prints."
+        warnings.warn(everything())
+        try:
+            raise ValueError({{"x": SECRETS[0]}}, [SECRETS[1]])
+        except ValueError:
+            logging.getLogger("shop").exception("it broke")
+        assert False
+
+    @pytest.fixture
     def broken():
         raise RuntimeError(everything())
 
@@ -149,7 +164,7 @@ def test_no_output_of_a_failing_run_holds_a_secret(project: Project, options: tu
     asked = [f"--junitxml={files[0]}", f"--html={files[1]}", f"--alluredir={files[2]}", f"--log-file={files[3]}"]
     run = project.run(*options, *asked, env={"SHOP_API_TOKEN": CANARIES["environment"]})
     assert run.code == 1
-    assert len(run.outcomes) == 9
+    assert len(run.outcomes) == 10
     texts = outputs(run, *files)
     for needed in ("run.json", "journal.jsonl", "junit.xml", "report.html", "x.xml", "x.html"):
         assert any(name.endswith(needed) for name in texts), f"{needed} was not written"
@@ -162,3 +177,29 @@ def test_no_output_of_a_failing_run_holds_a_secret(project: Project, options: tu
     ]
     assert leaks == []
     assert "****" in texts["terminal"]
+
+
+def test_a_secret_as_a_parameter_is_refused(project: Project) -> None:
+    project.checks(
+        "web/pages.py",
+        """
+        import os
+
+        @check("daily")
+        @pytest.mark.parametrize("token", [os.environ["SHOP_API_TOKEN"]])
+        async def test_token(token):
+            "The token works."
+            assert token
+        """,
+    )
+    run = project.run(env={"SHOP_API_TOKEN": CANARIES["environment"]})
+    assert run.code == 4
+    assert "a parameter holds a secret" in run.output
+    assert CANARIES["environment"] not in run.output
+
+
+def test_showing_output_before_it_is_redacted_is_refused(project: Project) -> None:
+    project.checks("web/pages.py", '@check("daily")\nasync def test_x():\n    "X."\n    assert True\n')
+    run = project.run("--capture=tee-sys")
+    assert run.code == 4
+    assert "tee-sys" in run.output

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +18,10 @@ from pytest_runbook.errors import TimedOut, Unmeasured, Unreachable
 from pytest_runbook.evidence.context import Notebook, writing
 from pytest_runbook.model import AVAILABILITY, Attempt, Check, Outcome
 
-RAISED = (Exception, pytest.skip.Exception, pytest.fail.Exception)
+RAISED = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception)
 """What a check may raise as its result; pytest's own do not derive from Exception, and Ctrl-C is none of them."""
+SERIOUS = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.UNMEASURED)
+"""Which of several bad outcomes of one check counts: a failure that was seen outweighs a look that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,26 @@ class Execution:
     """Seconds, all attempts and the intervals between them."""
     attempts: list[Attempt] = field(default_factory=list)
     notebooks: list[Notebook] = field(default_factory=list)
-    error: BaseException | None = None
+    errors: list[BaseException | None] = field(default_factory=list)
+    """What each attempt raised."""
+    outcome: Outcome = Outcome.UNMEASURED
 
     @property
-    def outcome(self) -> Outcome:
-        """Outcome of the attempt that decided."""
-        return Outcome(self.attempts[-1].outcome)
+    def error(self) -> BaseException | None:
+        """What the last attempt with the outcome that counts raised."""
+        pairs = zip(self.attempts, self.errors, strict=True)
+        return next((error for tried, error in reversed([*pairs]) if tried.outcome == self.outcome), None)
+
+
+def decide(outcomes: Sequence[Outcome], confirm: Confirmation) -> Outcome | None:
+    """What OUTCOMES of the attempts so far amount to; None when another attempt is needed."""
+    bad = [outcome for outcome in outcomes if outcome.bad]
+    if not bad:
+        return outcomes[-1] if outcomes else None
+    if len(bad) >= confirm.failures:
+        return min(bad, key=SERIOUS.index)
+    # Only a first failure needs confirmation, so passes count once there was one.
+    return Outcome.PASSED if len(outcomes) - len(bad) > confirm.of - confirm.failures else None
 
 
 def judge(error: BaseException | None, check: Check) -> Outcome:
@@ -88,34 +104,35 @@ class Trial:
         self._begun = clock.monotonic()
 
     @contextmanager
-    def attempt(self) -> Iterator[None]:
+    def attempt(self) -> Iterator[Notebook]:
         """Keep what the block raises, and what it sees, as the next attempt."""
         run = self.execution
         notebook = Notebook(run.check.id, attempt=len(run.attempts) + 1)
         run.notebooks.append(notebook)
-        run.error = None
+        error: BaseException | None = None
         started, begun = clock.iso(clock.now()), clock.monotonic()
         try:
             with writing(notebook):
-                yield
+                yield notebook
+        except pytest.exit.Exception:
+            raise  # ends the session, as its author wants
         except RAISED as caught:  # whatever a check raises is its result
-            run.error = caught
-        outcome, ended = judge(run.error, run.check), clock.monotonic()
-        run.attempts.append(Attempt(outcome, message_of(run.error), started, ended - begun, notebook.attempt))
+            error = caught
+        outcome, ended = judge(error, run.check), clock.monotonic()
+        if outcome == Outcome.SKIPPED and run.attempts:
+            outcome = Outcome.UNMEASURED  # it applied a moment ago
+        run.attempts.append(Attempt(outcome, message_of(error), started, ended - begun, notebook.attempt))
+        run.errors.append(error)
         run.duration = ended - self._begun
+        run.outcome = self._decision() or outcome
 
     @property
     def open(self) -> bool:
         """Whether the outcome needs another attempt."""
-        outcomes = [Outcome(attempt.outcome) for attempt in self.execution.attempts]
-        if not outcomes or outcomes[-1] == Outcome.SKIPPED:
-            return not outcomes
-        failures = sum(outcome.bad for outcome in outcomes)
-        passes = len(outcomes) - failures
-        # A first pass decides: only a failure needs confirmation.
-        if passes and not failures:
-            return False
-        return failures < self._confirm.failures and passes <= self._confirm.of - self._confirm.failures
+        return self._decision() is None
+
+    def _decision(self) -> Outcome | None:
+        return decide([Outcome(tried.outcome) for tried in self.execution.attempts], self._confirm)
 
 
 async def attempt(check: Check, call: Callable[[], Awaitable[Any]], confirm: Confirmation, timeout: float) -> Execution:
@@ -124,15 +141,28 @@ async def attempt(check: Check, call: Callable[[], Awaitable[Any]], confirm: Con
     while trial.open:
         if trial.execution.attempts:
             await asyncio.sleep(confirm.interval)
-        with trial.attempt():
-            try:
-                async with asyncio.timeout(timeout) as limit:
-                    await call()
-            except TimeoutError as error:
-                if limit.expired():
-                    raise _timed_out(timeout) from error
-                raise
+        with trial.attempt() as notebook:
+            await _within(call, notebook, timeout)
     return trial.execution
+
+
+async def _within(call: Callable[[], Awaitable[Any]], notebook: Notebook, timeout: float) -> None:
+    """Await CALL() for TIMEOUT seconds; also a check that swallows its cancellation has then timed out."""
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            notebook.limit = limit
+            await call()
+    except TimeoutError as error:
+        if limit.expired():
+            raise _timed_out(timeout) from error
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Unmeasured("a call that the check waited for was cancelled") from error
+    if limit.expired():
+        raise _timed_out(timeout)
 
 
 def attempt_blocking(check: Check, call: Callable[[], Any], confirm: Confirmation, timeout: float) -> Execution:
@@ -146,6 +176,10 @@ def attempt_blocking(check: Check, call: Callable[[], Any], confirm: Confirmatio
     return trial.execution
 
 
+class _Ring(BaseException):
+    """The alarm of a blocking check: not an Exception, so that a loop that retries on any error does not swallow it."""
+
+
 def _timed_out(seconds: float) -> TimedOut:
     return TimedOut(f"no result after {clock.duration(seconds)}")
 
@@ -157,13 +191,22 @@ def _alarm(seconds: float) -> Iterator[None]:
         yield
         return
 
+    rang = False
+
     def ring(_number: int, _frame: object) -> None:
-        raise _timed_out(seconds)
+        nonlocal rang
+        rang = True
+        raise _Ring
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # It rings again every second, until the check lets go.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
+    except _Ring:
+        pass
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    if rang:
+        raise _timed_out(seconds)

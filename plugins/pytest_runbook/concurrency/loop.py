@@ -54,8 +54,8 @@ class LoopThread:
         """Start WORK on the loop; its result is waited for with `wait`."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def wait(self, future: concurrent.futures.Future[T]) -> T:
-        """Result of FUTURE; raises TimedOut when the loop does not move: a check blocks it."""
+    def wait(self, future: concurrent.futures.Future[T], overdue: Callable[[], bool] = lambda: False) -> T:
+        """Result of FUTURE; raises TimedOut when the loop does not move (a check blocks it), or OVERDUE() says so."""
         while True:
             try:
                 return future.result(timeout=BEAT)
@@ -63,6 +63,8 @@ class LoopThread:
                 if future.done():
                     raise
                 self._must_move()
+                if overdue():
+                    raise TimedOut("the check goes on although it was cancelled") from None
 
     def stop(self, last: Callable[[], Awaitable[None]]) -> None:
         """Cancel what still runs, await LAST() on the loop and end the thread; never takes longer than `PATIENCE`."""
@@ -88,6 +90,8 @@ class LoopThread:
         self._loop.call_later(BEAT, self._pulse)
 
     def _must_move(self) -> None:
+        if not self._thread.is_alive():
+            raise TimedOut("the event loop has ended: a check ended its thread")
         silence = clock.monotonic() - self._beat
         if silence < STUCK:
             return

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_runbook import clock, fixtures
 from pytest_runbook.concurrency.attempts import Confirmation, Execution, Trial, attempt, attempt_blocking
 from pytest_runbook.concurrency.loop import LoopThread
 from pytest_runbook.errors import TimedOut, UsageError, unknown
@@ -19,6 +20,8 @@ from pytest_runbook.probes.base import Probe
 
 CHECK = pytest.StashKey[Check]()
 """Where an item keeps the check that it is."""
+GRACE = 10.0
+"""Seconds beyond twice its time after which a check that cannot be cancelled is given up."""
 BEHIND_SETUP = ("skip", "skipif", "usefixtures")
 """Marks that pytest itself settles before the call: such checks are not started ahead of it."""
 
@@ -64,6 +67,7 @@ class Runner:
         self._timeout = timeout
         self._gate = asyncio.Semaphore(total)
         self._probes: dict[str, Probe[Any]] = {}
+        self._begun: dict[str, float] = {}
         self._ahead: dict[str, concurrent.futures.Future[Execution]] = {}
         self._loop = LoopThread()
         self._started = False
@@ -102,8 +106,8 @@ class Runner:
 
     def _wait(self, check: Check, future: concurrent.futures.Future[Execution]) -> Execution:
         try:
-            return self._loop.wait(future)
-        except TimedOut as error:  # the loop is stuck: whoever waits on it has no result
+            return self._loop.wait(future, lambda: self._overdue(check))
+        except TimedOut as error:  # whoever waits on what does not end has no result
             trial = Trial(check, self._confirm)
             with trial.attempt():
                 raise error
@@ -113,10 +117,13 @@ class Runner:
         """The probe called NAME, made on the loop when first asked for, there or from another thread."""
         if name not in self._probes:
             self._start()
-            if self._loop.is_current():
-                self._probes[name] = self._makers[name]()
-            else:
-                self._probes[name] = self._loop.wait(self._loop.submit(self._make(name)))
+            return self._made(name) if self._loop.is_current() else self._loop.wait(self._loop.submit(self._make(name)))
+        return self._probes[name]
+
+    def _made(self, name: str) -> Probe[Any]:
+        """On the loop, and nowhere else, so that no probe is made twice."""
+        if name not in self._probes:
+            self._probes[name] = self._makers[name]()
         return self._probes[name]
 
     def close(self) -> None:
@@ -130,7 +137,7 @@ class Runner:
             self._loop.start()
 
     async def _make(self, name: str) -> Probe[Any]:
-        return self._makers[name]()
+        return self._made(name)
 
     def _argument(self, item: pytest.Item, name: str) -> Any:
         parameters = _parameters(item)
@@ -145,17 +152,25 @@ class Runner:
             return None
         if any(item.get_closest_marker(name) for name in BEHIND_SETUP):
             return None
-        free = {"request", *_parameters(item), *self._values, *self._makers}
-        if not free.issuperset(getattr(item, "fixturenames", ())):
-            return None
+        for name in getattr(item, "fixturenames", ()):
+            known = name in self._values or name in self._makers
+            if name not in _parameters(item) and not (known and _is_ours(item, name)):
+                return None
         return tuple(inspect.signature(function).parameters)
 
     def _submit(self, check: Check, call: Callable[[], Awaitable[Any]]) -> concurrent.futures.Future[Execution]:
         self._start()
         return self._loop.submit(self._bounded(check, call))
 
+    def _overdue(self, check: Check) -> bool:
+        """Whether CHECK, which is cancelled when its time is up, has gone on for much longer than all its attempts may."""
+        begun = self._begun.get(check.id)
+        most = self._confirm.of * ((check.timeout or self._timeout) + self._confirm.interval)
+        return begun is not None and clock.monotonic() - begun > 2 * most + GRACE
+
     async def _bounded(self, check: Check, call: Callable[[], Awaitable[Any]]) -> Execution:
         async with self._gate:
+            self._begun[check.id] = clock.monotonic()
             return await attempt(check, call, self._confirm, check.timeout or self._timeout)
 
     async def _close_probes(self) -> None:
@@ -163,5 +178,20 @@ class Runner:
 
 
 def _parameters(item: pytest.Item) -> Mapping[str, Any]:
+    """Arguments that `parametrize` gives ITEM directly; what goes through a fixture is pytest's to set up."""
     callspec = getattr(item, "callspec", None)
-    return callspec.params if callspec is not None else {}
+    if callspec is None:
+        return {}
+    direct: set[str] = set()
+    for mark in item.iter_markers("parametrize"):
+        names = mark.kwargs.get("argnames", mark.args[0] if mark.args else ())
+        if not mark.kwargs.get("indirect"):
+            direct.update(names.replace(",", " ").split() if isinstance(names, str) else names)
+    return {name: value for name, value in callspec.params.items() if name in direct}
+
+
+def _is_ours(item: pytest.Item, name: str) -> bool:
+    """Whether the fixture NAME is the engine's for ITEM too: a project may replace `limits` by a fixture of its own."""
+    info = getattr(item, "_fixtureinfo", None)
+    definitions = info.name2fixturedefs.get(name, ()) if info is not None else ()
+    return all(getattr(one.func, "__module__", "") == fixtures.__name__ for one in definitions[-1:])

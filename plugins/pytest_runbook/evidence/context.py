@@ -5,8 +5,9 @@ A context variable carries it, so it follows coroutines into tasks and blocking 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -27,6 +28,27 @@ class Notebook:
     """What the check printed."""
     log: list[str] = field(default_factory=list)
     """What was logged while the check ran, a line each."""
+    limit: asyncio.Timeout | None = None
+    """The check's time, when it is a coroutine."""
+    _lines: int = 0
+    _left: float = 0.0
+
+    @contextmanager
+    def in_line(self) -> Iterator[None]:
+        """Stop the check's clock inside the block: waiting for one's turn is not the check's own time."""
+        loop = asyncio.get_running_loop()
+        until = self.limit.when() if self.limit else None
+        if self.limit and not self._lines and until is not None:
+            self._left = until - loop.time()
+            self.limit.reschedule(None)
+        self._lines += 1
+        try:
+            yield
+        finally:
+            self._lines -= 1
+            if self.limit and not self._lines:
+                with suppress(RuntimeError):  # the check has ended meanwhile
+                    self.limit.reschedule(loop.time() + self._left)
 
 
 _current: ContextVar[Notebook | None] = ContextVar("runbook_notebook", default=None)

@@ -36,7 +36,7 @@ class Journal:
         self.redactor = redactor
         self.failure: str | None = None
         """Why writing stopped, if it did."""
-        self._file = self.path.open("a", encoding="utf-8")
+        self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def write(self, kind: str, **data: Any) -> None:
         """Append a record of type KIND; DATA is redacted here."""
@@ -100,7 +100,9 @@ def read(path: Path) -> RunRecord:
             raise RunbookError(
                 f'schema {record["schema"]} of "{path}" is later than {SCHEMA}\n  hint: update pytest-runbook'
             )
-        if kind == "run-started":
+        if kind == "run-started":  # of the last run, when a folder is used again
+            results.clear()
+            parts.clear()
             run = RunRecord.from_json(record["run"])
         elif kind in fields:
             name, shape = fields[kind]

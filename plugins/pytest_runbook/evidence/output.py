@@ -10,7 +10,7 @@ import builtins
 import io
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TextIO, cast
 
 from pytest_runbook.evidence.context import current
@@ -61,8 +61,9 @@ class Output:
         clean = self._redactor.text(said)
         if clean != said:
             record.msg, record.args = clean, ()
-        if record.exc_info and record.exc_info[1] is not None:
-            self._redactor.exception(record.exc_info[1])
+        if record.exc_info and record.exc_info[0] is not None:
+            # A formatter prints this text as it is, instead of the exception with whatever it holds.
+            record.exc_text = self._redactor.text(logging.Formatter().formatException(record.exc_info))
         return record
 
 
@@ -76,8 +77,19 @@ class _Redacting:
     def write(self, text: str) -> int:
         return self._stream.write(self._redactor.text(text))
 
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def guard(writer: object, redactor: Redactor) -> None:
+    """Let nothing through pytest's terminal WRITER with a secret in it, whoever hands it over."""
+    stream = getattr(writer, "_file", None)
+    if stream is not None:
+        writer._file = _Redacting(stream, redactor)  # type: ignore[attr-defined]
 
 
 class _NotebookHandler(logging.Handler):

@@ -22,7 +22,7 @@ SHORT = 200
 """Characters up to which a clean text is remembered: ids, keys and messages come again and again."""
 
 PATTERNS = (
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.IGNORECASE), rf"\g<1>{MASK}"),
+    (re.compile(r"([a-z0-9+.-]{1,30}://[^\s/:@]*:)[^\s/@]+(?=@)", re.IGNORECASE), rf"\g<1>{MASK}"),
     (re.compile(r"(\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\g<1>{MASK}"),
     (
         re.compile(
@@ -52,6 +52,9 @@ class Redactor:
         return self._short(text) if len(text) <= SHORT else self._masked(text)
 
     def _masked(self, text: str) -> str:
+        if not text.isascii():
+            # Half a character, as in a file name that is not UTF-8, fits into no file and no message.
+            text = text.encode("utf-8", "backslashreplace").decode()
         if self._known is not None:
             text = self._known.sub(MASK, text)
         if _HINTS.search(text):

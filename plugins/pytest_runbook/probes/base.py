@@ -7,6 +7,7 @@ A probe of that kind is declared in the settings as `[probes.NAME]` with `kind =
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
@@ -49,7 +50,7 @@ class Probe(Generic[S]):
         self.name = name
         self.settings = settings
         self._gate = asyncio.Semaphore(settings.concurrency)
-        self._shared: dict[tuple[int, str], tuple[asyncio.Task[Any], Observation]] = {}
+        self._shared: dict[tuple[int, str], tuple[asyncio.Task[Any], Observation, asyncio.Event]] = {}
 
     @property
     def target(self) -> str:
@@ -79,20 +80,36 @@ class Probe(Generic[S]):
         shared = made is not None
         if made is None:
             seen = Observation(self.name, self.target, operation, clock.iso(clock.now()), 0.0, ok=False)
-            made = asyncio.ensure_future(self._make(seen, call, answer)), seen
+            turn = asyncio.Event()
+            made = asyncio.ensure_future(self._make(seen, turn, call, answer)), seen, turn
             if key:
                 self._shared[key] = made
-        task, seen = made
+        task, seen, turn = made
         begun = clock.monotonic()
         try:
+            if notebook is not None and not turn.is_set():
+                with notebook.in_line():
+                    await turn.wait()
             # The shield keeps one check's time-out from cancelling the observation that others wait for.
             return await (asyncio.shield(task) if key else task)
+        except Exception as error:
+            if key:
+                # One object raised in many checks would collect the frames of all of them.
+                raise _own(error) from None
+            raise
+        except asyncio.CancelledError:
+            if not key:
+                task.cancel()
+            raise
         finally:
             if notebook is not None:
                 notebook.observations.append(_as_seen(seen, shared, clock.monotonic() - begun))
 
-    async def _make(self, seen: Observation, call: Callable[[], Awaitable[T]], answer: Callable[[T], Any]) -> T:
+    async def _make(
+        self, seen: Observation, turn: asyncio.Event, call: Callable[[], Awaitable[T]], answer: Callable[[T], Any]
+    ) -> T:
         async with self._gate:
+            turn.set()
             seen.started, begun = clock.iso(clock.now()), clock.monotonic()
             try:
                 result = await call()
@@ -117,6 +134,14 @@ class Probe(Generic[S]):
     async def blocking(self, call: Callable[[], T]) -> T:
         """Result of the blocking CALL, in a thread that may be left behind."""
         return await in_thread(call)
+
+
+def _own(error: Exception) -> Exception:
+    """A copy of ERROR for one check; ERROR itself when it cannot be copied."""
+    try:
+        return copy.copy(error).with_traceback(None)
+    except Exception:  # an exception class may take anything to be made
+        return error
 
 
 def _as_seen(seen: Observation, shared: bool, waited: float) -> Observation:
