@@ -1,6 +1,8 @@
 """How much of what the machine has is in use."""
 
-from pytest_runbook import check
+from pathlib import PurePath
+
+from pytest_runbook import Unmeasured, Unreachable, check
 
 
 @check("postdeploy daily", severity="P2", runbook="memory-high")
@@ -37,13 +39,15 @@ async def test_inodes(host, facts, limits, measure):
 
 
 @check("predeploy", severity="P1", runbook="disk-full")
-def test_room_for_the_deployment(host, facts, limits, measure):
+async def test_room_for_the_deployment(host, facts, limits, measure):
     """There is room for the new image, and for the backup that is made before it."""
-    free = host.check_output("df -Pk %s | tail -n 1 | awk '{print $4}'", facts.paths.backups)
-    newest = host.check_output("find %s -mindepth 1 -maxdepth 1 -type d | sort | tail -n 1", facts.paths.backups)
-    size = host.check_output("du -sk %s | cut -f 1", newest) if newest else "0"
-    needed = limits.deploy.disk_room + limits.deploy.backups * int(size) * 1024
-    assert measure("deploy.disk_room", int(free) * 1024, "B") > needed, "the deployment would fill the disk"
+    folder = facts.paths.backups
+    sizes = await host.ask("sizes of backups", lambda machine: _sizes(machine, folder))
+    backup = sizes[max(sizes)] if sizes else 0
+    free = (await _disk(host, folder)).free
+    assert measure("deploy.disk_room", free, "B") > limits.deploy.disk_room + limits.deploy.backups * backup, (
+        f"the deployment would fill the disk of {folder}"
+    )
 
 
 @check("daily", severity="P3", runbook="load-high")
@@ -64,6 +68,25 @@ def test_logs_are_rotated(host, facts, limits, measure):
 
 
 async def _disks(host, facts):
-    """The disks below the paths of the system, each once, by the name of its measurement."""
-    seen = [await host.disk(path) for path in dict.fromkeys((*facts.host.disks, facts.paths.root, facts.paths.backups))]
+    """The disks that the system writes to, each once, by the name of its measurement."""
+    paths = dict.fromkeys((*facts.host.disks, *(facts.paths[name] for name in facts.host.folders)))
+    seen = [await _disk(host, path) for path in paths]
     return {f"disk.{disk.mount}": disk for disk in seen}
+
+
+async def _disk(host, path):
+    """The disk of PATH; of a folder that is not there yet, the one it would lie on."""
+    try:
+        return await host.disk(path)
+    except Unreachable:
+        raise
+    except Unmeasured:
+        if str(path) == "/":
+            raise
+        return await _disk(host, PurePath(path).parent)
+
+
+def _sizes(machine, folder):
+    """Bytes of each folder in FOLDER."""
+    found = machine.run("find %s -mindepth 1 -maxdepth 1 -type d -exec du -sk {} +", folder).stdout
+    return {name: int(size) * 1024 for size, name in (line.split(maxsplit=1) for line in found.splitlines())}
