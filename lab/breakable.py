@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import psutil
 
-from lab import home, tls
+from lab import home, leftovers, tls
 from lab.healable import Healable
 from lab.servers import REPOSITORY
 from lab.servers.faultproxy import FaultProxy
@@ -209,6 +209,16 @@ class Breakable(Healable):
 
     def _write_rules(self, service: str, rules: dict[str, Any]) -> None:
         write_private(self.site.path(f"{service}-faults.json"), json.dumps(rules))
+
+    def mount_small_disk(self, folder: Path, options: str) -> bool:
+        """Mount a disk of its own on FOLDER, in memory and with the OPTIONS of tmpfs; False when we may not."""
+        folder.mkdir(exist_ok=True)
+        self._note("mount", folder=str(folder))
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+    def _undo_mount(self, folder: str) -> None:
+        leftovers.unmount(Path(folder))
 
     def replace_file(self, path: Path, content: str | bytes | None) -> None:
         """Give a file other content, none at all with None; its mode stays."""

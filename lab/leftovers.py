@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -82,7 +83,15 @@ def end(folder: Path, patience: float = PATIENCE) -> int:
     _, alive = psutil.wait_procs(rest, timeout=10)
     if alive:
         raise LabError(f"processes that do not end: {', '.join(str(process.pid) for process in alive)}")
+    unmount(folder)
     return len(found)
+
+
+def unmount(folder: Path) -> None:
+    """Unmount what a fault has mounted in FOLDER, or on it."""
+    for mounted in psutil.disk_partitions(all=True):
+        if Path(mounted.mountpoint).is_relative_to(folder):
+            subprocess.run(["umount", mounted.mountpoint], check=True, capture_output=True)
 
 
 def _is_supervisor(process: psutil.Process) -> bool:

@@ -7,9 +7,7 @@ harm, the limit is lowered below what the machine uses now, and the docstring sa
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 from lab import packages
 from lab.faults import fault
@@ -53,13 +51,13 @@ def memory_short(lab: Lab) -> None:
 
 @fault("host-disk-full", service="host", fails=["host/capacity::disk"])
 def disk_full(lab: Lab) -> None:
-    """A disk is nearly full: a small one of its own for the uploads, where mounting is allowed, else the limit is lowered."""
+    """A disk is nearly full: a small one of its own; where mounting is not allowed, the limit is lowered."""
     _small_disk(lab, "size=1m", b"x" * 1_020_000, "limits.host.disk")
 
 
 @fault("host-inodes-used-up", service="host", fails=["host/capacity::inodes"])
 def inodes_used_up(lab: Lab) -> None:
-    """A disk takes no more files, though it has room: as above."""
+    """A disk takes no more files, though it has room: a small one, or the limit, as above."""
     _small_disk(lab, "size=8m,nr_inodes=20", b"", "limits.host.inodes")
 
 
@@ -170,13 +168,9 @@ def restart_due(lab: Lab) -> None:
 
 
 def _small_disk(lab: Lab, options: str, content: bytes, limit: str) -> None:
-    """Mount a small file system and fill it with files of CONTENT; without the right to, lower LIMIT instead."""
+    """Fill a small disk with files of CONTENT, and have it looked at; where mounting is not allowed, lower LIMIT instead."""
     folder = lab.site.path("small-disk")
-    folder.mkdir(exist_ok=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
+    if not lab.mount_small_disk(folder, options):
         lab.change_setting(limit, -1.0)
         return
     lab.change_setting("facts.host.disks", [str(folder)])
@@ -186,12 +180,3 @@ def _small_disk(lab: Lab, options: str, content: bytes, limit: str) -> None:
         except OSError:
             return
     raise LabError(f'"{folder}" is not full')
-
-
-@disk_full.heal
-@inodes_used_up.heal
-def unmount(lab: Lab) -> None:
-    """Give the small disk back."""
-    folder = lab.site.path("small-disk")
-    if Path(folder).is_mount():
-        subprocess.run(["umount", str(folder)], check=True)
