@@ -29,9 +29,13 @@ async def test_no_secret_is_short(system, facts):
 
 @check("predeploy daily", severity="P2", runbook="secrets-weak", unmeasured="P3")
 async def test_secrets_differ(system, facts):
-    """No secret serves two purposes: who learns the key of sessions must not be able to forge tokens as well."""
+    """No secret serves two purposes: who learns the key of sessions must not be able to forge tokens as well.
+
+    `A or b.c` in `facts.secrets.distinct`: the variable A and the JSON's key b.c serve the same purpose.
+    """
     told = _secrets(system, facts)
-    keys = {name: told[name][0] for name in facts.secrets.distinct if name in told}
+    known = {names: [told[name][0] for name in names.split(" or ") if name in told] for names in facts.secrets.distinct}
+    keys = {names: values[0] for names, values in known.items() if values}
     if len(keys) < 2:
         raise Unmeasured(f"fewer than two of these are known here: {', '.join(facts.secrets.distinct)}")
     same = [f"{one} and {other}" for one, other in combinations(keys, 2) if keys[one] == keys[other]]
