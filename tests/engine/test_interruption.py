@@ -44,7 +44,8 @@ def started(project: Project) -> tuple[subprocess.Popen[str], Path]:
     )
     project.checks("web/pages.py", SLOW)
     process = subprocess.Popen(
-        project.command(),
+        # Whatever ignored Ctrl-C when these tests were started, as a shell in the background does, this one does not.
+        ["env", "--default-signal=INT", *project.command()],
         cwd=project.folder,
         env=project.environment(),
         stdout=subprocess.PIPE,

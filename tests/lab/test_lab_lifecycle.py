@@ -130,7 +130,7 @@ def test_a_killed_up_is_taken_down_and_comes_up_the_next_time(fresh: Lab) -> Non
 
 
 def test_an_interrupted_up_takes_down_what_it_started(fresh: Lab) -> None:
-    command = [sys.executable, "-m", "lab", "--dir", str(fresh.folder), "up"]
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "lab", "--dir", str(fresh.folder), "up"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
         assert up.stdout is not None
         up.stdout.readline()
