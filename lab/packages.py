@@ -36,7 +36,13 @@ def configuration(site: Site) -> Path:
 def write(site: Site) -> None:
     """Make apt's folders anew: the package is installed, and nothing newer is offered."""
     folder = site.path("apt")
-    for name in ("lists/partial", "cache/archives/partial", "etc/preferences.d", "etc/apt.conf.d", "etc/sources.list.d"):
+    for name in (
+        "lists/partial",
+        "cache/archives/partial",
+        "etc/preferences.d",
+        "etc/apt.conf.d",
+        "etc/sources.list.d",
+    ):
         (folder / name).mkdir(parents=True, exist_ok=True)
     settings = {
         "Dir": folder,
