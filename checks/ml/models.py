@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_runbook import Unmeasured, check
 
 
-@check("predeploy postdeploy daily", severity="P1", runbook="ml-models-invalid", unmeasured="P2")
+@check("predeploy postdeploy daily", severity="P1", runbook="ml-models-invalid", unmeasured="P2", needs="host")
 def test_models_are_whole(host, facts):
     """The models on the disk are the released ones: each file is there and has the checksum that its metadata tell."""
     models = _metadata(host, facts)
@@ -23,7 +23,7 @@ def test_models_are_whole(host, facts):
     assert not changed, f"not the file that was released: model {', '.join(changed)}"
 
 
-@check("predeploy postdeploy daily", severity="P2", runbook="ml-models-invalid")
+@check("predeploy postdeploy daily", severity="P2", runbook="ml-models-invalid", needs="host")
 def test_models_know_their_classes(host, facts):
     """Each model knows as many classes as the configuration expects of its kind."""
     models = _metadata(host, facts)
@@ -34,7 +34,7 @@ def test_models_know_their_classes(host, facts):
     assert not wrong, f"models with another number of classes: {'; '.join(wrong)}"
 
 
-@check("postdeploy daily", severity="P1", runbook="ml-models-invalid", unmeasured="P2")
+@check("postdeploy daily", severity="P1", runbook="ml-models-invalid", unmeasured="P2", needs="host")
 async def test_loaded_models_are_those_on_disk(ml, host, facts):
     """The prediction service has loaded the versions that lie on the disk, and not older ones."""
     models = await host.ask("metadata of the models", lambda machine: _metadata(machine, facts))

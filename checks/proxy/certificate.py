@@ -26,7 +26,7 @@ async def test_certificate_names_the_domain(proxy, facts):
     )
 
 
-@check("postdeploy weekly", severity="P2", runbook="certificate-expiring", unmeasured="P3")
+@check("postdeploy weekly", severity="P2", runbook="certificate-expiring", unmeasured="P3", needs="host")
 async def test_certificate_is_the_one_on_disk(proxy, host, facts):
     """The proxy shows the certificate that lies on the disk: one that was renewed is in use (guide G32)."""
     text = await host.ask("certificate on the disk", lambda machine: _read(machine, facts.paths.certificate))
