@@ -19,6 +19,7 @@ MEMORY = ("CONFIG", "SET", "maxmemory")
         "ml/queues::queues_are_short",
         "web/availability::ready_to_serve",
     ],
+    may_block=["web/errors::*"],
     root="cache/availability::answers",
 )
 def stopped(lab: Lab) -> None:

@@ -35,6 +35,7 @@ LISTENER = "import socket, sys, time; listener = socket.create_server(('', int(s
         "ml/models::loaded_models_are_those_on_disk",
         "ml/models::models_are_whole",
         "ml/models::models_know_their_classes",
+        "proxy/certificate::certificate_is_the_one_on_disk",
     ],
     root="host/availability::answers",
 )
