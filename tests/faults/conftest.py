@@ -12,7 +12,7 @@ import pytest
 from pytest_runbook.model import RunRecord
 
 from lab import Lab
-from tests.faults.running import run_checks
+from tests.faults.running import bad, run_checks, told
 
 
 class Bench:
@@ -42,6 +42,12 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
-def bench(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """The lab of this worker, and the checks."""
-    return Bench(lab, tmp_path_factory.mktemp("runs"))
+def bench(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """The lab of this worker, and the checks.
+
+    That a fault is healed is seen by the next one, which must be seen alone, and after the last one here.
+    """
+    bench = Bench(lab, tmp_path_factory.mktemp("runs"))
+    yield bench
+    left = bad(bench.verify())
+    assert not left, f"all faults were healed, and still:{told(left)}"
