@@ -3,7 +3,7 @@
 from pytest_runbook import Unmeasured, check
 
 
-@check("predeploy postdeploy daily", severity="P2", runbook="web-errors", timeout=60)
+@check("predeploy postdeploy daily", severity="P2", runbook="web-errors", timeout=60, needs="database cache")
 async def test_error_rate(web, facts, limits, measure):
     """Pages work: of requests made now, fewer than 0.1 % end in an error of the service (guide G10)."""
     sample = await web.sample(facts.web.sample, facts.web.sample_requests)
@@ -12,7 +12,7 @@ async def test_error_rate(web, facts, limits, measure):
     )
 
 
-@check("daily", severity="P2", runbook="web-errors")
+@check("daily", severity="P2", runbook="web-errors", needs="database cache")
 async def test_error_rate_of_users(metrics, facts, limits, measure):
     """Users meet no errors: by the service's own counters, fewer than 0.1 % of their requests end in one (guide G10).
 
@@ -26,9 +26,12 @@ async def test_error_rate_of_users(metrics, facts, limits, measure):
     assert measure("web.users_error_rate", share, "ratio") < limits.web.error_rate, "users meet errors of the service"
 
 
-@check("postdeploy daily", severity="P2", runbook="web-errors")
+@check("postdeploy daily", severity="P2", runbook="web-errors", needs="database cache ml")
 async def test_no_new_errors_in_the_log(logs, facts, limits, measure):
-    """The log has no new errors: nothing went wrong in the last minutes that nobody has seen (guide G06)."""
+    """The log has no new errors: nothing went wrong in the last minutes that nobody has seen (guide G06).
+
+    Web and prediction service write into the same one.
+    """
     errors = await logs.errors(since=facts.logs.error_window)
     assert measure("web.log_errors", len(errors)) <= limits.logs.new_errors, f"the latest: {_last(errors)}"
 

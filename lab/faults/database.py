@@ -53,6 +53,7 @@ def black_hole(lab: Lab) -> None:
     "database-read-only",
     service="database",
     fails=["database/availability::accepts_writes"],
+    may_block=["web/errors::*"],
     root="database/availability::accepts_writes",
 )
 def read_only(lab: Lab) -> None:

@@ -151,10 +151,10 @@ def version_old(lab: Lab) -> None:
     fails=["web/performance::p95_response_time", "web/performance::p95_response_time_of_users"],
 )
 def slow(lab: Lab) -> None:
-    """Every tenth request for a page takes longer than users accept, and so does what they do there."""
+    """Every third request for a page takes longer than users accept, and so does what they do there."""
     lab.change_setting("facts.web.sample", "/register")
     rule = {"seconds": 2.5}
-    lab.misbehave("web", slow=[{"path": "/register", "share": 0.1, **rule}, {"path": "/api/*", **rule}])
+    lab.misbehave("web", slow=[{"path": "/register", "share": 0.3, **rule}, {"path": "/api/*", **rule}])
 
 
 @fault("web-slow-for-users", service="web", fails=["web/performance::p95_response_time_of_users"])
@@ -167,12 +167,10 @@ def slow_for_users(lab: Lab) -> None:
 
 @fault("web-errors", service="web", fails=["web/errors::error_rate", "web/errors::error_rate_of_users"])
 def errors(lab: Lab) -> None:
-    """One request in twenty for a page ends in an error of the service, and so does half of what users do there."""
+    """One request in five for a page ends in an error of the service, and so does half of what users do there."""
     lab.change_setting("facts.web.sample", "/register")
     rule = {"code": 500}
-    lab.misbehave(
-        "web", status=[{"path": "/register", "share": 0.05, **rule}, {"path": "/api/*", "share": 0.5, **rule}]
-    )
+    lab.misbehave("web", status=[{"path": "/register", "share": 0.2, **rule}, {"path": "/api/*", "share": 0.5, **rule}])
 
 
 @fault("web-errors-for-users", service="web", fails=["web/errors::error_rate_of_users"])
