@@ -15,8 +15,9 @@ TRACEBACK = """<pre>Traceback (most recent call last):
   File "/opt/nightscan/web/app.py", line 211, in route
 KeyError: 'page'</pre>"""
 READING = """
-import http.client, sys
+import http.client, sys, time
 while True:
+    time.sleep(0.1)
     connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=10)
     connection.request("GET", "/api/v1/predictions")
     connection.getresponse().read()
@@ -177,6 +178,8 @@ def errors(lab: Lab) -> None:
 def errors_for_users(lab: Lab) -> None:
     """Half of what users do ends in an error; the pages that are sampled are well."""
     lab.misbehave("web", status={"path": "/api/*", "code": 500, "share": 0.5})
+    for _ in range(3):
+        lab.spawn(sys.executable, "-c", READING, HOST, str(lab.site.port("web")))
 
 
 @fault("web-log-errors", service="web", fails=["web/errors::no_new_errors_in_the_log"])

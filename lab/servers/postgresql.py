@@ -204,10 +204,13 @@ class Standby(PostgreSQL):
         )
 
     def ready(self) -> None:
-        """It answers and streams."""
+        """It answers, streams, and can tell how far behind it is: it has replayed a transaction."""
         seen = self.ask("SELECT status FROM pg_stat_wal_receiver")
         if seen != ("streaming",):
             raise NotReady(f"the wal receiver is {seen[0] if seen else 'not running'}")
+        if self.ask("SELECT pg_last_xact_replay_timestamp()") == (None,):
+            Database(self.site).ask("SELECT pg_current_xact_id()")  # a transaction, should nobody else make one
+            raise NotReady("it has replayed no transaction yet")
 
 
 def common(server: PostgreSQL) -> dict[str, str]:
