@@ -5,7 +5,8 @@ RunbookError
 │   └── SettingsError a value of the settings is unknown or bad
 ├── Unmeasured        the probe could not see: never green
 │   └── Unreachable   the target refused, reset, did not resolve or did not answer in time
-└── TimedOut          the check used up its time
+├── TimedOut          the check used up its time
+└── HistoryError      the history cannot be read or written
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class Unreachable(Unmeasured):
 
 class TimedOut(RunbookError):
     """The check used up its time."""
+
+
+class HistoryError(RunbookError):
+    """The history cannot be read or written; the message names it without its password, and what to do."""
 
 
 def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> str:

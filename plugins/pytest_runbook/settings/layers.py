@@ -16,6 +16,7 @@ from pytest_runbook.settings.schema import (
     Concurrency,
     Confirm,
     Facts,
+    History,
     Limits,
     Mail,
     MaintenanceWindow,
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
     waivers: tuple[Waiver, ...] = ()
     maintenance: tuple[MaintenanceWindow, ...] = ()
     report: Report = Report()
+    history: History = History()
     mail: Mail = Mail()
 
     @classmethod

@@ -180,6 +180,20 @@ class Report(Section):
     """Folder of runs; each run makes its own inside. Relative to the root folder."""
 
 
+def _history(url: SecretStr) -> SecretStr:
+    """URL, when it is of a kind that the history can be in; what else is wrong with it is seen when it is opened."""
+    if not url.get_secret_value().startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        raise ValueError("should be sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE")
+    return url
+
+
+class History(Section):
+    """What runbooks did, and what they may do: attempts, locks, watches."""
+
+    url: Annotated[SecretStr, AfterValidator(_history)] = SecretStr("sqlite:///var/history.db")
+    """A file, relative to the root folder, for one machine; PostgreSQL where several machines act on one system."""
+
+
 class Mail(Section):
     """How the summary of a run is sent; no host, no mail."""
 

@@ -1,0 +1,80 @@
+"""Attempts: how often a runbook was tried on a service; caps, cooldown and breaker count them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, insert, or_, select, update
+
+from pytest_runbook.history.base import Part, changed
+from pytest_runbook.history.intents import steps_of
+from pytest_runbook.history.rows import AttemptOutcome, AttemptRow, StepRow
+from pytest_runbook.history.schema import attempts, intents
+
+COLUMNS = [attempts.c[name] for name in ("id", "run", "runbook", "service", "checks", "started", "ended", "outcome")]
+
+
+class Attempts(Part):
+    """Runbooks that were tried."""
+
+    def begin_attempt(self, run: str, runbook: str, service: str, checks: Sequence[str]) -> int:
+        """Note that RUN tries RUNBOOK on SERVICE because CHECKS failed; the answer names the attempt."""
+        values = {"run": run, "runbook": runbook, "service": service, "checks": checks, **self._scope}
+        with self._database.write() as connection:
+            done = connection.execute(insert(attempts).values(**values, started=self._now()).returning(attempts.c.id))
+            return int(done.scalar_one())
+
+    def end_attempt(self, attempt: int, outcome: AttemptOutcome) -> bool:
+        """Note how ATTEMPT ended; False when that is known already."""
+        still = or_(attempts.c.ended.is_(None), attempts.c.outcome == "unknown")
+        done = update(attempts).where(attempts.c.id == attempt, still).values(ended=self._now(), outcome=outcome)
+        with self._database.write() as connection:
+            return changed(connection, done)
+
+    def attempts(self, runbook: str, service: str, since: datetime) -> list[AttemptRow]:
+        """Attempts of RUNBOOK on SERVICE that count, oldest first: those from SINCE on, after the last verified fix.
+
+        An attempt that was refused before a step ran did nothing and does not count; counted, it would keep itself
+        refused for ever. One whose result is open or unknown counts.
+        """
+        which = and_(attempts.c.runbook == runbook, attempts.c.service == service)
+        with self._database.read() as connection:
+            return _filled(connection, select(*COLUMNS).where(self._counting(since), which).order_by(attempts.c.id))
+
+    def unverified(self, since: datetime) -> int:
+        """How many attempts from SINCE on count in the whole system: of each runbook and service, those of `attempts`."""
+        with self._database.read() as connection:
+            return connection.execute(select(func.count(attempts.c.id)).where(self._counting(since))).scalar_one()
+
+    def rows(self, *, runbook: str | None = None, service: str | None = None, limit: int = 50) -> list[AttemptRow]:
+        """Attempts with their steps, newest first."""
+        found = select(*COLUMNS).where(self._ours(attempts)).order_by(attempts.c.id.desc()).limit(limit)
+        for column, value in ((attempts.c.runbook, runbook), (attempts.c.service, service)):
+            found = found if value is None else found.where(column == value)
+        with self._database.read() as connection:
+            return _filled(connection, found)
+
+    def _counting(self, since: datetime) -> ColumnElement[bool]:
+        fix = attempts.alias()
+        fixed = select(fix.c.id).where(
+            self._ours(fix),
+            fix.c.runbook == attempts.c.runbook,
+            fix.c.service == attempts.c.service,
+            fix.c.outcome == "remediated",
+            fix.c.id >= attempts.c.id,
+        )
+        acted = exists().where(intents.c.attempt == attempts.c.id, intents.c.started.is_not(None))
+        tried = or_(attempts.c.outcome.is_(None), attempts.c.outcome != "refused", acted)
+        return and_(self._ours(attempts), attempts.c.started >= since, ~exists(fixed), tried)
+
+
+def _filled(connection: Connection, found: Select[*tuple[Any, ...]]) -> list[AttemptRow]:
+    """The attempts FOUND, each with its steps."""
+    rows = connection.execute(found).mappings().all()
+    steps = defaultdict[int, list[StepRow]](list)
+    for step in steps_of(connection, intents.c.attempt.in_([row["id"] for row in rows])):
+        steps[step.attempt].append(step)
+    return [AttemptRow(**row, steps=tuple(steps[row["id"]])) for row in rows]

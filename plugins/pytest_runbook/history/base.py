@@ -1,0 +1,43 @@
+"""What the parts of the store share: the database, whose history it is, which process writes it, and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, FromClause, and_
+
+from pytest_runbook.history.database import Database
+from pytest_runbook.history.process import Process
+
+
+class Part:
+    """One noun of the history of one SYSTEM in one ENVIRONMENT."""
+
+    def __init__(
+        self, database: Database, system: str, environment: str, process: Process, now: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._scope = {"system": system, "environment": environment}
+        self._process = process
+        self._now = now
+
+    def _ours(self, table: FromClause) -> ColumnElement[bool]:
+        """Rows of TABLE that are of this history."""
+        return and_(*(table.c[name] == value for name, value in self._scope.items()))
+
+    def _holder(self) -> dict[str, Any]:
+        """Columns that say which process this is."""
+        mine = self._process
+        return {"host": mine.host, "place": mine.place, "pid": mine.pid, "pid_started": mine.started}
+
+
+def process_of(row: Any) -> Process:
+    """The process that ROW names."""
+    return Process(row.host, row.place, row.pid, row.pid_started)
+
+
+def changed(connection: Connection, statement: Any) -> bool:
+    """Whether STATEMENT, a compare-and-set, changed a row."""
+    return bool(connection.execute(statement).rowcount)
