@@ -44,6 +44,13 @@ class Attempts(Part):
         with self._database.read() as connection:
             return _filled(connection, select(*COLUMNS).where(self._counting(since), which).order_by(attempts.c.id))
 
+    def fixes(self, runbook: str, service: str, since: datetime) -> int:
+        """How many verified fixes RUNBOOK brought to SERVICE from SINCE on: one that is needed daily fixes nothing."""
+        which = and_(attempts.c.runbook == runbook, attempts.c.service == service, attempts.c.outcome == "remediated")
+        found = select(func.count(attempts.c.id)).where(self._ours(attempts), which, attempts.c.started >= since)
+        with self._database.read() as connection:
+            return connection.execute(found).scalar_one()
+
     def unverified(self, since: datetime) -> int:
         """How many attempts from SINCE on count in the whole system: of each runbook and service, those of `attempts`."""
         with self._database.read() as connection:

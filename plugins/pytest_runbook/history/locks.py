@@ -33,9 +33,13 @@ class Held(RunbookError):
     """Somebody else holds the lock."""
 
     def __init__(self, target: str, run: str, host: str, pid: int, since: datetime) -> None:
+        super().__init__(target, run, host, pid, since)
         self.target, self.run, self.host, self.pid, self.since = target, run, host, pid, since
-        super().__init__(
-            f'"{target}" is locked by the run "{run}" (process {pid} on {host}) since {clock.iso(since)}\n'
+
+    def __str__(self) -> str:
+        return (
+            f'"{self.target}" is locked by the run "{self.run}" '
+            f"(process {self.pid} on {self.host}) since {clock.iso(self.since)}\n"
             "  hint: wait until that run has ended; a run that died gives its locks up by itself"
         )
 
