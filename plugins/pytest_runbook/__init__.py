@@ -2,5 +2,24 @@
 
 from pytest_runbook.errors import RunbookError, SettingsError, TimedOut, Unmeasured, Unreachable, UsageError
 from pytest_runbook.marks import check
+from pytest_runbook.runbooks.actions import call, command, manage, script, sql
+from pytest_runbook.runbooks.steps import Situation, correct, diagnose, last_resort
 
-__all__ = ["RunbookError", "SettingsError", "TimedOut", "Unmeasured", "Unreachable", "UsageError", "check"]
+__all__ = [
+    "RunbookError",
+    "SettingsError",
+    "Situation",
+    "TimedOut",
+    "Unmeasured",
+    "Unreachable",
+    "UsageError",
+    "call",
+    "check",
+    "command",
+    "correct",
+    "diagnose",
+    "last_resort",
+    "manage",
+    "script",
+    "sql",
+]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import unittest
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -15,15 +13,6 @@ from pytest_runbook.errors import unknown
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.marks import Known, marks_of, read
 from pytest_runbook.model import Check
-
-
-def runbooks(folder: Path) -> dict[str, str]:
-    """Every runbook in FOLDER: the name of its file, and its docstring, the text for people."""
-    found = {}
-    for path in sorted(folder.glob("*.py")):
-        if not path.name.startswith("_"):
-            found[path.stem] = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return found
 
 
 def read_items(items: Sequence[pytest.Item], known: Known, redactor: Redactor) -> list[str]:

@@ -22,6 +22,11 @@ class Severity(StrEnum):
     P2 = "P2"
     P3 = "P3"
 
+    @property
+    def promoted(self) -> Severity:
+        """The next worse one; P1 has none."""
+        return Severity.P2 if self is Severity.P3 else Severity.P1
+
 
 class Outcome(StrEnum):
     """What became of a check."""
@@ -40,6 +45,47 @@ class Outcome(StrEnum):
     def bad(self) -> bool:
         """Whether this outcome can gate."""
         return self in (Outcome.FAILED, Outcome.UNMEASURED, Outcome.BLOCKED, Outcome.TIMED_OUT, Outcome.STILL_FAILING)
+
+
+class Risk(StrEnum):
+    """What a step of a runbook can do to the system, mildest first."""
+
+    OBSERVE = "observe"
+    """Looks only."""
+    ROUTINE = "routine"
+    """Maintenance that users do not notice."""
+    RESTART = "restart"
+    """Interrupts one service for a moment."""
+    DESTRUCTIVE = "destructive"
+    """Takes away what cannot be had back, or interrupts more than one service."""
+    ISOLATE = "isolate"
+    """Cuts something off: an address, a service, the whole system."""
+
+    @property
+    def level(self) -> int:
+        """0 for the mildest; risks are compared by it, their names are words."""
+        return list(Risk).index(self)
+
+
+class StepOutcome(StrEnum):
+    """What became of a step."""
+
+    DONE = "done"
+    """It ran to its end; whether it helped is for the check to say."""
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    NOT_NEEDED = "not-needed"
+    """What it mends is not broken."""
+    WOULD_RUN = "would-run"
+    REFUSED = "refused"
+    """A guard did not let it run; `why` says which."""
+    UNKNOWN = "unknown"
+    """The run was killed while it ran."""
+
+    @property
+    def acted(self) -> bool:
+        """Whether the step may have changed something."""
+        return self in (StepOutcome.DONE, StepOutcome.FAILED, StepOutcome.TIMED_OUT, StepOutcome.UNKNOWN)
 
 
 SCHEDULES: Mapping[str, str] = {
@@ -172,6 +218,33 @@ class Waiver(Record):
 
 
 @dataclass(slots=True)
+class Step(Record):
+    """One step of a runbook that ran for a failing check, or would have."""
+
+    runbook: str
+    name: str
+    """Name of its function."""
+    title: str
+    """First line of its docstring, for people."""
+    stage: str
+    """`diagnose`, `correct`, `last-resort`, or `undo` when it was taken back."""
+    risk: str
+    outcome: str
+    why: str = ""
+    """What the outcome needs to be understood."""
+    started: str = ""
+    """UTC, ISO 8601; empty when it did not run."""
+    duration: float = 0.0
+    """Seconds."""
+    target: str = ""
+    """The service acted on."""
+    actions: list[str] = field(default_factory=list)
+    """Exactly what it does, a line each, redacted."""
+    output: str = ""
+    """What it said, redacted, capped."""
+
+
+@dataclass(slots=True)
 class Result(Record):
     """What became of one check in one run."""
 
@@ -191,14 +264,19 @@ class Result(Record):
     root: str | None = None
     """Id of the check that explains this one, when blocked."""
     waiver: Waiver | None = None
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     """Steps of the runbook that ran for this check, in order."""
+    remediation: str = ""
+    """What came of its runbook, in a sentence: why nothing was done, by which step it was fixed, why it still fails."""
+    recurred: str = ""
+    """When it fails again soon after it was fixed: which fix, and when; it gates one severity higher."""
 
     @property
     def severity(self) -> Severity:
         """The severity with which this outcome gates."""
         unmeasured = self.outcome == Outcome.UNMEASURED
-        return Severity(self.check.unmeasured if unmeasured else self.check.severity)
+        severity = Severity(self.check.unmeasured if unmeasured else self.check.severity)
+        return severity.promoted if self.recurred else severity
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -208,7 +286,12 @@ class Result(Record):
         check = dict(kept["check"])
         check["schedules"], check["needs"] = tuple(check["schedules"]), tuple(check.get("needs", ()))
         kept["check"] = Check.from_json(check)
-        for key, kind in (("attempts", Attempt), ("measurements", Measurement), ("evidence", Observation)):
+        for key, kind in (
+            ("attempts", Attempt),
+            ("measurements", Measurement),
+            ("evidence", Observation),
+            ("steps", Step),
+        ):
             kept[key] = [kind.from_json(item) for item in kept.get(key, ())]
         kept["waiver"] = Waiver.from_json(kept["waiver"]) if kept.get("waiver") else None
         kept["sections"] = [(title, text) for title, text in kept.get("sections", ())]
@@ -236,6 +319,8 @@ class RunRecord(Record):
     results: list[Result] = field(default_factory=list)
     runbooks: dict[str, str] = field(default_factory=dict)
     """Runbook id to its text or address, for the runbooks that failing checks name."""
+    remediation: str = "off"
+    """How far the run could go when checks failed: `off`, `plan`, or the mode and the riskiest kind of step."""
     problems: list[str] = field(default_factory=list)
     """What went wrong with the run itself: a mail not sent, a report not written, a waiver that expired."""
     finished: str | None = None

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_runbook.errors import UsageError
 from pytest_runbook.marks import MARKS
-from pytest_runbook.model import SCHEDULES, Severity
+from pytest_runbook.model import SCHEDULES, Risk, Severity
 
 if TYPE_CHECKING:
     from pytest_runbook.session import RunbookSession
@@ -49,6 +49,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--report", dest="runbook_report", metavar="DIR", help="folder for journal and reports (default: var/runs/RUN)")
     add("--mail", dest="runbook_mail", action="store_true", help="mail the summary to the recipients in the settings")
+    add(
+        "--remediate",
+        dest="runbook_remediate",
+        choices=["off", "plan", "ask", "apply"],
+        default="off",
+        help="when checks fail: off (default), plan (say what their runbooks would do), ask before each step, or apply them",
+    )
+    add(
+        "--max-risk",
+        dest="runbook_max_risk",
+        choices=list(Risk),
+        default=Risk.ROUTINE,
+        help="the riskiest kind of step that may run (default: routine); the settings have a ceiling for each environment",
+    )
     parser.addini("runbook_settings", "settings of the system, relative to the root folder", default="")
 
 
@@ -73,6 +87,9 @@ def pytest_configure(config: pytest.Config) -> None:
     import runbook_reports
 
     from pytest_runbook.reporting import Reporting
+    from pytest_runbook.runbooks.loading import faults
+    from pytest_runbook.runbooks.mode import Mode
+    from pytest_runbook.runbooks.remediation import Remediation
     from pytest_runbook.session import RunbookSession
 
     if config.getoption("capture") == "tee-sys":
@@ -91,11 +108,22 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(session.completeness, "runbook-completeness")
         config.pluginmanager.register(Reporting(config, session, adopted), "runbook-reporting")
+        option = config.option
+        if option.runbook_remediate != Mode.OFF and (wrong := faults(config.rootpath / "remediation")):
+            raise pytest.UsageError("\n".join(wrong))
+        remediation = Remediation(config, session, Mode(option.runbook_remediate), Risk(option.runbook_max_risk))
+        config.pluginmanager.register(remediation, "runbook-remediation")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing registered."""
-    for name in ("runbook-reporting", "runbook-completeness", "runbook-fixtures", "runbook-session"):
+    for name in (
+        "runbook-remediation",
+        "runbook-reporting",
+        "runbook-completeness",
+        "runbook-fixtures",
+        "runbook-session",
+    ):
         if config.pluginmanager.has_plugin(name):
             config.pluginmanager.unregister(name=name)
 
@@ -103,6 +131,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _refuse_options(config: pytest.Config) -> None:
     """Stop a run that asks for something of the engine and would silently get plain pytest."""
     used = [name for name in ("report", "gate", "mail", "set") if config.getoption(f"runbook_{name}")]
+    if config.getoption("runbook_remediate") != "off":
+        used.append("remediate")
     if used:
         raise pytest.UsageError(
             f'"--{used[0]}" needs settings, and the ini file "{config.inipath or "none"}" names none\n'

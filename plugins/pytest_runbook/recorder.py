@@ -17,7 +17,7 @@ from pytest_runbook import clock
 from pytest_runbook.diagnosis import diagnose
 from pytest_runbook.evidence.journal import Journal
 from pytest_runbook.evidence.redaction import Redactor
-from pytest_runbook.model import Outcome, Result, RunRecord
+from pytest_runbook.model import Outcome, Result, RunRecord, Severity
 
 
 def new_id() -> str:
@@ -48,6 +48,11 @@ class Recorder:
         self._results[result.check.id] = result
         self.journal.result(result)
 
+    def amend(self, result: Result) -> None:
+        """Keep RESULT in place of what was known of its check: something was done since."""
+        self._results[result.check.id] = result
+        self.journal.result(result)
+
     def problem(self, text: str) -> None:
         """Note something that went wrong with the run itself."""
         clean = self._redactor.text(text)
@@ -56,10 +61,12 @@ class Recorder:
             self.journal.write("problem", text=clean)
 
     def diagnose(self) -> None:
-        """Find out which failures others explain."""
+        """Find out which failures others explain; again whenever something was done."""
         self.record.results = sorted(self._results.values(), key=_place)
         for decision in diagnose(self.record.results, self.record.services):
             result = decision.result
+            if (result.outcome, result.root) == (decision.outcome, decision.root):
+                continue
             result.outcome, result.root = decision.outcome, decision.root
             result.waiver = decision.waiver or result.waiver
             self.journal.write(
@@ -98,15 +105,17 @@ def _place(result: Result) -> tuple[str, str, int, str]:
     return result.check.service, path, int(line) if line.isdigit() else 0, result.check.id
 
 
-def verdict(record: RunRecord, status: int, other_failures: int) -> int:
+def verdict(record: RunRecord, status: int, other_failures: int, *, strict: bool = False) -> int:
     """Pytest's exit code for RECORD, given the STATUS pytest came to and failures of tests that are no checks.
 
-    0 green · 1 a check at least as severe as the gate is bad · 5 nothing was judged; interruption and errors stay as they are.
+    0 green · 1 a check at least as severe as the gate is bad, or, when STRICT, had to be remediated · 5 nothing was judged;
+    interruption and errors stay as they are.
     """
     settled = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     if status not in settled:
         return status
-    if record.gating or other_failures:
+    mended = [r for r in record.of(Outcome.REMEDIATED) if r.severity <= Severity(record.gate)] if strict else []
+    if record.gating or other_failures or mended:
         return int(pytest.ExitCode.TESTS_FAILED)
     judged = [r for r in record.results if r.outcome != Outcome.SKIPPED]
     return int(pytest.ExitCode.OK if judged else pytest.ExitCode.NO_TESTS_COLLECTED)

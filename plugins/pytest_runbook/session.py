@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_runbook import clock, results
-from pytest_runbook.collection import read_items, runbooks, unknown_marks
+from pytest_runbook.collection import read_items, unknown_marks
 from pytest_runbook.completeness import Completeness
 from pytest_runbook.concurrency.attempts import Confirmation, Execution
 from pytest_runbook.concurrency.runner import CHECK, Runner
@@ -29,6 +29,7 @@ from pytest_runbook.policy import Policy
 from pytest_runbook.probes import find
 from pytest_runbook.probes.base import Probe, ProbeSettings
 from pytest_runbook.recorder import Recorder, head, new_id, verdict
+from pytest_runbook.runbooks.loading import texts
 from pytest_runbook.settings import Loaded
 
 EXECUTION = pytest.StashKey[Execution]()
@@ -52,8 +53,8 @@ class RunbookSession:
         self._doubts = [fault for fault in (loaded.system.config_error, loaded.system.env_error) if fault]
         """What of the system's own configuration could not be read: the run goes on without it, and says so."""
         self.completeness = Completeness()
-        self._policy = Policy(self.settings.waivers, self.settings.maintenance)
-        self._runbooks = runbooks(config.rootpath / "remediation")
+        self.policy = Policy(self.settings.waivers, self.settings.maintenance)
+        self._runbooks = texts(config.rootpath / "remediation")
         values = {
             "limits": self.settings.limits,
             "facts": self.settings.facts,
@@ -63,15 +64,22 @@ class RunbookSession:
         }
         makers = {name: partial(_make, name, probe) for name, probe in self.settings.probes.items()}
         confirm = self.settings.confirm
-        self._runner = Runner(
+        self.confirmation = Confirmation(confirm.failures, confirm.of, confirm.interval)
+        self.runner = Runner(
             values,
             makers,
-            confirm=Confirmation(confirm.failures, confirm.of, confirm.interval),
+            confirm=self.confirmation,
             timeout=self.settings.timeout,
             total=self.settings.concurrency.total,
         )
         self.known = Known({**SCHEDULES, **self.settings.schedules}, tuple(self.settings.services), self._runbooks)
-        self.fixtures = fixtures(self._runner.values, makers, self._runner.probe)
+        self.fixtures = fixtures(self.runner.values, makers, self.runner.probe)
+
+    @property
+    def known_recorder(self) -> Recorder:
+        """The recorder of a run that has begun, in the controller."""
+        assert self.recorder is not None
+        return self.recorder
 
     # -- before the checks run ---------------------------------------------------------------------------------------
 
@@ -116,7 +124,7 @@ class RunbookSession:
             self.completeness.select(item.nodeid for item in session.items)
         self.output.install()
         if not session.shouldfail and not session.testsfailed:
-            self._runner.ahead(own_share(session.config, session.items))
+            self.runner.ahead(own_share(session.config, session.items))
 
     def _open(self) -> None:
         run = new_id()
@@ -128,6 +136,7 @@ class RunbookSession:
             selection=self.redactor.text(_selection(option)),
             gate=self.settings.gate,
             services={name: list(service.depends) for name, service in self.settings.services.items()},
+            remediation=_remediation(option),
         )
         folder = Path(option.runbook_report) if option.runbook_report else self._runs() / run
         try:
@@ -153,7 +162,7 @@ class RunbookSession:
         """Wait for the check, or run it now, and raise what it raised."""
         if CHECK not in pyfuncitem.stash:
             return None
-        execution = self._runner.execute(pyfuncitem)
+        execution = self.runner.execute(pyfuncitem)
         pyfuncitem.stash[EXECUTION] = execution
         if execution.error is not None and execution.outcome != Outcome.PASSED:
             self.redactor.exception(execution.error)
@@ -191,7 +200,7 @@ class RunbookSession:
     def _accept(self, report: pytest.TestReport, result: Result) -> None:
         if not Outcome(result.outcome).bad:
             return
-        waiver = self._policy.accepted(result.check, clock.now())
+        waiver = self.policy.accepted(result.check, clock.now())
         if waiver is not None:
             results.waive(report, result, waiver)
 
@@ -242,14 +251,14 @@ class RunbookSession:
         if result.outcome == Outcome.PASSED and report.nodeid in self._failed_parts:
             result.outcome, result.message = Outcome.FAILED, "a part of the check failed, as a subtest"
         self.recorder.add(result)
-        if Outcome(result.outcome).bad and (expired := self._policy.expired(result.check, clock.now())):
+        if Outcome(result.outcome).bad and (expired := self.policy.expired(result.check, clock.now())):
             self.recorder.problem(expired)
         self.config.hook.pytest_runbook_result(config=self.config, result=result)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """End what runs, then diagnose, decide the exit code and write the reports."""
-        self._runner.close()
+        self.runner.close()
         self.output.remove()
         if self.faults:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -257,7 +266,8 @@ class RunbookSession:
         if self.recorder is None:
             return
         self.recorder.diagnose()
-        status = verdict(self.recorder.record, int(exitstatus), self.other_failures)
+        strict = bool(self.config.option.strict)
+        status = verdict(self.recorder.record, int(exitstatus), self.other_failures, strict=strict)
         for hole in self.completeness.holes():
             self.recorder.problem(hole)
             status = status or int(pytest.ExitCode.TESTS_FAILED)
@@ -273,6 +283,12 @@ class RunbookSession:
 
 def _make(name: str, settings: ProbeSettings) -> Probe[Any]:
     return find(settings.kind)(name, settings)
+
+
+def _remediation(option: Any) -> str:
+    """How far the run may go."""
+    mode: str = option.runbook_remediate
+    return f"{mode}, up to {option.runbook_max_risk}" if mode in ("ask", "apply") else mode
 
 
 def _selection(option: Any) -> str:

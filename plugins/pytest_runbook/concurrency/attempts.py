@@ -98,7 +98,8 @@ def message_of(error: BaseException | None) -> str:
 class Trial:
     """The attempts of one check; the two drivers below differ only in how they call and wait."""
 
-    def __init__(self, check: Check, confirm: Confirmation) -> None:
+    def __init__(self, check: Check, confirm: Confirmation, look: int = 0) -> None:
+        self._look = look
         self.execution = Execution(check, started=clock.iso(clock.now()))
         self._confirm = confirm
         self._begun = clock.monotonic()
@@ -107,7 +108,7 @@ class Trial:
     def attempt(self) -> Iterator[Notebook]:
         """Keep what the block raises, and what it sees, as the next attempt."""
         run = self.execution
-        notebook = Notebook(run.check.id, attempt=len(run.attempts) + 1)
+        notebook = Notebook(run.check.id, attempt=len(run.attempts) + 1, look=self._look)
         run.notebooks.append(notebook)
         error: BaseException | None = None
         started, begun = clock.iso(clock.now()), clock.monotonic()
@@ -135,9 +136,11 @@ class Trial:
         return decide([Outcome(tried.outcome) for tried in self.execution.attempts], self._confirm)
 
 
-async def attempt(check: Check, call: Callable[[], Awaitable[Any]], confirm: Confirmation, timeout: float) -> Execution:
+async def attempt(
+    check: Check, call: Callable[[], Awaitable[Any]], confirm: Confirmation, timeout: float, look: int = 0
+) -> Execution:
     """Await CALL() until the outcome of CHECK is confirmed; each attempt is cancelled after TIMEOUT seconds."""
-    trial = Trial(check, confirm)
+    trial = Trial(check, confirm, look)
     while trial.open:
         if trial.execution.attempts:
             await asyncio.sleep(confirm.interval)
@@ -165,9 +168,11 @@ async def _within(call: Callable[[], Awaitable[Any]], notebook: Notebook, timeou
         raise _timed_out(timeout)
 
 
-def attempt_blocking(check: Check, call: Callable[[], Any], confirm: Confirmation, timeout: float) -> Execution:
+def attempt_blocking(
+    check: Check, call: Callable[[], Any], confirm: Confirmation, timeout: float, look: int = 0
+) -> Execution:
     """Run CALL() until the outcome of CHECK is confirmed; a signal interrupts each attempt after TIMEOUT seconds."""
-    trial = Trial(check, confirm)
+    trial = Trial(check, confirm, look)
     while trial.open:
         if trial.execution.attempts:
             time.sleep(confirm.interval)

@@ -71,6 +71,7 @@ class Runner:
         self._ahead: dict[str, concurrent.futures.Future[Execution]] = {}
         self._loop = LoopThread()
         self._started = False
+        self._look = 0
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -90,6 +91,13 @@ class Runner:
             call = functools.partial(item.function, **arguments)  # type: ignore[attr-defined]
             self._ahead[item.nodeid] = self._submit(item.stash[CHECK], call)
 
+    def look_again(self, items: Iterable[pytest.Item], confirm: Confirmation) -> None:
+        """Begin a later look: ITEMS are looked at afresh, nothing of what was seen before is taken for an answer."""
+        self._look += 1
+        self._confirm = confirm
+        self._begun.clear()
+        self.ahead(items)
+
     def execute(self, item: pytest.Function) -> Execution:
         """The finished execution of ITEM, started ahead or run now."""
         future = self._ahead.pop(item.nodeid, None)
@@ -102,13 +110,13 @@ class Runner:
         call = functools.partial(item.obj, **{name: item.funcargs[name] for name in names if name in item.funcargs})
         if inspect.iscoroutinefunction(item.obj):
             return self._wait(check, self._submit(check, call))
-        return attempt_blocking(check, call, self._confirm, check.timeout or self._timeout)
+        return attempt_blocking(check, call, self._confirm, check.timeout or self._timeout, self._look)
 
     def _wait(self, check: Check, future: concurrent.futures.Future[Execution]) -> Execution:
         try:
             return self._loop.wait(future, lambda: self._overdue(check))
         except TimedOut as error:  # whoever waits on what does not end has no result
-            trial = Trial(check, self._confirm)
+            trial = Trial(check, self._confirm, self._look)
             with trial.attempt():
                 raise error
             return trial.execution
@@ -171,7 +179,7 @@ class Runner:
     async def _bounded(self, check: Check, call: Callable[[], Awaitable[Any]]) -> Execution:
         async with self._gate:
             self._begun[check.id] = clock.monotonic()
-            return await attempt(check, call, self._confirm, check.timeout or self._timeout)
+            return await attempt(check, call, self._confirm, check.timeout or self._timeout, self._look)
 
     async def _close_probes(self) -> None:
         await asyncio.gather(*(probe.close() for probe in self._probes.values()), return_exceptions=True)

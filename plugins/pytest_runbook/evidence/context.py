@@ -22,6 +22,8 @@ class Notebook:
     """Id of the check."""
     attempt: int = 1
     """Observations of an attempt are shared only with the same attempt of other checks: a second look is a fresh one."""
+    look: int = 0
+    """Looks at the system after something was done to it are of a later one."""
     observations: list[Observation] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
     output: list[str] = field(default_factory=list)

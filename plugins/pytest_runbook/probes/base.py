@@ -43,6 +43,8 @@ class Probe(Generic[S]):
     """A thin client of one real thing; made once per run, used on the run's event loop, closed at its end."""
 
     kind: ClassVar[str]
+    remote: ClassVar[bool] = True
+    """Whether it looks over the network: answers of such probes show that the checker is not cut off."""
     Settings: ClassVar[type[ProbeSettings]] = ProbeSettings
 
     def __init__(self, name: str, settings: S) -> None:
@@ -50,7 +52,7 @@ class Probe(Generic[S]):
         self.name = name
         self.settings = settings
         self._gate = asyncio.Semaphore(settings.concurrency)
-        self._shared: dict[tuple[int, str], tuple[asyncio.Task[Any], Observation, asyncio.Event]] = {}
+        self._shared: dict[tuple[int, int, str], tuple[asyncio.Task[Any], Observation, asyncio.Event]] = {}
 
     @property
     def target(self) -> str:
@@ -75,7 +77,7 @@ class Probe(Generic[S]):
         raises is kept and raised: CALL turns its library's errors into `Unreachable` or `Unmeasured`.
         """
         notebook = current()
-        key = (notebook.attempt, operation) if notebook and share else None
+        key = (notebook.look, notebook.attempt, operation) if notebook and share else None
         made = self._shared.get(key) if key else None
         shared = made is not None
         if made is None:

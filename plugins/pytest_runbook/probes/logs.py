@@ -88,6 +88,7 @@ class Logs(Probe[LogsSettings]):
     """Reader of log files on this machine."""
 
     kind = "logs"
+    remote = False
     Settings = LogsSettings
 
     def __init__(self, name: str, settings: LogsSettings) -> None:

@@ -57,6 +57,7 @@ class Nvml(Probe[NvmlSettings]):
     """Questions to NVML. Raises Unmeasured when there is no driver or no GPU, when one is lost, and when it is not enabled."""
 
     kind = "nvml"
+    remote = False
     Settings = NvmlSettings
 
     def __init__(self, name: str, settings: NvmlSettings) -> None:

@@ -62,6 +62,7 @@ class Runs(Probe[RunsSettings]):
     """Reader of the records of earlier runs."""
 
     kind = "runs"
+    remote = False
     Settings = RunsSettings
 
     @property

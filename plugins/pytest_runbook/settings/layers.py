@@ -22,6 +22,7 @@ from pytest_runbook.settings.schema import (
     MaintenanceWindow,
     Name,
     Probes,
+    Remediation,
     Report,
     Services,
     System,
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
     concurrency: Concurrency = Concurrency()
     waivers: tuple[Waiver, ...] = ()
     maintenance: tuple[MaintenanceWindow, ...] = ()
+    remediation: Remediation = Remediation()
     report: Report = Report()
     history: History = History()
     mail: Mail = Mail()

@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 
 from pytest_runbook import clock, probes
 from pytest_runbook.errors import UsageError, unknown
+from pytest_runbook.model import Risk
 from pytest_runbook.probes.base import ProbeSettings
 from pytest_runbook.settings.tables import Table
 
@@ -192,6 +193,48 @@ class History(Section):
 
     url: Annotated[SecretStr, AfterValidator(_history)] = SecretStr("sqlite:///var/history.db")
     """A file, relative to the root folder, for one machine; PostgreSQL where several machines act on one system."""
+
+    def begun(self, root: Path) -> bool:
+        """Whether there is one already: the file exists, or it is on a server."""
+        kind, _, place = self.url.get_secret_value().partition("://")
+        return not kind.startswith("sqlite") or (root / place.removeprefix("/")).exists()
+
+
+class Ceilings(Section):
+    """The riskiest kind of step that may run in each environment, whatever a run asks for."""
+
+    development: Risk = Risk.ISOLATE
+    staging: Risk = Risk.DESTRUCTIVE
+    production: Risk = Risk.RESTART
+
+
+class Remediation(Section):
+    """The guards of what runs when checks fail; times are seconds."""
+
+    enabled: bool = True
+    """False: nothing acts, whatever a run asks for."""
+    stop_file: Path = Path("var/remediation.stop")
+    """While this file exists nothing acts: the switch for whoever has a shell. Relative to the root folder."""
+    ceilings: Ceilings = Ceilings()
+    passes: PositiveInt = 3
+    """How often in a row the checks must pass for a fix to be verified."""
+    interval: NonNegativeFloat = 1.0
+    """Between two looks."""
+    attempts: PositiveInt = 3
+    """Tries of one runbook on one service, at most, within `window` and since the last verified fix."""
+    window: PositiveFloat = 86_400.0
+    cooldown: NonNegativeFloat = 300.0
+    """After a try that did not help, before the next one."""
+    fixes: PositiveInt = 5
+    """Verified fixes of one runbook on one service within `window`, after which a person has to look for the cause."""
+    breaker: PositiveInt = 10
+    """Tries without a verified fix on the whole system within an hour, after which nothing acts."""
+    cut_off: PositiveInt = 3
+    """Independent services that cannot be reached at once, from which on the checker itself is taken to be cut off."""
+    watch: NonNegativeFloat = 86_400.0
+    """How long a fix is watched: a failure in that time counts one severity higher."""
+    lease: PositiveFloat = 60.0
+    """Without a sign of life for this long, the lock of a run on another machine is taken over."""
 
 
 class Mail(Section):

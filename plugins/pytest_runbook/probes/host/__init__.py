@@ -62,6 +62,7 @@ class Host(Probe[HostSettings]):
     """
 
     kind = "host"
+    remote = False
     Settings = HostSettings
 
     def __init__(self, name: str, settings: HostSettings) -> None:

@@ -1,0 +1,1 @@
+"""Runbooks: loaded, planned, guarded, driven, verified."""

@@ -1,0 +1,81 @@
+"""What is to be mended: the failing checks that nothing else explains, one case for each runbook and service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_runbook.model import AVAILABILITY, Outcome, Result, RunRecord
+
+
+@dataclass
+class Case:
+    """Checks of one service that failed, that name one runbook, and that no other failure explains."""
+
+    runbook: str
+    service: str
+    results: list[Result]
+    dependants: list[Result] = field(default_factory=list)
+    """What they explain."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """A run tries a runbook on a service once."""
+        return self.runbook, self.service
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """Ids of the checks that failed."""
+        return tuple(result.check.id for result in self.results)
+
+    @property
+    def unseen(self) -> list[Result]:
+        """Those that could not look: nothing is mended that was not seen broken."""
+        return [result for result in self.results if result.outcome == Outcome.UNMEASURED]
+
+
+def find(record: RunRecord) -> list[Case]:
+    """The cases of RECORD, which has been diagnosed, worst first."""
+    found: dict[tuple[str, str], Case] = {}
+    for head, dependants in record.roots():
+        if head.check.runbook is None:
+            continue
+        key = head.check.runbook, head.check.service
+        case = found.setdefault(key, Case(*key, []))
+        case.results.append(head)
+        case.dependants += dependants
+    return list(found.values())
+
+
+def cut_off(record: RunRecord, remote: Callable[[str], bool], most: int) -> str | None:
+    """Why the checker itself seems to be cut off, when it does; nothing that it sees is then a reason to act.
+
+    That is so when MOST services that do not depend on each other cannot be reached at once, or when two cannot and no
+    probe that looks over the network, as REMOTE tells, got any answer.
+    """
+    lost = {head.check.service for head, _ in record.roots() if _unreachable(head)}
+    answered = any(seen.ok and remote(seen.probe) for result in record.results for seen in result.evidence)
+    if len(lost) >= most or (len(lost) >= 2 and not answered):
+        return f"the checker seems to be cut off: it reaches none of {', '.join(sorted(lost))}"
+    return None
+
+
+def _unreachable(result: Result) -> bool:
+    """Whether the service of RESULT could not be reached, as opposed to answering wrongly."""
+    return result.check.subject == AVAILABILITY and any(
+        (seen.error or "").startswith("Unreachable") for seen in result.evidence
+    )
+
+
+def spared(record: RunRecord, service: str, but: Sequence[str]) -> list[str]:
+    """Ids of the checks of SERVICE that pass, without those in BUT: what a fix must not break."""
+    return [
+        result.check.id
+        for result in record.results
+        if result.check.service == service and result.outcome == Outcome.PASSED and result.check.id not in but
+    ]
+
+
+def by_check(results: Sequence[Result]) -> Mapping[str, Result]:
+    """RESULTS by the ids of their checks."""
+    return {result.check.id: result for result in results}

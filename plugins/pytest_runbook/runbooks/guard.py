@@ -1,0 +1,99 @@
+"""What must hold before a runbook acts; every refusal is a sentence that a person can check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_runbook import clock
+from pytest_runbook.model import Risk
+from pytest_runbook.policy import Policy
+from pytest_runbook.runbooks.cases import Case
+from pytest_runbook.runbooks.mode import Mode
+from pytest_runbook.runbooks.steps import StepSpec
+from pytest_runbook.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_runbook.history.rows import AttemptRow
+    from pytest_runbook.history.store import Store
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The guards of one run."""
+
+    mode: Mode
+    max_risk: Risk
+    settings: Settings
+    root: Path
+    policy: Policy
+    store: Store
+
+    def halted(self) -> str | None:
+        """Why nothing may act now, asked again before every step: somebody may just have pulled the switch."""
+        if not self.settings.remediation.enabled:
+            return "remediation is switched off: remediation.enabled is false"
+        stop = self.root / self.settings.remediation.stop_file
+        return f'remediation is switched off: "{stop}" exists' if stop.exists() else None
+
+    def case(self, case: Case) -> str | None:
+        """Why CASE must not be treated."""
+        moment = clock.now()
+        if halted := self.halted():
+            return halted
+        if len(case.unseen) == len(case.results):
+            return "nothing was seen to be broken: the check could not look"
+        for result in case.results:
+            if accepted := self.policy.accepted(result.check, moment):
+                return f"{accepted.kind} by {accepted.owner} until {accepted.expires}: {accepted.reason}"
+        return self._tried(case) or self._fixed(case) or self._broken()
+
+    def step(self, step: StepSpec) -> str | None:
+        """Why STEP must not run."""
+        if halted := self.halted():
+            return halted
+        environment = self.settings.system.environment
+        ceiling = Risk(getattr(self.settings.remediation.ceilings, environment))
+        if step.risk.level > ceiling.level:
+            return f"its risk is {step.risk}, and the ceiling in {environment} is {ceiling}"
+        if step.risk.level > self.max_risk.level:
+            return f"its risk is {step.risk}, and --max-risk is {self.max_risk}"
+        if self.mode == Mode.APPLY and environment == "production" and step.risk.level >= Risk.DESTRUCTIVE.level:
+            return f"its risk is {step.risk}: in {environment} only a person says yes to that, with --remediate=ask"
+        return None
+
+    def _tried(self, case: Case) -> str | None:
+        """Caps and cooldown, which a verified fix resets."""
+        told, moment = self.settings.remediation, clock.now()
+        tries = self.store.attempts(*case.key, moment - timedelta(seconds=told.window))
+        if len(tries) >= told.attempts:
+            window = clock.duration(told.window)
+            return f"it was tried {len(tries)} times within {window} and did not help: a person has to look"
+        free = _latest(tries) + timedelta(seconds=told.cooldown) if tries else moment
+        return f"it was just tried and did not help: the next try is due {clock.iso(free)}" if free > moment else None
+
+    def _fixed(self, case: Case) -> str | None:
+        """A fix that has to be made again and again hides the cause."""
+        told = self.settings.remediation
+        since = clock.now() - timedelta(seconds=told.window)
+        rows = self.store.rows(runbook=case.runbook, service=case.service, limit=told.fixes + 50)
+        fixes = [row for row in rows if row.outcome == "remediated" and row.started >= since]
+        if len(fixes) < told.fixes:
+            return None
+        return f"it fixed this {len(fixes)} times within {clock.duration(told.window)}: a person has to find the cause"
+
+    def _broken(self) -> str | None:
+        """The breaker of the whole system."""
+        tries = self.store.unverified(clock.now() - HOUR)
+        if tries < self.settings.remediation.breaker:
+            return None
+        return f"the breaker is open: {tries} tries within an hour did not help"
+
+
+def _latest(tries: Sequence[AttemptRow]) -> datetime:
+    return max(row.ended or row.started for row in tries)

@@ -1,0 +1,85 @@
+"""The part of a pytest session that comes after the checks: what failed is treated by its runbook, and looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_runbook import clock
+from pytest_runbook.errors import HistoryError
+from pytest_runbook.model import Outcome, Risk
+from pytest_runbook.recorder import verdict
+from pytest_runbook.runbooks.mode import Mode
+
+if TYPE_CHECKING:
+    from pytest_runbook.history.store import Store
+    from pytest_runbook.session import RunbookSession
+
+
+@dataclass
+class Remediation:
+    """Treats cases in the controller, one after the other, until none is left that was not tried."""
+
+    config: pytest.Config
+    run: RunbookSession
+    mode: Mode
+    max_risk: Risk
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """After the checks: what was fixed lately and fails again counts more, and what failed is treated."""
+        answer = yield
+        recorder = self.run.recorder
+        if recorder is None:
+            return answer
+        recorder.diagnose()
+        if not any(Outcome(result.outcome).bad for result in recorder.record.results):
+            return answer
+        if self.mode == Mode.OFF and not self.run.settings.history.begun(self.config.rootpath):
+            return answer
+        try:
+            self._after(session)
+        except HistoryError as error:
+            recorder.problem(f"nothing was mended, for without a history there are no guards: {error}")
+        return answer
+
+    @property
+    def _url(self) -> str:
+        return self.run.settings.history.url.get_secret_value()
+
+    def _after(self, session: pytest.Session) -> None:
+        # Late: a green run pays for neither.
+        from pytest_runbook.history.store import Store
+        from pytest_runbook.runbooks.ward import Ward
+
+        recorder, system = self.run.known_recorder, self.run.settings.system
+        store = Store.open(self._url, system.name, system.environment, root=self.config.rootpath)
+        self._promote(store)
+        if self.mode == Mode.OFF:
+            return
+        if self.mode == Mode.PLAN:
+            return Ward(self, session, store).treat_all()
+        for step in store.close_unknown():
+            if step.started:
+                recorder.problem(
+                    f'the run {step.run} was killed while "{step.step}" of {step.runbook} ran on {step.service}:'
+                    " nobody knows whether it took effect"
+                )
+        store.begin_run(recorder.record.id)
+        Ward(self, session, store).treat_all()
+        store.end_run(recorder.record.id, verdict(recorder.record, 0, 0))
+
+    def _promote(self, store: Store) -> None:
+        """A check that fails again soon after its fix counts one severity higher."""
+        recorder = self.run.known_recorder
+        for result in recorder.record.results:
+            if not Outcome(result.outcome).bad or result.outcome == Outcome.BLOCKED:
+                continue
+            if watched := store.watched(result.check.id):
+                store.recurred(result.check.id)
+                ago = clock.duration((clock.now() - watched.since).total_seconds())
+                result.recurred = f"{watched.runbook} fixed it {ago} ago, and it fails again"
+                recorder.amend(result)

@@ -1,0 +1,233 @@
+"""One case treated: each step a transaction, from the intent on record to the same check passing, or to its undoing.
+
+precondition → intent → act → result → settle → the same check N times. What happened is in the journal and in the history
+before the next thing happens, so that a kill at any point leaves nothing that looks done and was not, or the other way round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_runbook import clock
+from pytest_runbook.evidence.redaction import Redactor
+from pytest_runbook.model import Outcome, Result, Step, StepOutcome
+from pytest_runbook.runbooks.cases import Case
+from pytest_runbook.runbooks.guard import Guard
+from pytest_runbook.runbooks.loading import Runbook
+from pytest_runbook.runbooks.mode import Mode
+from pytest_runbook.runbooks.observer import Observer, Verdict
+from pytest_runbook.runbooks.process import Order, Performed, perform
+from pytest_runbook.runbooks.steps import Situation, Stage, StepSpec
+
+if TYPE_CHECKING:
+    from pytest_runbook.history.locks import Lock
+    from pytest_runbook.history.rows import AttemptOutcome
+    from pytest_runbook.history.store import Store
+
+UNDO = "undo"
+"""Stage of a step that is taken back."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What every treatment of a run works with."""
+
+    run: str
+    folder: Path
+    """The snapshot of the runbooks."""
+    root: Path
+    guard: Guard
+    store: Store
+    observer: Observer
+    redactor: Redactor
+    note: Callable[..., None]
+    """Appends to the journal: type, then fields."""
+    tell: Callable[[str], None]
+    """A line for whoever watches."""
+    agree: Callable[[Step], bool]
+    """Asks a person."""
+
+
+@dataclass
+class Treated:
+    """What came of a case."""
+
+    outcome: AttemptOutcome | None = None
+    """None: nothing was done."""
+    why: str = ""
+    """In words: by which step it was fixed, or why not."""
+    steps: list[Step] = field(default_factory=list)
+    looks: list[list[Result]] = field(default_factory=list)
+    """What the checks said afterwards, look by look."""
+
+
+class Treatment:
+    """The steps of one runbook on one service, mildest first, until the checks pass."""
+
+    def __init__(self, case: Case, runbook: Runbook, situation: Situation, room: Room, spared: list[str]) -> None:
+        """SPARED are the checks of the service that pass and that no step may break."""
+        self._case, self._runbook, self._situation, self._room, self._spared = case, runbook, situation, room, spared
+        self.treated = Treated()
+        self._acted: list[StepSpec] = []
+
+    # -- the ways through ----------------------------------------------------------------------------------------------
+
+    def preview(self) -> Treated:
+        """Say what would be done, and do nothing."""
+        for spec in self._runbook.steps:
+            step = self._step(spec, StepOutcome.WOULD_RUN)
+            if why := self._room.guard.step(spec):
+                step.outcome, step.why = StepOutcome.REFUSED, why
+            elif spec.only_if:
+                self._needed(spec, step)  # looks only, and changes what the step says of itself
+            self._keep(step)
+        return self.treated
+
+    def carry_out(self, lock: Lock) -> Treated:
+        """Climb the ladder while LOCK holds; the attempt is on record from its beginning to its end."""
+        room = self._room
+        attempt = room.store.begin_attempt(room.run, *self._case.key, self._case.checks)
+        outcome = self._climb(attempt, lock)
+        if outcome != "remediated" and self._acted:
+            self._take_back(attempt, lock)
+        room.store.end_attempt(attempt, outcome)
+        self.treated.outcome = outcome
+        return self.treated
+
+    def _climb(self, attempt: int, lock: Lock) -> AttemptOutcome:
+        for spec in self._runbook.steps:
+            step = self._run(spec, attempt, lock)
+            if not StepOutcome(step.outcome).acted or spec.stage == Stage.DIAGNOSE:
+                continue
+            self._acted.append(spec)
+            if self._helped(spec):
+                self.treated.why = f'"{step.title}" fixed it'
+                return "remediated"
+            if broken := self._broken():
+                self.treated.why = f'"{step.title}" made it worse: {", ".join(broken)} failed after it'
+                return "worse"
+        if self._acted:
+            self.treated.why = f"{len(self._acted)} steps did not help"
+            return "still-failing"
+        refused = next((s for s in self.treated.steps if s.outcome == StepOutcome.REFUSED), None)
+        self.treated.why = f'"{refused.title}": {refused.why}' if refused else "no step applies"
+        return "refused"
+
+    # -- one step ------------------------------------------------------------------------------------------------------
+
+    def _run(self, spec: StepSpec, attempt: int, lock: Lock) -> Step:
+        """SPEC through its guards, its precondition and its process."""
+        step = self._step(spec, StepOutcome.REFUSED)
+        if why := self._room.guard.step(spec):
+            step.why = why
+        elif spec.only_if is None or self._needed(spec, step):
+            if spec.stage != Stage.DIAGNOSE and self._room.guard.mode == Mode.ASK and not self._room.agree(step):
+                step.outcome, step.why = StepOutcome.REFUSED, "a person said no"
+            else:
+                self._act(step, spec, "do", attempt, lock)
+        return self._keep(step)
+
+    def _needed(self, spec: StepSpec, step: Step) -> bool:
+        """Whether there is something for SPEC to do; STEP says so, or why that is not known."""
+        assert spec.only_if is not None
+        asking = spec.only_if(self._situation)
+        seen = self._perform(spec, "only_if", (asking.describe(),))
+        if seen.outcome != StepOutcome.DONE:
+            step.outcome, step.why = StepOutcome.REFUSED, f"whether it is needed could not be seen: {seen.why}"
+        elif not seen.value:
+            step.outcome, step.why = StepOutcome.NOT_NEEDED, f"nothing to do for it: {self._clean(asking.describe())}"
+        return seen.outcome == StepOutcome.DONE and bool(seen.value)
+
+    def _act(self, step: Step, spec: StepSpec, part: str, attempt: int, lock: Lock) -> None:
+        """Do PART of SPEC, with the intent on record before and the result after; STEP has what came of it."""
+        store = self._room.store
+        intent = store.intend(attempt, f"{part} {step.name}", step.risk, step.target, step.actions)
+        self._room.note("intent", intent=intent, checks=self._case.checks, step=step.to_json())
+        if not store.start(intent, lock):
+            store.finish(intent, StepOutcome.REFUSED)
+            step.outcome, step.why = StepOutcome.REFUSED, "the lock was lost: another run acts on this service"
+            return
+        self._room.tell(f"{step.title} ({step.risk}) …")
+        step.started = clock.iso(clock.now())
+        done = self._perform(spec, part, tuple(self._raw(spec, part)))
+        step.outcome, step.why, step.output, step.duration = done.outcome, done.why, done.output, done.duration
+        store.finish(intent, done.outcome, done.output, done.duration)
+
+    def _perform(self, spec: StepSpec, part: str, expected: tuple[str, ...]) -> Performed:
+        room = self._room
+        order = Order(room.folder, spec.name, part, self._situation, expected, room.root)
+        return perform(order, timeout=spec.timeout, redactor=room.redactor)
+
+    # -- whether it helped -----------------------------------------------------------------------------------------------
+
+    def _helped(self, spec: StepSpec) -> bool:
+        told = self._room.guard.settings.remediation
+        time.sleep(spec.settle)
+        verdict = self._room.observer.watch(
+            self._case.checks, passes=told.passes, interval=told.interval, within=spec.within
+        )
+        self.treated.looks += verdict.looks
+        self._note_verdict(spec, verdict)
+        return verdict.verified
+
+    def _note_verdict(self, spec: StepSpec, verdict: Verdict) -> None:
+        failing = [result.check.id for result in verdict.failing]
+        self._room.note(
+            "verification", step=spec.name, verified=verdict.verified, looks=len(verdict.looks), failing=failing
+        )
+        self._room.tell(
+            f"  verified: {len(self._case.checks)} checks pass again"
+            if verdict.verified
+            else f"  {len(failing)} checks still fail"
+        )
+
+    def _broken(self) -> list[str]:
+        """Checks of the service that passed before and do not pass any more."""
+        seen = self._room.observer.look(self._spared)
+        return [result.check.id for result in seen if Outcome(result.outcome).bad]
+
+    # -- taking back ---------------------------------------------------------------------------------------------------
+
+    def _take_back(self, attempt: int, lock: Lock) -> None:
+        """Undo what acted and can be undone, the latest first; one that fails keeps no other from being done."""
+        undone = [spec for spec in reversed(self._acted) if spec.undo]
+        for spec in undone:
+            step = self._step(spec, StepOutcome.REFUSED)
+            step.stage, step.actions = UNDO, [self._clean(line) for line in self._raw(spec, UNDO)]
+            if why := self._room.guard.halted():
+                step.why = why
+            else:
+                self._act(step, spec, UNDO, attempt, lock)
+            self._keep(step)
+        if undone and (broken := self._broken()):
+            self.treated.why += f"; after taking back what was done, {', '.join(broken)} fail"
+
+    # -- words -----------------------------------------------------------------------------------------------------------
+
+    def _step(self, spec: StepSpec, outcome: StepOutcome) -> Step:
+        return Step(
+            runbook=self._runbook.id,
+            name=spec.name,
+            title=spec.title,
+            stage=spec.stage,
+            risk=spec.risk,
+            outcome=outcome,
+            target=self._case.service,
+            actions=[self._clean(line) for line in self._raw(spec, "do")],
+        )
+
+    def _raw(self, spec: StepSpec, part: str) -> list[str]:
+        actions = spec.undoing(self._situation) if part == UNDO else spec.actions(self._situation)
+        return [action.describe() for action in actions]
+
+    def _keep(self, step: Step) -> Step:
+        self.treated.steps.append(step)
+        self._room.note("step", checks=self._case.checks, step=step.to_json())
+        return step
+
+    def _clean(self, text: str) -> str:
+        return self._room.redactor.text(text)
