@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 from lab import home, packages, past, tls
-from lab.servers import smtp
+from lab.servers import REPOSITORY, smtp
+from lab.servers.proxy import Proxy
+from lab.servers.redis import MEMORY, SAVE
 from lab.servers.s3 import BUCKET, REGION
 from lab.servers.standins import WEB_WORKERS
 from lab.site import HOST, Site, write_private
@@ -43,6 +46,7 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__FACTS__WEB__WORKERS": str(WEB_WORKERS),
         "RUNBOOK__FACTS__PROXY__DOMAIN": tls.NAMES[0],
         "RUNBOOK__FACTS__PROXY__PLAIN_URL": f"http://localhost:{site.port('proxy-http')}",
+        **_remedies(site),
         "RUNBOOK__FACTS__DEPLOY__ENGINE": "",
         "RUNBOOK__FACTS__SECRETS__FILES": json.dumps(
             [".env", "config/production.json", str(tls.certificate_files(site)[1])]
@@ -63,6 +67,26 @@ def environment(site: Site) -> dict[str, str]:
     }
 
 
+def _remedies(site: Site) -> dict[str, str]:
+    """What runbooks use; nothing that belongs to the machine itself: its clock, its journal, its own logs."""
+    nginx = Proxy(site).process().command
+    return {
+        "RUNBOOK__FACTS__PATHS__SYSTEM_LOGS": "",
+        "RUNBOOK__FACTS__HOST__JOURNAL": "false",
+        "RUNBOOK__FACTS__HOST__CLOCK_RESTART": "[]",
+        "RUNBOOK__FACTS__HOST__CLOCK_STEP": "[]",
+        "RUNBOOK__FACTS__LOGS__LOGROTATE": "",
+        "RUNBOOK__FACTS__CACHE__SAVE": SAVE,
+        "RUNBOOK__FACTS__CACHE__MEMORY": str(MEMORY),
+        "RUNBOOK__FACTS__CACHE__MEMORY_MOST": str(2 * MEMORY),
+        "RUNBOOK__FACTS__PROXY__TEST": json.dumps([*nginx, "-t"]),
+        "RUNBOOK__FACTS__PROXY__RELOAD": json.dumps([*nginx, "-s", "reload"]),
+        "RUNBOOK__FACTS__PROXY__RENEWAL": json.dumps(
+            ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "lab.tls", str(site.folder)]
+        ),
+    }
+
+
 def paths(site: Site) -> dict[str, Path]:
     """Where the things are that lie below /opt/nightscan on a real machine."""
     return {
@@ -76,6 +100,7 @@ def paths(site: Site) -> dict[str, Path]:
         "COMPOSE": home.compose_file(site),
         "CERTIFICATE": tls.certificate_files(site)[0],
         "RESTART_REQUIRED": site.home / "restart-required",
+        "CACHE": site.home / "cache",
     }
 
 

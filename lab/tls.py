@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -50,3 +51,7 @@ def _authority(site: Site) -> trustme.CA:
     write_private(key, authority.private_key_pem.bytes().decode())
     write_private(certificate, authority.cert_pem.bytes().decode(), mode=0o644)
     return authority
+
+
+if __name__ == "__main__":  # `python -m lab.tls FOLDER`: what renews the certificate of the lab in FOLDER
+    issue(Site(sys.argv[1]))

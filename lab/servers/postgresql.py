@@ -144,13 +144,15 @@ class Database(PostgreSQL):
                 )
         with self.connect(database=DATABASE) as connection:
             connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+            self._rights(connection)
         with self.connect(ROLE, DATABASE) as connection:
             if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
                 connection.execute(Path(__file__).with_name("schema.sql").read_bytes())
                 connection.execute("ANALYZE")
 
     def _roles(self, connection: psycopg.Connection[Any]) -> None:
-        roles = {ROLE: ("LOGIN", "database"), "replication": ("LOGIN REPLICATION", "replication")}
+        # REPLICATION is for dropping a slot.
+        roles = {ROLE: ("LOGIN REPLICATION", "database"), "replication": ("LOGIN REPLICATION", "replication")}
         for role, (rights, secret) in roles.items():
             exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
             command = "ALTER" if exists else "CREATE"
@@ -159,7 +161,14 @@ class Database(PostgreSQL):
                     sql.SQL(command), sql.Identifier(role), sql.SQL(rights), sql.Literal(self.site.secret(secret))
                 )
             )
-        connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(ROLE)))
+        connection.execute(sql.SQL("GRANT pg_monitor, pg_signal_backend TO {}").format(sql.Identifier(ROLE)))
+
+    def _rights(self, connection: psycopg.Connection[Any]) -> None:
+        """What runbooks need beyond what checks need, for one function or setting each."""
+        for function in ("pg_reload_conf()", "pg_wal_replay_pause()", "pg_wal_replay_resume()"):
+            connection.execute(f"GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {ROLE}".encode())
+        if connection.info.server_version >= 150000:
+            connection.execute(f"GRANT ALTER SYSTEM ON PARAMETER default_transaction_read_only TO {ROLE}".encode())
 
 
 class Standby(PostgreSQL):

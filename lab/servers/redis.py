@@ -12,6 +12,11 @@ from lab.servers import Process, Server
 from lab.site import HOST, write_private
 from lab.waiting import NotReady
 
+SAVE = "900 1 300 100"
+"""A snapshot after so many seconds with so many changes."""
+MEMORY = 64 * 2**20
+"""What it may use, in bytes."""
+
 
 class Cache(Server):
     """The primary."""
@@ -36,8 +41,8 @@ class Cache(Server):
             "requirepass": password,
             "masterauth": password,
             "appendonly": "yes",
-            "save": "900 1 300 100",
-            "maxmemory": "64mb",
+            "save": SAVE,
+            "maxmemory": str(MEMORY),
             # Queues have no expiry and are never evicted; cached values have one.
             "maxmemory-policy": "volatile-lru",
             "repl-diskless-sync-delay": "0",
