@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pytest_runbook import clock
 from pytest_runbook.history import Held, Lock, Process, Store
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from tests.history.actors import Actors, open_store, race
 from tests.history.conftest import postgresql_url
@@ -170,10 +170,8 @@ def test_intent_is_not_started_under_a_lock_that_another_took(store: Store, url:
     """What the holder believes does not count: the database is asked."""
     lock = store.lock("database", "r1", LONG)
     intent = store.intend(store.begin_attempt("r1", "database-down", "database", []), "restart", "restart", "db", [])
-    engine = create_engine(url)
-    with engine.begin() as connection:
+    with create_engine(url, poolclass=NullPool).begin() as connection:
         connection.execute(text("UPDATE locks SET token = 'of another'"))
-    engine.dispose()
     assert not lock.lost
     assert not store.start(intent, lock)
     assert store.start(intent)
@@ -202,13 +200,11 @@ def test_lock_is_not_immortal_when_a_clock_jumped(store: Store, actors: Actors, 
 @contextmanager
 def busy(url: str) -> Iterator[None]:
     """Let no one else write to the locks."""
-    engine = create_engine(url)
-    with engine.connect() as connection:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
         how = "BEGIN IMMEDIATE" if url.startswith("sqlite") else "LOCK TABLE locks IN ACCESS EXCLUSIVE MODE"
         connection.exec_driver_sql(how)
         yield
         connection.rollback()
-    engine.dispose()
 
 
 def test_holder_that_cannot_renew_has_lost_the_lock_after_its_lease(store: Store, url: str) -> None:
@@ -249,11 +245,8 @@ def test_renewal_is_a_sign_of_life_of_the_run(actors: Actors, url: str, store: S
     holder.do("lock", "database", "far-run", LEASE)
 
     def seen() -> object:
-        engine = create_engine(url)
-        with engine.connect() as connection:
-            value = connection.execute(text("SELECT seen FROM runs WHERE id = 'far-run'")).scalar_one()
-        engine.dispose()
-        return value
+        with create_engine(url, poolclass=NullPool).connect() as connection:
+            return connection.execute(text("SELECT seen FROM runs WHERE id = 'far-run'")).scalar_one()
 
     first = seen()
     wait_for(lambda: seen() != first)

@@ -52,12 +52,13 @@ class Database:
     def __init__(self, url: str, root: Path) -> None:
         """URL as SQLAlchemy writes them; the file of SQLite is relative to ROOT. HistoryError when there is no such kind."""
         address = _address(url, root)
-        self.name = mask(address.render_as_string(hide_password=False))
         self.sqlite = address.get_backend_name() == "sqlite"
         if self.sqlite:
+            self.name = f"sqlite:///{address.database}"
             self._engine = _sqlite(address)
             self._make_folder(Path(str(address.database)).parent)
         else:
+            self.name = mask(address.render_as_string(hide_password=False))
             self._engine = _postgresql(address)
 
     @contextmanager
@@ -112,8 +113,7 @@ def _address(url: str, root: Path) -> URL:
             return address.set(drivername="sqlite", database=str(root / address.database))
         case "postgresql":
             return address.set(drivername="postgresql+psycopg")
-    name = mask(address.render_as_string(hide_password=False))
-    raise HistoryError(f'history "{name}" is of no kind that lasts\n  hint: {FORMS} in [history] url')
+    raise HistoryError(f'history "{mask(url)}" is of no kind that lasts\n  hint: {FORMS} in [history] url')
 
 
 def _sqlite(address: URL) -> Engine:
