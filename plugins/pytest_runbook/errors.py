@@ -6,6 +6,8 @@ RunbookError
 ├── Unmeasured        the probe could not see: never green
 │   └── Unreachable   the target refused, reset, did not resolve or did not answer in time
 ├── TimedOut          the check used up its time
+├── StepFailed        a step of a runbook did not do what it is for
+├── ManagerError      a service manager did not do what was asked
 └── HistoryError      the history cannot be read or written
 """
 
@@ -39,6 +41,19 @@ class Unreachable(Unmeasured):
 
 class TimedOut(RunbookError):
     """The check used up its time."""
+
+
+class StepFailed(RunbookError):
+    """A step of a runbook did not do what it is for; what a runbook's own function raises to say so."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        """STATUS is that of a program which ran and said no; None when it could not run at all."""
+        super().__init__(message)
+        self.status = status
+
+
+class ManagerError(RunbookError):
+    """A service manager did not do what was asked; the message names the unit, what was seen, and what to do."""
 
 
 class HistoryError(RunbookError):

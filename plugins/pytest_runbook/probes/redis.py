@@ -307,11 +307,11 @@ class Redis(Probe[RedisSettings]):
         try:
             return await self.limited(call())
         except RedisError as error:
-            raise self._explained(error) from None
+            raise self.explained(error) from None
         except (KeyError, TypeError) as error:
             raise Unmeasured(f'"{self.target}" gives an answer that cannot be read: {error!r} is missing') from None
 
-    def _explained(self, error: RedisError) -> Unmeasured:
+    def explained(self, error: RedisError) -> Unmeasured:
         """What ERROR says: Unreachable when the server does not serve, Unmeasured when we may not or cannot see."""
         from redis import exceptions as known
 
@@ -338,12 +338,10 @@ class Redis(Probe[RedisSettings]):
         host = f"[{s.host}]" if ":" in s.host else s.host
         return s.uri.get_secret_value() or f"redis{'s' if s.ssl else ''}://{host}:{s.port}/{s.db}"
 
-    @cached_property
-    def _client(self) -> Any:  # the library's types say bytes or None where ours decodes
-        from redis.asyncio import ConnectionPool
-        from redis.asyncio import Redis as Client
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
+    @property
+    def address(self) -> tuple[str, dict[str, Any]]:
+        """URI and options for a client of redis-py, the password among them; Unmeasured when the settings do not say where."""
+        from redis.connection import parse_url
 
         s = self.settings
         if not self.configured:
@@ -351,17 +349,27 @@ class Redis(Probe[RedisSettings]):
                 f'probe "{self.name}" has no server\n  hint: set probes.{self.name}.uri or probes.{self.name}.host'
             )
         options: dict[str, Any] = {"socket_timeout": s.timeout, "socket_connect_timeout": s.connect_timeout}
-        options |= {"protocol": 2, "retry": Retry(NoBackoff(), 0)}
-        options |= {"decode_responses": True, "encoding_errors": "backslashreplace"}
+        options |= {"protocol": 2, "decode_responses": True, "encoding_errors": "backslashreplace"}
         options |= {"username": s.username or None, "password": s.password.get_secret_value() or None}
         if self._uri.startswith("rediss:") and s.ca_file:
             options["ssl_ca_certs"] = s.ca_file
         try:
-            return Client.from_pool(ConnectionPool.from_url(self._uri, **options))
+            parse_url(self._uri)  # type: ignore[no-untyped-call]
         except ValueError:
             raise Unmeasured(
                 f"probes.{self.name}.uri is no Redis URI\n  hint: redis://USER:PASSWORD@HOST:PORT/DB, special characters as %XX"
             ) from None
+        return self._uri, options
+
+    @cached_property
+    def _client(self) -> Any:  # the library's types say bytes or None where ours decodes
+        from redis.asyncio import ConnectionPool
+        from redis.asyncio import Redis as Client
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        uri, options = self.address
+        return Client.from_pool(ConnectionPool.from_url(uri, retry=Retry(NoBackoff(), 0), **options))
 
 
 def _replication(info: Mapping[str, Any]) -> Replication:

@@ -95,7 +95,7 @@ class Postgresql(Probe[PostgresqlSettings]):
     def target(self) -> str:
         """`host:port/database`."""
         try:
-            parts = self._address
+            parts = self.address
         except Unmeasured:
             return self.name
         return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}".rstrip("/")
@@ -227,7 +227,8 @@ class Postgresql(Probe[PostgresqlSettings]):
         return await self.observe("writable", call)
 
     @cached_property
-    def _address(self) -> dict[str, Any]:
+    def address(self) -> dict[str, Any]:
+        """Parameters for psycopg to connect with, the password among them; Unmeasured when the settings do not say where."""
         from psycopg.conninfo import conninfo_to_dict  # late: psycopg costs a tenth of a second at start-up
 
         s = self.settings
@@ -253,7 +254,7 @@ class Postgresql(Probe[PostgresqlSettings]):
     def _client(self) -> Client:
         s = self.settings
         limits = {"timeout": s.timeout, "connect_timeout": s.connect_timeout}
-        return Client(self.target, self._address, connections=s.connections, rows=s.max_rows, **limits)
+        return Client(self.target, self.address, connections=s.connections, rows=s.max_rows, **limits)
 
     async def _rows(self, question: Question, params: Params = None) -> list[Row]:
         return await self._client.rows(question, params)
