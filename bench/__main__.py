@@ -25,7 +25,7 @@ def main(names: list[str]) -> int:
         return 4
     missed = 0
     for name in names or benches:
-        print(f"{name}: {benches[name].__doc__}", flush=True)
+        print(f"{name}: {(benches[name].__doc__ or '').splitlines()[0]}", flush=True)
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             for row in benches[name].run(Path(folder)):
                 print(row, flush=True)

@@ -1,14 +1,22 @@
-"""A trivial suite with the engine and without: what starting costs, and what each check costs with the journal on."""
+"""A trivial suite with the engine and without: what starting costs, and what each check costs with the journal on.
+
+The targets are for the engine with its journal and record; what all reports cost on top is shown beside them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.projects import ACTIVE, PLAIN, write
-from bench.timing import Row, in_turn, median_of_pairs, pytest_command
+from bench.timing import Cost, Row, in_turn, median_of_pairs, pytest_command
 
 CHECKS = 2000
 SUITE = "import pytest\n\n@pytest.mark.parametrize('n', range({checks}))\ndef test_trivial(n):\n    assert n >= 0\n"
+
+
+QUIET = ("--report=report", "--set", "report.formats=[]")
+"""Options for the journal and the record, and no further report."""
 
 
 def run(folder: Path) -> list[Row]:
@@ -24,17 +32,27 @@ def run(folder: Path) -> list[Row]:
     )
     costs = in_turn(
         {
-            "one, engine": pytest_command("one", "--report=report"),
+            "one, engine": pytest_command("one", *QUIET),
             "one, plain": pytest_command(*PLAIN, "one"),
-            "many, engine": pytest_command("many", "--report=report"),
+            "one, reports": pytest_command("one", "--report=report"),
+            "many, engine": pytest_command("many", *QUIET),
             "many, plain": pytest_command(*PLAIN, "many"),
+            "many, reports": pytest_command("many", "--report=report"),
         },
         folder,
         runs=7,
     )
-    start = median_of_pairs(costs["one, engine"], costs["one, plain"])
-    each = (median_of_pairs(costs["many, engine"], costs["many, plain"]) - start) / (CHECKS - 1) * 1000
+    start, each = _added(costs, "engine")
+    start_reports, each_reports = _added(costs, "reports")
     return [
         Row("start-up, engine - plain pytest", start, " s", 0.25),
-        Row("each check with the journal and all reports on, engine - plain", each, " ms", 0.3),
+        Row("each check with the journal on, engine - plain", each, " ms", 0.3),
+        Row("start-up with all reports, engine - plain", start_reports, " s"),
+        Row("each check with the journal and all reports on, engine - plain", each_reports, " ms"),
     ]
+
+
+def _added(costs: Mapping[str, Sequence[Cost]], what: str) -> tuple[float, float]:
+    """Seconds that WHAT adds to plain pytest's start, and milliseconds to each check."""
+    start = median_of_pairs(costs[f"one, {what}"], costs["one, plain"])
+    return start, (median_of_pairs(costs[f"many, {what}"], costs["many, plain"]) - start) / (CHECKS - 1) * 1000

@@ -182,7 +182,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Deal checks out in shares instead of one by one, when the run would use xdist's default."""
     if not _deals(config):
         return None
-    from pytest_runbook.concurrency.shares import ShareScheduling
+    from pytest_runbook.concurrency.dealing import ShareScheduling
 
     return ShareScheduling(config, log)
 

@@ -43,7 +43,8 @@ class Reporting:
             return
         known = len(record.problems)
         also = [*self._adopted, *self._mail(recorder.folder)]
-        self._written = runbook_reports.publish(record, recorder.folder, also=also)
+        formats = self._session.settings.report.formats
+        self._written = runbook_reports.publish(record, recorder.folder, only=formats, also=also)
         recorder.close(known)
         self._finished = record
 
@@ -52,7 +53,10 @@ class Reporting:
         if self._config.option.runbook_mail:
             settings = self._session.settings
             outbox = self._config.rootpath / settings.report.directory.parent / "outbox"
-            yield mail.writer(settings.mail, outbox, folder / html.FILE)
+            formats = settings.report.formats
+            # A page that another run left in this folder is not this run's.
+            page = folder / html.FILE if formats is None or html.NAME in formats else None
+            yield mail.writer(settings.mail, outbox, page)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what is wrong, grouped by root cause, and where the reports are."""

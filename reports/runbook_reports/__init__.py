@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     import pytest
     from pytest_runbook.model import RunRecord
 
-__all__ = ["Renderer", "Writer", "adopt", "publish", "renderers"]
+__all__ = ["Renderer", "Writer", "adopt", "formats", "publish", "renderers"]
+
+RECORD = "record"
+"""The renderer that is no matter of choice: later runs, and whoever makes a report again, read what it writes."""
 
 Writer = Callable[["RunRecord"], list[Path]]
 """Writes one report to a place that is already chosen; raises OSError."""
@@ -37,12 +41,18 @@ class Renderer(Protocol):
         """Write RECORD below FOLDER; the files that a person would open. Raises OSError."""
 
 
-def renderers() -> list[Renderer]:
+@cache
+def renderers() -> tuple[Renderer, ...]:
     """Every renderer of this folder and of installed entry points, by name; one of an entry point replaces ours."""
     ours = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
     theirs = (entry.load() for entry in entry_points(group="runbook_reports"))
     found = {item.NAME: cast("Renderer", item) for item in (*ours, *theirs) if hasattr(item, "NAME")}
-    return [found[name] for name in sorted(found)]
+    return tuple(found[name] for name in sorted(found))
+
+
+def formats() -> list[str]:
+    """Names of the reports that a run may do without: every renderer but that of the record."""
+    return [renderer.NAME for renderer in renderers() if renderer.NAME != RECORD]
 
 
 def adopt(config: pytest.Config) -> list[Writer]:
@@ -54,20 +64,23 @@ def adopt(config: pytest.Config) -> list[Writer]:
     return [writer for writer in asked if writer]
 
 
-def publish(record: RunRecord, folder: Path, *, also: Iterable[Writer] = ()) -> list[Path]:
-    """Write every report of RECORD below FOLDER, and those of ALSO; the files that a person would open.
+def publish(
+    record: RunRecord, folder: Path, *, only: Collection[str] | None = None, also: Iterable[Writer] = ()
+) -> list[Path]:
+    """Write the reports of RECORD below FOLDER, and those of ALSO; the files that a person would open.
 
-    A report that cannot be written costs no other: why is added to the record's problems. The record itself comes last,
-    to hold them all.
+    ONLY names the `formats` wanted; None means all. The record itself is always written, and comes last: a report that
+    cannot be written costs no other, and why is added to the record's problems.
     """
 
     def writer_of(renderer: Renderer) -> tuple[str, Writer]:
         return renderer.NAME, lambda record: renderer.render(record, folder)
 
-    *todo, last = map(writer_of, sorted(renderers(), key=lambda renderer: renderer.NAME == "record"))
+    known = {renderer.NAME: renderer for renderer in renderers()}
+    todo = [writer_of(known[name]) for name in formats() if only is None or name in only]
     todo += [(getattr(writer, "__module__", "report"), writer) for writer in also]
     written: list[Path] = []
-    for name, writer in (*todo, last):
+    for name, writer in (*todo, writer_of(known[RECORD])):
         try:
             written += writer(record)
         except Exception as error:  # a report must never decide about a run; the reason is kept and shown

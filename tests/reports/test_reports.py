@@ -21,13 +21,17 @@ def test_renderers_are_found_by_walking_the_folder() -> None:
     assert [renderer.NAME for renderer in runbook_reports.renderers()] == ["allure", "html", "junit", "record", "text"]
 
 
-def test_a_renderer_of_another_distribution_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renderer_of_another_distribution_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     (tmp_path / "their_report.py").write_text("NAME = 'theirs'\ndef render(record, folder): return []\n")
     information = tmp_path / "theirs-1.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
     (information / "entry_points.txt").write_text("[runbook_reports]\ntheirs = their_report\n")
     monkeypatch.syspath_prepend(tmp_path)
+    runbook_reports.renderers.cache_clear()
+    request.addfinalizer(runbook_reports.renderers.cache_clear)
 
     assert "theirs" in [renderer.NAME for renderer in runbook_reports.renderers()]
 
@@ -44,6 +48,24 @@ def test_every_report_of_each_scenario_is_written(record: RunRecord, tmp_path: P
         "run.json",
     ]
     assert all(path.exists() for path in written)
+
+
+@pytest.mark.parametrize(
+    ("only", "files"),
+    [
+        ((), ["run.json"]),
+        (("junit",), ["junit.xml", "run.json"]),
+        (("text", "html"), ["report.html", "summary.txt", "run.json"]),
+    ],
+    ids=["none", "one", "two"],
+)
+def test_only_the_reports_asked_for_are_written_and_always_the_record(
+    ill: RunRecord, tmp_path: Path, only: tuple[str, ...], files: list[str]
+) -> None:
+    written = runbook_reports.publish(ill, tmp_path, only=only)
+
+    assert [path.name for path in written] == files
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files)
 
 
 def test_a_report_that_cannot_be_written_costs_no_other_and_is_on_record(ill: RunRecord, tmp_path: Path) -> None:

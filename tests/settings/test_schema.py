@@ -105,3 +105,19 @@ def test_key_of_a_table_that_is_not_declared_is_named() -> None:
 def test_empty_table_knows_no_key() -> None:
     with pytest.raises(SettingsError, match=r'unknown key "limits.host.memory" \(known: none\)'):
         _ = LIMITS.host.memory
+
+
+@pytest.mark.parametrize("written", ['["junit", "html"]', "junit, html"])
+def test_reports_are_chosen_by_name(project: Project, written: str) -> None:
+    project.environ["RUNBOOK__REPORT__FORMATS"] = written
+    assert project.load().settings.report.formats == ("junit", "html")
+
+
+def test_a_report_that_nobody_writes_is_refused(project: Project) -> None:
+    project.settings("[report]\nformats = ['html', 'pdf']")
+    message = project.refused()
+    assert message.startswith('runbook.toml: report.formats: unknown report "pdf" (known: allure, html, junit, text)')
+
+
+def test_without_a_word_about_reports_all_are_written(project: Project) -> None:
+    assert project.load().settings.report.formats is None

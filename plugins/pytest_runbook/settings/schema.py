@@ -77,6 +77,16 @@ def _probe(value: Any) -> Any:
         raise _fault("kind", kind, str(error)) from None
 
 
+def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
+    """NAMES, when each is a report that can be written."""
+    import runbook_reports  # late: most settings name no formats
+
+    known = runbook_reports.formats()
+    if wrong := [name for name in names if name not in known]:
+        raise ValueError(unknown("report", wrong[0], known))
+    return names
+
+
 def _fault(key: str, value: Any, problem: str) -> ValidationError:
     """PROBLEM of KEY inside the table that is being validated."""
     # The message is given as a value, so that braces in it stay what they are.
@@ -87,6 +97,7 @@ def _fault(key: str, value: Any, problem: str) -> ValidationError:
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 """What becomes a fixture, a mark or a folder."""
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Formats = Annotated[tuple[str, ...], AfterValidator(_formats), BeforeValidator(_words)]
 Start = Annotated[datetime, BeforeValidator(_start)]
 End = Annotated[datetime, BeforeValidator(_end)]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
@@ -175,10 +186,15 @@ class MaintenanceWindow(Section):
 
 
 class Report(Section):
-    """Where the reports of a run go."""
+    """Where the reports of a run go, and which ones are written."""
 
     directory: Path = Path("var/runs")
     """Folder of runs; each run makes its own inside. Relative to the root folder."""
+    formats: Formats | None = None
+    """Reports that a run writes beside its journal, its record (run.json) and the summary in the terminal; default: all.
+
+    What `--html`, `--junitxml` and `--alluredir` ask for is written whatever this says.
+    """
 
 
 def _history(url: SecretStr) -> SecretStr:
