@@ -139,7 +139,7 @@ def _output(result: Result) -> Iterator[str]:
             f"attempt {tried.number}: {tried.outcome} {wording.one_line(tried.message)}" for tried in result.attempts
         )
         yield from (
-            f"step: {wording.one_line(json.dumps(step, default=str, ensure_ascii=False))}" for step in result.steps
+            f"step: {wording.one_line(json.dumps(step.to_json(), ensure_ascii=False))}" for step in result.steps
         )
     if result.outcome != Outcome.PASSED:
         yield from (wording.clipped(_observed(seen), 2_000) for seen in result.evidence[:20])

@@ -6,10 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from pytest_runbook import clock
-from pytest_runbook.model import Attempt, Measurement, Outcome, Result, RunRecord, Severity
+from pytest_runbook.model import Attempt, Measurement, Outcome, Result, RunRecord, Severity, Step
 
 from runbook_reports.wording import against_limit, count, one_line
 
@@ -78,7 +77,7 @@ def what_was_seen(result: Result) -> str:
     return message or missed or result.outcome
 
 
-def course(result: Result) -> Iterator[Attempt | dict[str, Any]]:
+def course(result: Result) -> Iterator[Attempt | Step]:
     """What happened to RESULT, in order: failed attempts, the steps of the runbook, the attempts that verified them."""
     tried = result.attempts
     good = next((n for n, attempt in enumerate(tried) if attempt.outcome == Outcome.PASSED), len(tried))

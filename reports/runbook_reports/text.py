@@ -179,10 +179,7 @@ def _attempts(result: Result) -> str:
 
 def _steps(result: Result) -> str:
     """The steps that ran, each with how it ended."""
-    words = (
-        " ".join(filter(None, (str(step.get("name", "step")), str(step.get("outcome", ""))))) for step in result.steps
-    )
-    return wording.one_line(", ".join(words)) or "none recorded"
+    return wording.one_line(", ".join(f"{step.title} {step.outcome}" for step in result.steps)) or "none recorded"
 
 
 def _runbook(record: RunRecord, name: str) -> str:

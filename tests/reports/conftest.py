@@ -15,6 +15,7 @@ from pytest_runbook.model import (
     Outcome,
     Result,
     RunRecord,
+    Step,
     Waiver,
 )
 
@@ -142,22 +143,19 @@ def blocked(service: str, name: str, severity: str = "P1") -> Result:
     return make_result(f"{service}/{name}", Outcome.BLOCKED, message, severity, root=root)
 
 
-def _step(name: str, risk: str, duration: float, output: str) -> dict[str, Any]:
-    return {"name": name, "risk": risk, "outcome": "done", "started": STARTED, "duration": duration, "output": output}
+def make_step(title: str, risk: str, outcome: str = "done", **kwargs: Any) -> Step:
+    stage = kwargs.pop("stage", "diagnose" if risk == "observe" else "correct")
+    started = {} if outcome in ("refused", "would-run", "not-needed") else {"started": STARTED}
+    name = title.lower().replace(" ", "_")
+    return Step("queue-too-long", name, title, stage, risk, outcome, **{"target": "cache", **started, **kwargs})
 
 
 def ill() -> RunRecord:
     """Two root causes, blocked ones, unmeasured, waived, remediated, timed out, and a problem of the run itself."""
     waiver = Waiver("waiver", "ops@nightscan.example", "renewal ordered", "2026-12-01T23:59:59Z")
     steps = [
-        {"name": "look at the queue", "risk": "observe", "outcome": "done", "duration": 0.2, "output": "212 jobs wait"},
-        {
-            "name": "restart the worker",
-            "risk": "restart",
-            "outcome": "done",
-            "duration": 2.4,
-            "output": "worker: started",
-        },
+        make_step("Look at the queue", "observe", duration=0.2, output="212 jobs wait"),
+        make_step("Restart the worker", "restart", duration=2.4, output="worker: started"),
     ]
     return make_record(
         refused(),
@@ -226,7 +224,24 @@ def hostile() -> RunRecord:
         evidence=[observation(operation=HOSTILE, answer={HOSTILE: HOSTILE, "worst": float("inf")}, error=HOSTILE)],
         traceback="E   " + HOSTILE,
         sections=[(HOSTILE, HOSTILE)],
-        steps=[{"name": HOSTILE, "outcome": HOSTILE, "output": HOSTILE}],
+        steps=[
+            Step(
+                HOSTILE,
+                HOSTILE,
+                HOSTILE,
+                "correct",
+                "restart",
+                "failed",
+                HOSTILE,
+                STARTED,
+                0.1,
+                HOSTILE,
+                [HOSTILE],
+                HOSTILE,
+            )
+        ],
+        remediation=HOSTILE,
+        recurred=HOSTILE,
     )
     waiver = Waiver("waiver", HOSTILE, HOSTILE, HOSTILE)
     return make_record(

@@ -98,8 +98,8 @@ def test_attempts_and_steps_are_one_story(ill: RunRecord, tmp_path: Path) -> Non
     assert result["status"] == "passed"
     assert [(step["name"], step["status"]) for step in result["steps"]] == [
         ("attempt 1: failed", "failed"),
-        ("step: look at the queue", "passed"),
-        ("step: restart the worker", "passed"),
+        ("step: Look at the queue", "passed"),
+        ("step: Restart the worker", "passed"),
         ("attempt 2: passed", "passed"),
         ("attempt 3: passed", "passed"),
         ("what the probes saw", "passed"),

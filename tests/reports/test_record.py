@@ -23,6 +23,7 @@ CLASSES = [
     model.Observation,
     model.Attempt,
     model.Waiver,
+    model.Step,
     model.Result,
     model.RunRecord,
 ]

@@ -11,7 +11,7 @@ from allure_commons.model2 import Label, Link, Parameter, Status, StatusDetails,
 from allure_commons.types import LabelType, LinkType
 from allure_commons.types import Severity as Level
 from pytest_runbook import clock
-from pytest_runbook.model import Attempt, Measurement, Observation, Outcome, Result, RunRecord, Severity
+from pytest_runbook.model import Attempt, Measurement, Observation, Outcome, Result, RunRecord, Severity, Step
 
 from runbook_reports import wording
 from runbook_reports.allure.description import description
@@ -132,17 +132,16 @@ def _attempt(tried: Attempt) -> Any:
     )
 
 
-def _step(step: dict[str, Any]) -> Any:
-    """A runbook step; whatever its record holds beyond the name is shown as it is."""
-    ended = str(step.get("outcome", ""))
-    facts = [(key, value) for key, value in step.items() if key != "name" and value not in (None, "")]
-    begun = _milliseconds(step["started"]) if step.get("started") else None
+def _step(step: Step) -> Any:
+    """A runbook step."""
+    facts = [(key, value) for key, value in step.to_json().items() if value]
+    begun = _milliseconds(step.started) if step.started else None
     return TestStepResult(
-        name=wording.one_line(f"step: {step.get('name', 'unnamed')}"),
-        status=Status.FAILED if ended in ("failed", "timed-out", "unknown") else Status.PASSED,
+        name=wording.one_line(f"step: {step.title}"),
+        status=Status.FAILED if step.outcome in ("failed", "timed-out", "unknown") else Status.PASSED,
         parameters=[Parameter(wording.one_line(key), wording.clipped(str(value), 2_000)) for key, value in facts],
         start=begun,
-        stop=begun + round(float(step.get("duration") or 0) * 1000) if begun else None,
+        stop=begun + round(step.duration * 1000) if begun else None,
     )
 
 
