@@ -34,6 +34,10 @@ def test_password_of_the_history_is_a_secret(tmp_path: Path) -> None:
     assert displayed(loaded)["history.url"]["value"] == "postgresql+psycopg://runbook:****@db/history"
 
 
+def test_file_of_the_history_is_no_secret(tmp_path: Path) -> None:
+    assert displayed(load(tmp_path, file=None, environ={}))["history.url"]["value"] == "sqlite:///var/history.db"
+
+
 @pytest.mark.parametrize("given", ["var/history.db", f"mysql://runbook:{SECRET}@db/history", "sqlite://"])
 def test_history_of_no_known_kind_is_refused(tmp_path: Path, given: str) -> None:
     with pytest.raises(SettingsError) as caught:

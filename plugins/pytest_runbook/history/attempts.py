@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, insert, or_, select, update
 
-from pytest_runbook.history.base import Part, changed
+from pytest_runbook.history.base import Part, added, changed
 from pytest_runbook.history.intents import steps_of
 from pytest_runbook.history.rows import AttemptOutcome, AttemptRow, StepRow
 from pytest_runbook.history.schema import attempts, intents
@@ -24,8 +24,7 @@ class Attempts(Part):
         """Note that RUN tries RUNBOOK on SERVICE because CHECKS failed; the answer names the attempt."""
         values = {"run": run, "runbook": runbook, "service": service, "checks": checks, **self._scope}
         with self._database.write() as connection:
-            done = connection.execute(insert(attempts).values(**values, started=self._now()).returning(attempts.c.id))
-            return int(done.scalar_one())
+            return added(connection, insert(attempts).values(**values, started=self._now()))
 
     def end_attempt(self, attempt: int, outcome: AttemptOutcome) -> bool:
         """Note how ATTEMPT ended; False when that is known already."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, and_
+from sqlalchemy import ColumnElement, Connection, FromClause, Insert, Update, and_
 
 from pytest_runbook.history.database import Database
 from pytest_runbook.history.process import Process
@@ -38,6 +38,12 @@ def process_of(row: Any) -> Process:
     return Process(row.host, row.place, row.pid, row.pid_started)
 
 
-def changed(connection: Connection, statement: Any) -> bool:
+def added(connection: Connection, statement: Insert) -> int:
+    """The number of the row that STATEMENT adds."""
+    (number,) = connection.execute(statement).inserted_primary_key or ()
+    return int(number)
+
+
+def changed(connection: Connection, statement: Update) -> bool:
     """Whether STATEMENT, a compare-and-set, changed a row."""
     return bool(connection.execute(statement).rowcount)

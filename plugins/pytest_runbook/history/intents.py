@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select, update
 
-from pytest_runbook.history.base import Part, changed
+from pytest_runbook.history.base import Part, added, changed
 from pytest_runbook.history.locks import Lock
 from pytest_runbook.history.rows import StepRow
 from pytest_runbook.history.schema import attempts, intents, locks
@@ -19,8 +19,7 @@ class Intents(Part):
         """Note what STEP of ATTEMPT is about to do to TARGET, as PREVIEW says it; the answer names the intent."""
         values = {"attempt": attempt, "step": step, "risk": risk, "target": target, "preview": preview}
         with self._database.write() as connection:
-            done = connection.execute(insert(intents).values(**values, planned=self._now()).returning(intents.c.id))
-            return int(done.scalar_one())
+            return added(connection, insert(intents).values(**values, planned=self._now()))
 
     def start(self, intent: int, lock: Lock | None = None) -> bool:
         """Whether the caller, and nobody else ever, may do what INTENT says; False also when LOCK is lost.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 from pytest_runbook import clock
 from pytest_runbook.evidence.redaction import MASK
-from pytest_runbook.settings.secrets import mask
+from pytest_runbook.settings.secrets import forms, mask
 
 if TYPE_CHECKING:
     from pytest_runbook.settings.load import Loaded
@@ -45,4 +45,5 @@ def shown(value: Any, secrets: frozenset[str] = frozenset()) -> Any:
 
 def _secret(text: str) -> str:
     masked = mask(text)
-    return masked if masked != text or not text else MASK
+    # An address that has no password in it is no secret.
+    return masked if masked != text or not text or not [*forms(text)] else MASK
