@@ -6,21 +6,73 @@ Symptom
 Diagnosis
     1. Is it the server or the way to it? On the server's own machine:
            redis-cli --latency -i 1; redis-cli --intrinsic-latency 5
-    2. One slow command holds all others up:
-           redis-cli slowlog get 10; redis-cli info commandstats | sort -t= -k4 -nr | head
+    2. One slow command holds all others up (steps slow_commands, clients):
+           redis-cli slowlog get 10; redis-cli client list
+           redis-cli info commandstats | sort -t= -k4 -nr | head
     3. Is it saving, or out of memory and swapping?
            redis-cli info persistence | grep in_progress; redis-cli info memory | grep -E 'used_memory_rss_human|fragmentation'
     4. Does somebody use KEYS, or read a value of megabytes? redis-cli --bigkeys
 
 Correction, mildest first
-    1. End the client that sends the slow command: redis-cli client list; redis-cli client kill id <id>.
+    1. A person: end the client that sends the slow command: redis-cli client list; redis-cli client kill id <id>.
     2. Memory is short: cache-memory.
     3. The machine is busy with something else: load-high.
     4. The network: measure from another machine before touching anything.
 
 Last resort
-    Fail over to the replica, or restart Redis after one save has succeeded (cache-persistence).
+    Save, and when that has succeeded restart Redis: clients wait for some seconds, and nothing is lost (step restart).
+        redis-cli bgsave; redis-cli info persistence | grep rdb_last_bgsave_status; docker compose restart redis
+    A person: fail over to the replica.
 
 Verify
     pytest checks/cache/performance.py
 """
+
+import time
+
+from pytest_runbook import RunbookError, call, diagnose, last_resort, manage
+
+
+@diagnose
+def slow_commands(at):
+    """Look at the commands that took longest"""
+    return call(slowest)
+
+
+@diagnose
+def clients(at):
+    """Look at the clients, and at what each sent last"""
+    return call(connected)
+
+
+@last_resort(risk="restart", settle=2, within=60, timeout=600)
+def restart(at):
+    """Save, then restart Redis"""
+    return [call(save_first), manage("restart", "cache")]
+
+
+def slowest(tools):
+    """SLOWLOG GET 10."""
+    with tools.cache("cache") as client:
+        return "\n".join(
+            f"{entry['duration'] / 1000:.1f} ms  {str(entry['command'])[:100]}" for entry in client.slowlog_get(10)
+        )
+
+
+def connected(tools):
+    """CLIENT LIST, those first that have waited longest for an answer."""
+    with tools.cache("cache") as client:
+        found = sorted(client.client_list(), key=lambda one: -int(one.get("tot-mem", 0)))[:20]
+    return "\n".join(f"{one['addr']} {one.get('name', '')} {one['cmd']} idle {one['idle']} s" for one in found)
+
+
+def save_first(tools):
+    """BGSAVE, and wait for its end: without a save that succeeded nothing is restarted."""
+    with tools.cache("cache") as client:
+        if not client.info("persistence")["rdb_bgsave_in_progress"]:
+            client.bgsave()
+        while (seen := client.info("persistence"))["rdb_bgsave_in_progress"]:
+            time.sleep(0.5)
+    if seen["rdb_last_bgsave_status"] != "ok":
+        raise RunbookError("the snapshot failed, so nothing was restarted\n  hint: go to cache-persistence")
+    return "saved"

@@ -1,23 +1,27 @@
 """Database down: PostgreSQL refuses, does not answer, or does not accept writes.
 
 Symptom
-    Connections are refused or time out, or a query as simple as SELECT 1 fails. Web is down with it. P1: within 15 minutes.
+    Connections are refused or time out, a query as simple as SELECT 1 fails, or every change is refused. Web is down with it.
+    P1: within 15 minutes.
 
 Diagnosis
-    1. Does the server run, and what did it say last?
+    1. Does the server run, and what did it say last? (steps status, log)
            docker compose ps postgres; docker compose logs --tail 200 postgres
     2. Does it accept connections?
            docker compose exec postgres pg_isready
     3. Is its disk full? PostgreSQL stops itself then: go to disk-full first, and delete nothing in its folder, above all not
-       in pg_wal.
+       in pg_wal. (step disk)
     4. "too many connections": go to database-connections. "password authentication failed": the configuration changed.
     5. Is it in recovery? Starting after a crash replays the log, and takes as long as it takes; do not interrupt that.
 
 Correction, mildest first
-    1. It is replaying its log: wait, and look at the progress in the server's log.
-    2. Start it, or restart it, and poll pg_isready:
-           docker compose up -d --no-deps postgres
-    3. A setting keeps it from starting: take the last change of postgresql.conf back.
+    1. It is replaying its log: wait, and look at the progress in the server's log. No step touches it meanwhile.
+    2. It answers and refuses changes, because somebody switched it to read-only by ALTER SYSTEM: switch that off. Who has a
+       reason for it declares a maintenance window (step take_writes):
+           ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();
+    3. It does not answer: restart it, and poll pg_isready (step restart):
+           docker compose restart postgres
+    4. A person: a setting keeps it from starting; take the last change of postgresql.conf back.
 
 Last resort
     A person decides. Promote the standby (first make sure that the old primary cannot come back), or restore the newest
@@ -27,3 +31,82 @@ Last resort
 Verify
     pytest checks/database/availability.py checks/web/availability.py
 """
+
+from pytest_runbook import RunbookError, call, command, correct, diagnose, manage, sql
+
+READ_ONLY = """
+    SELECT NOT pg_is_in_recovery() AND EXISTS (
+        SELECT FROM pg_settings WHERE name = 'default_transaction_read_only' AND reset_val = 'on'
+           AND source = 'configuration file'
+    )
+"""
+HOPELESS = (
+    "starting up",
+    "shutting down",
+    "in recovery",
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+)
+"""What a server says that a restart does not help: it is at work, or it was asked wrongly."""
+
+
+@diagnose
+def status(at):
+    """Look whether it runs, and since when"""
+    return manage("status", "database")
+
+
+@diagnose
+def log(at):
+    """Look at what it said last"""
+    return manage("logs", "database")
+
+
+@diagnose
+def disk(at):
+    """Look whether its disk is full"""
+    return command("df", "-h", on="host")
+
+
+@correct(
+    risk="restart",
+    only_if=lambda at: call(switched_to_read_only),
+    undo=lambda at: [
+        sql("database", "ALTER SYSTEM SET default_transaction_read_only = on"),
+        sql("database", "SELECT pg_reload_conf()"),
+    ],
+    settle=1,
+    within=20,
+)
+def take_writes(at):
+    """Let it take writes again"""
+    return [
+        sql("database", "ALTER SYSTEM RESET default_transaction_read_only"),
+        sql("database", "SELECT pg_reload_conf()"),
+    ]
+
+
+@correct(risk="restart", only_if=lambda at: call(does_not_answer), settle=2, within=120, timeout=300)
+def restart(at):
+    """Restart PostgreSQL"""
+    return manage("restart", "database")
+
+
+def switched_to_read_only(tools):
+    """Whether it answers, is no standby, and its configuration has it refuse writes."""
+    try:
+        return tools.sql("database", READ_ONLY).first
+    except RunbookError:
+        return False
+
+
+def does_not_answer(tools):
+    """Whether it does not answer, and is not at work on starting, and does not just refuse this account."""
+    try:
+        tools.sql("database", "SELECT 1")
+    except RunbookError as error:
+        said = str(error)
+        print(said)
+        return not any(words in said for words in HOPELESS)
+    return False
