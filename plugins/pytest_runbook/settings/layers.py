@@ -20,6 +20,7 @@ from pytest_runbook.settings.schema import (
     Limits,
     Mail,
     MaintenanceWindow,
+    Managers,
     Name,
     Probes,
     Remediation,
@@ -59,6 +60,7 @@ class Settings(BaseSettings):
     """Seconds that a check may take, unless it says otherwise."""
     system: System = System()
     services: Services = {}
+    managers: Managers = {}
     probes: Probes = {}
     limits: Limits = Table("limits", {})
     facts: Facts = Table("facts", {})

@@ -1,4 +1,4 @@
-"""Names that one part of the settings takes from another, or may not take: services, schedules, severities."""
+"""Names that one part of the settings takes from another, or may not take: services, managers, schedules, severities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ Found = Iterator[tuple[tuple[str | int, ...], str]]
 def misnamed(tree: Mapping[str, Any], entries: Mapping[str, Entry], file: str) -> list[Fault]:
     """Faults of the names in TREE, also where other parts of it are bad; ENTRIES say where each value came from."""
     services = _table(tree, "services")
-    found = [*_unknown_services(tree, services), *_taken(_table(tree, "schedules"), services)]
+    found = [
+        *_unknown_services(tree, services),
+        *_unknown_managers(tree, services),
+        *_taken(_table(tree, "schedules"), services),
+    ]
     return [Fault(origin_of(path, entries, file).origin, dotted(path), problem) for path, problem in found]
 
 
@@ -37,6 +41,21 @@ def _unknown_services(tree: Mapping[str, Any], services: Mapping[str, Any]) -> F
         for service in named if isinstance(named, list) else ():
             if service not in services and service != "*":
                 yield ("maintenance", number, "services"), unknown("service", str(service), services)
+
+
+def _unknown_managers(tree: Mapping[str, Any], services: Mapping[str, Any]) -> Found:
+    """Managers that services name and nobody declares, and machines of managers that no host probe looks at."""
+    managers, probes = _table(tree, "managers"), _table(tree, "probes")
+    for name in services:
+        manager = _table(tree, "services", name).get("manager")
+        if isinstance(manager, str) and manager not in managers:
+            hint = f"declare [managers.{manager}] with its kind"
+            yield ("services", name, "manager"), unknown("manager", manager, managers, hint)
+    hosts = [name for name in probes if _table(tree, "probes", name).get("kind") == "host"]
+    for name in managers:
+        host = _table(tree, "managers", name).get("on")
+        if isinstance(host, str) and host not in hosts:
+            yield ("managers", name, "on"), unknown("host probe", host, hosts)
 
 
 def _taken(schedules: Mapping[str, Any], services: Mapping[str, Any]) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,8 +25,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from pytest_runbook import clock, probes
+from pytest_runbook import clock, managers, probes
 from pytest_runbook.errors import UsageError, unknown
+from pytest_runbook.managers.base import ManagerSettings
 from pytest_runbook.model import Risk
 from pytest_runbook.probes.base import ProbeSettings
 from pytest_runbook.settings.tables import Table
@@ -64,15 +66,15 @@ def _end(value: Any) -> datetime:
     return _moment(value, day_ends=True)
 
 
-def _probe(value: Any) -> Any:
-    """The settings of one probe, in the class of its kind."""
+def _of_kind(kinds: Any, value: Any) -> Any:
+    """The settings of one probe or manager, in the class of its kind; KINDS is the package that finds it."""
     if not isinstance(value, dict):
         return value
     kind = value.get("kind")
     if not isinstance(kind, str):
-        raise _fault("kind", kind, f"should be one of: {', '.join(probes.names())}")
+        raise _fault("kind", kind, f"should be one of: {', '.join(kinds.names())}")
     try:
-        return probes.find(kind).Settings.model_validate(value)
+        return kinds.find(kind).Settings.model_validate(value)
     except UsageError as error:
         raise _fault("kind", kind, str(error)) from None
 
@@ -101,6 +103,8 @@ Formats = Annotated[tuple[str, ...], AfterValidator(_formats), BeforeValidator(_
 Start = Annotated[datetime, BeforeValidator(_start)]
 End = Annotated[datetime, BeforeValidator(_end)]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Unit = Annotated[str, StringConstraints(pattern=r"^[^\s-]\S*$")]
+"""What cannot be taken for an option."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -134,6 +138,10 @@ class Service(Section):
     description: str = ""
     depends: Words = ()
     """Services that have to be up for this one to be up."""
+    manager: Name | None = None
+    """What starts and stops it: one of [managers.*]; none: nothing here does."""
+    unit: Unit | None = None
+    """What the manager calls it; none: as it is called here."""
 
 
 class Confirm(Section):
@@ -267,7 +275,8 @@ class Mail(Section):
     timeout: PositiveFloat = 30.0
 
 
-Probes = dict[Name, Annotated[SerializeAsAny[ProbeSettings], BeforeValidator(_probe)]]
+Probes = dict[Name, Annotated[SerializeAsAny[ProbeSettings], BeforeValidator(partial(_of_kind, probes))]]
+Managers = dict[Name, Annotated[SerializeAsAny[ManagerSettings], BeforeValidator(partial(_of_kind, managers))]]
 Limits = Annotated[Table, BeforeValidator(lambda value: _table("limits", value))]
 Facts = Annotated[Table, BeforeValidator(lambda value: _table("facts", value))]
 

@@ -9,10 +9,14 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from pytest_runbook import probes
+from pytest_runbook import managers, probes
 from pytest_runbook.errors import UsageError
+from pytest_runbook.managers.base import ManagerSettings
 from pytest_runbook.probes.base import ProbeSettings
 from pytest_runbook.settings.tables import Table
+
+_KINDS: Mapping[type, Any] = {ProbeSettings: probes, ManagerSettings: managers}
+"""The base of the settings of all kinds, and the package that finds the kinds."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Place:
 
 
 def locate(root: type[BaseModel], path: Sequence[str | int], data: Any) -> Place:
-    """Follow PATH from ROOT as far as it exists; DATA, the values given, says of which kind a probe is."""
+    """Follow PATH from ROOT as far as it exists; DATA, the values given, says of which kind a probe or a manager is."""
     shape: Any = root
     known: tuple[str, ...] = ()
     for depth, part in enumerate(path):
@@ -75,11 +79,12 @@ def _keys(shape: Any, data: Any) -> Iterable[str]:
 
 
 def _of_kind(shape: Any, data: Any) -> Any:
-    """SHAPE, or the settings of the probe's kind where SHAPE is the base of them all."""
-    if shape is not ProbeSettings or not isinstance(data, Mapping):
+    """SHAPE, or the settings of the kind that DATA names where SHAPE is the base of them all."""
+    kinds: Any = _KINDS.get(shape) if isinstance(shape, type) else None
+    if kinds is None or not isinstance(data, Mapping):
         return shape
     try:
-        return probes.find(str(data.get("kind"))).Settings
+        return kinds.find(str(data.get("kind"))).Settings
     except UsageError:
         return shape
 

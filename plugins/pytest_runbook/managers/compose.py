@@ -1,0 +1,115 @@
+"""Services of a compose project, through `docker compose` or, where that is not, `docker-compose`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from pytest_runbook.errors import ManagerError
+from pytest_runbook.managers import Completed, Status
+from pytest_runbook.managers._versions import VersionFile
+from pytest_runbook.managers.docker import Containers, ContainerSettings
+
+TAG = re.compile(r":\$(?:(?P<bare>\w+)|\{(?P<name>\w+)[^{}]*\})$")
+"""The end of an image whose tag is a variable: `:$VERSION`, `:${VERSION:?the tag}`."""
+PREFIX = "com.docker.compose"
+
+
+class ComposeSettings(ContainerSettings):
+    """Which project. A unit is a service of the compose file, and its version the variable in the tag of its image."""
+
+    file: str
+    project: str
+    """Its name, as `docker compose ls` shows it."""
+    command: tuple[str, ...] = ()
+    """How compose is called; none: as it is found."""
+
+
+class Compose(Containers[ComposeSettings]):
+    """Services of one project, each by itself: what it depends on, and what depends on it, is never touched."""
+
+    kind = "compose"
+    Settings = ComposeSettings
+
+    def units(self) -> list[str]:
+        """Names of the services."""
+        return self._must(self._compose("config", "--services")).split()
+
+    def status(self, unit: str) -> Status:
+        """How the containers of UNIT are; a service without one is stopped."""
+        found = super().status(unit)
+        if found.state == "absent" and unit in self.units():
+            return Status("stopped", detail="no container")
+        return found
+
+    def _containers(self, unit: str) -> list[str]:
+        labels = {"project": self.settings.project, "service": unit, "oneoff": "False"}
+        filters = [f"--filter=label={PREFIX}.{key}={value}" for key, value in labels.items()]
+        return [identity for identity, _ in self._listed(*filters)]
+
+    def _prepare(self, unit: str, timeout: float) -> None:
+        service = self._service(unit)
+        if "image" in service and "build" not in service:
+            self._have(str(service["image"]), timeout)
+
+    def _begin(self, unit: str, timeout: float) -> Completed:
+        self._awake(unit)
+        return self._compose("up", "--detach", "--no-deps", unit, timeout=timeout)
+
+    def _version_file(self, unit: str) -> VersionFile:
+        """The variable in the tag of its image, in the file that compose reads."""
+        image = str(self._service(unit, "--no-interpolate").get("image", ""))
+        found = TAG.search(image)
+        if not found:
+            raise ManagerError(
+                f'the image "{image}" of "{unit}" has no variable for its tag\n'
+                f"  hint: write it as NAME:${{VERSION}} in {self.settings.file}"
+            )
+        return VersionFile(self._ask, self._variables, found["bare"] or found["name"])
+
+    def _service(self, unit: str, *options: str) -> Mapping[str, Any]:
+        """What compose makes of UNIT in its files."""
+        try:
+            whole = yaml.safe_load(self._must(self._compose("config", *options)))
+            return dict(whole["services"][unit])
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            raise ManagerError(f'cannot read what compose says of "{unit}": {type(error).__name__}') from None
+
+    @property
+    def _variables(self) -> str:
+        """The file of variables that compose reads."""
+        return self.settings.env_file or str(PurePosixPath(self.settings.file).with_name(".env"))
+
+    def _compose(self, *words: str, timeout: float = 60.0) -> Completed:
+        # What this process has in its own environment, an earlier VERSION maybe, would go before the file.
+        alone = ["env", *(word for name in self._names for word in ("-u", name))]
+        files = [f"--file={self.settings.file}", *([f"--env-file={self._variables}"] if self.settings.env_file else [])]
+        return self._engine(
+            *alone, *self._client, f"--project-name={self.settings.project}", *files, *words, timeout=timeout
+        )
+
+    @cached_property
+    def _names(self) -> list[str]:
+        try:
+            return VersionFile(self._ask, self._variables, self.settings.version_variable).names()
+        except ManagerError:
+            if self.settings.env_file:
+                raise
+            return []  # it need not have one
+
+    @cached_property
+    def _client(self) -> tuple[str, ...]:
+        if self.settings.command:
+            return self.settings.command
+        for client in ((*self.settings.docker, "compose"), ("docker-compose",)):
+            if self._engine(*client, "version").status == 0:
+                return client
+        raise ManagerError(
+            f'the manager "{self.name}" finds no compose\n'
+            f"  hint: install docker's compose plugin or docker-compose, or set managers.{self.name}.command"
+        )
