@@ -45,15 +45,17 @@ def main() -> int:
         return 0
     if status is not None:
         _answer(answers, {"outcome": "failed", "value": None, "why": _died(status)})
-    family.end(_rest)
+    family.end(lambda: _rest(errand.mark))
     return 1
 
 
-def _rest() -> list[psutil.Process]:
+def _rest(mark: str) -> list[psutil.Process]:
+    """All that the step started and that still runs."""
     from pytest_runbook.runbooks import family
 
     _reaped()
-    return family.descendants(os.getpid())
+    me = os.getpid()
+    return [one for one in {*family.descendants(me), *family.marked(mark)} if one.pid != me]
 
 
 def _received() -> Errand | None:

@@ -1,4 +1,4 @@
-"""Programs that a step starts: followed while they run, in bounded time and space, their exit status told apart from failures."""
+"""Programs that a step starts: followed while they run, in bounded time and space, and gone when they are late."""
 
 from __future__ import annotations
 
@@ -13,35 +13,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from pytest_runbook import clock
 from pytest_runbook.errors import StepFailed
-from pytest_runbook.probes._plain import shortened
 from pytest_runbook.runbooks import family
 from pytest_runbook.runbooks.output import Capped
 
 ANSWERED = 1_000_000
-"""Characters of standard output that a runbook gets; the middle of more is left out."""
-SAID = 2000
-"""Characters of the error output that are kept to say why a program failed."""
-NAMED = 200
-"""Characters of a command in a message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A program that ended."""
-
-    name: str
-    """The command, for people."""
-    status: int
-    stdout: str
-    stderr: str
-    """Its end."""
-
-    @property
-    def last(self) -> str:
-        """The last line that tells why."""
-        return next((line for text in (self.stderr, self.stdout) for line in reversed(_lines(text))), "")
+"""Characters of each stream that a runbook gets; the middle of more is left out."""
+LINE = 2000
+"""Characters up to which the last line that a program said tells why it failed; a longer one is data."""
+LINGER = 0.2
+"""Seconds without output after its end for which what it left in the background is listened to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,56 +38,115 @@ class Program:
     """Where it starts."""
     given: bytes | None = None
     """Its standard input; None: empty."""
-    alive: bool = False
-    """Whether standard input stays open after what is given, until the program ends: a life line for the far side."""
+    trailer: bytes = b""
+    """Of one that carries another machine's: what comes before the exit status there, as the last line of its errors.
+
+    Its standard input then stays open after what is given: the life line of the far side.
+    """
     name: str = ""
     """The command for people, when it is not ARGV."""
 
     def __str__(self) -> str:
-        return shortened(self.name or shlex.join(self.argv), NAMED)
+        return self.name or shlex.join(self.argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A program that ended, or was ended when it was late."""
+
+    name: str
+    """The command, for people."""
+    status: int | None
+    """None: late; or the way to the other machine broke, so nobody knows."""
+    stdout: str
+    stderr: str
+    late: bool = False
+
+    @property
+    def last(self) -> str:
+        """The last line that it said, errors first; empty when that is no sentence."""
+        lines = [line.strip() for text in (self.stdout, self.stderr) for line in text.splitlines() if line.strip()]
+        return lines[-1] if lines and len(lines[-1]) <= LINE else ""
 
 
 def follow(program: Program, timeout: float, *, show: bool = True) -> Finished:
-    """Run PROGRAM to its end; what it says is passed on (SHOW) as it comes.
+    """Run PROGRAM to its end, TIMEOUT seconds at most; with SHOW, what it says is passed on as it comes.
 
-    What it started in the background goes on and is not waited for. Raises StepFailed when it cannot be started, and when
-    it does not end within TIMEOUT seconds; it is then gone with all that it started.
+    What it started in the background goes on and is not waited for; when it is late, nothing of it goes on. Raises
+    StepFailed when it cannot be started.
     """
-    deadline = clock.monotonic() + timeout
-    stdout, stderr = Capped(ANSWERED), Capped(SAID)
-    with _started(program) as process, selectors.DefaultSelector() as selector:
-        assert process.stdout
-        assert process.stderr
-        selector.register(process.stdout, selectors.EVENT_READ, stdout)
-        selector.register(process.stderr, selectors.EVENT_READ, stderr)
+    with _started(program) as process:
+        stdout, stderr = _Ear(show), _Ear(show, program.trailer)
+        try:
+            in_time = _listen(process, stdout, stderr, clock.monotonic() + timeout)
+        except BaseException:
+            _stop(process, program)
+            raise
+        if not in_time:
+            _stop(process, program)
+        elif process.returncode is None:  # the far side is done; what it left in the background keeps the way open
+            process.kill()
+            process.wait()
+        status = (stderr.status if program.trailer else process.returncode) if in_time else None
+        return Finished(str(program), status, stdout.text(), stderr.text(), not in_time)
+
+
+class _Ear:
+    """Listens to one stream."""
+
+    def __init__(self, show: bool, trailer: bytes = b"") -> None:
+        self.status: int | None = None
+        """What the trailer says."""
+        self._show, self._trailer = show, trailer
+        self._kept, self._held = Capped(ANSWERED), b""
+
+    def hear(self, data: bytes) -> None:
+        """Take DATA; what may be the beginning of the trailer is held back."""
+        data, self._held = self._held + data, b""
+        if self._trailer:
+            before, found, status = data.partition(self._trailer)
+            if found and status.endswith(b"\n"):
+                self.status, data = int(status), before
+            else:
+                cut = len(before) if found else len(data) - _overlap(data, self._trailer)
+                data, self._held = data[:cut], data[cut:]
+        self._kept.add(data)
+        while self._show and data:
+            data = data[os.write(1, data) :]
+
+    def text(self) -> str:
+        """What was heard."""
+        return self._kept.text()
+
+
+def _overlap(data: bytes, trailer: bytes) -> int:
+    """How many bytes at the end of DATA could be the beginning of TRAILER."""
+    return next((size for size in range(min(len(data), len(trailer)), 0, -1) if data.endswith(trailer[:size])), 0)
+
+
+def _listen(process: subprocess.Popen[bytes], stdout: _Ear, stderr: _Ear, deadline: float) -> bool:
+    """Listen until PROCESS, or what it carries, has ended; False when the DEADLINE comes first."""
+    with selectors.DefaultSelector() as selector:
+        for pipe, ear in ((process.stdout, stdout), (process.stderr, stderr)):
+            assert pipe is not None
+            selector.register(pipe, selectors.EVENT_READ, ear)
         while selector.get_map():
             left = deadline - clock.monotonic()
             if left <= 0:
-                raise _late(program, timeout)
-            ready = selector.select(min(left, 0.1))
-            if not ready and process.poll() is not None:
-                break
+                return False
+            ready = selector.select(min(left, LINGER))
+            if not ready and (process.poll() is not None or stderr.status is not None):
+                return True
             for key, _ in ready:
-                _take(key, selector, show)
-        try:
-            status = process.wait(max(deadline - clock.monotonic(), 0.0))
-        except subprocess.TimeoutExpired:
-            raise _late(program, timeout) from None
-        return Finished(str(program), status, stdout.text(), stderr.text())
-
-
-def _late(program: Program, timeout: float) -> StepFailed:
-    return StepFailed(f'"{program}" did not end within {clock.duration(timeout)}')
-
-
-def _take(key: selectors.SelectorKey, selector: selectors.BaseSelector, show: bool) -> None:
-    data = os.read(key.fd, 65536)
-    if not data:
-        selector.unregister(key.fileobj)
-        return
-    key.data.add(data)
-    while show and data:
-        data = data[os.write(1, data) :]
+                data = os.read(key.fd, 65536)
+                if data:
+                    key.data.hear(data)
+                else:
+                    selector.unregister(key.fileobj)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(max(deadline - clock.monotonic(), 0.0))
+        return True
+    return False
 
 
 @contextmanager
@@ -124,14 +167,8 @@ def _started(program: Program) -> Iterator[subprocess.Popen[bytes]]:
         threading.Thread(target=_feed, args=(process, program), daemon=True).start()
     try:
         yield process
-    except StepFailed:
-        _stop(process, program)
-        raise
     finally:
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe:
-                with suppress(OSError, ValueError):
-                    pipe.close()
+        _close(process.stdin, process.stdout, process.stderr)
 
 
 def _feed(process: subprocess.Popen[bytes], program: Program) -> None:
@@ -139,49 +176,48 @@ def _feed(process: subprocess.Popen[bytes], program: Program) -> None:
     with suppress(OSError, ValueError):  # who does not read to the end says so by its exit status
         process.stdin.write(program.given or b"")
         process.stdin.flush()
-        if not program.alive:
+        if not program.trailer:
             process.stdin.close()
+
+
+def _close(*pipes: object) -> None:
+    for pipe in pipes:
+        if pipe:
+            with suppress(OSError, ValueError):
+                pipe.close()  # type: ignore[attr-defined]
 
 
 def _stop(process: subprocess.Popen[bytes], program: Program) -> None:
-    """End PROCESS and what it started; the far side ends by itself when its life line is cut."""
-    if process.stdin:
-        with suppress(OSError, ValueError):
-            process.stdin.close()
+    """End PROCESS and what it started; the far side ends its own when the life line is cut, and is waited for."""
+    _close(process.stdin)
+    if program.trailer:
         with suppress(subprocess.TimeoutExpired):
             process.wait(family.GRACE)
     mark = program.environment.get(family.MARK)
 
-    def rest() -> set[object]:
+    def rest() -> set[psutil.Process]:
         process.poll()
-        return {*family.descendants(process.pid), *(family.marked(mark) if mark else ())}
+        own = {psutil.Process(process.pid)} if process.returncode is None else set()
+        return {*own, *family.descendants(process.pid), *(family.marked(mark) if mark else ())}
 
-    family.end(rest)  # type: ignore[arg-type]
+    family.end(rest)
 
 
 def _not_started(program: Program, error: OSError) -> StepFailed:
     first = program.argv[0]
     if not program.folder.is_dir():
         return StepFailed(f'the folder "{program.folder}" to start "{first}" in is not there')
-    if error.errno == errno.ENOENT and not Path(first).is_file():
-        return StepFailed(
-            f'there is no program "{first}" on this machine\n  hint: install it, or name it with its path'
-        )
-    if error.errno == errno.ENOENT:
-        return StepFailed(f'"{first}" needs an interpreter that is not there: {first_line(Path(first))}')
-    if error.errno == errno.ENOEXEC:
-        return StepFailed(f'"{first}" does not say what runs it\n  hint: begin it with a line such as #!/bin/sh')
-    return StepFailed(f'"{first}" cannot be started: {(error.strerror or str(error)).lower()}')
+    match error.errno:
+        case errno.ENOENT if "/" in first and Path(first).is_file():
+            return StepFailed(f'"{first}" needs an interpreter that is not there: {_first_line(Path(first))}')
+        case errno.ENOENT:
+            return StepFailed(f'there is no program "{first}"\n  hint: install it, or correct its name or PATH')
+        case errno.ENOEXEC:
+            return StepFailed(f'"{first}" does not say what runs it\n  hint: begin it with a line such as #!/bin/sh')
+        case _:
+            return StepFailed(f'"{first}" cannot be started: {(error.strerror or str(error)).lower()}')
 
 
-def first_line(path: Path) -> str:
-    """The first line of PATH, for a message."""
-    try:
-        with path.open("rb") as file:
-            return file.readline(NAMED).decode("utf-8", "replace").strip()
-    except OSError as error:
-        return str(error.strerror)
-
-
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+def _first_line(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.readline(200).decode("utf-8", "replace").strip()

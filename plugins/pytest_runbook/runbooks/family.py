@@ -47,7 +47,7 @@ def end(find: Callable[[], Iterable[psutil.Process]], grace: float = GRACE) -> b
                 elif one not in asked:
                     asked.add(one)
                     one.terminate()
-        time.sleep(0.02)
+        time.sleep(0.05)
     return True
 
 

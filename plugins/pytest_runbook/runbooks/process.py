@@ -11,15 +11,16 @@ import os
 import pickle
 import secrets
 import selectors
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
 
 from pytest_runbook import clock
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import StepOutcome
+from pytest_runbook.probes._plain import shortened
 from pytest_runbook.runbooks import environment, family
 from pytest_runbook.runbooks.order import Errand, Order, Performed
 from pytest_runbook.runbooks.output import Capped
@@ -27,10 +28,13 @@ from pytest_runbook.runbooks.output import Capped
 __all__ = ["Order", "Performed", "perform"]
 
 CHILD = "pytest_runbook.runbooks.child"
+CHUNK = 65536
 PATIENCE = 2.0
-"""Seconds that the process gets to end after it said what came of the step."""
-ANSWER = 1_000_000
-"""Bytes that its answer may have."""
+"""Seconds that the process gets to end after it said what became of the step."""
+DRAINED = 64
+"""Chunks that are read after its end at most: who writes on and on is not followed."""
+REASON = 2000
+"""Characters that are kept of the reason why a step is not done."""
 
 
 def perform(
@@ -39,124 +43,144 @@ def perform(
     """Perform ORDER, TIMEOUT seconds at most.
 
     ON_START is called with the process's id before it knows what to do: what it raises keeps the step from beginning. What
-    runs in the background when the step ends well goes on, as a server that was started has to; after a time-out, a kill
-    of this process or KeyboardInterrupt nothing does.
+    runs in the background when the step ends by itself goes on, as a server that was started has to; after a time-out, a
+    kill of this process or KeyboardInterrupt nothing does.
     """
     begun = clock.monotonic()
     errand = Errand(order, timeout, secrets.token_hex(16))
-    said, answer = Capped(), bytearray()
-    with _started(errand) as (child, answers):
-        if on_start:
-            on_start(child.pid)
-        _tell(child, errand)
-        in_time = _follow(child, answers, said, answer, begun + timeout)
-        if in_time:
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(PATIENCE)
-        # What it still said while it was being ended belongs to it.
-        _end(child, errand.mark)
-        _drain(child, said)
-    return _performed(in_time, bytes(answer), redactor, said, timeout, clock.monotonic() - begun)
-
-
-@contextmanager
-def _started(errand: Errand) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The process, which waits for its errand, and where its answer comes; in the end it is gone."""
-    answers, theirs = os.pipe()
-    child = None
     try:
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-m", CHILD, str(theirs)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=errand.order.root,
-            env=environment.plain(os.environ)
-            | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), family.MARK: errand.mark},
-            pass_fds=(theirs,),
-            start_new_session=True,
-        )
-        os.close(theirs)
-        theirs = -1
-        yield child, answers
-    finally:
-        if child:
-            _end(child, errand.mark)
-            for pipe in (child.stdin, child.stdout):
-                if pipe:
-                    with suppress(OSError):
-                        pipe.close()
-        for end in (answers, theirs):
-            if end >= 0:
-                os.close(end)
-
-
-def _tell(child: subprocess.Popen[bytes], errand: Errand) -> None:
-    assert child.stdin
-    message = pickle.dumps(errand)
-    with suppress(BrokenPipeError):  # it died: that nothing comes from it says so
-        child.stdin.write(len(message).to_bytes(8, "big") + message)
-        child.stdin.flush()
-
-
-def _follow(child: subprocess.Popen[bytes], answers: int, said: Capped, answer: bytearray, deadline: float) -> bool:
-    """Read until the answer is there or nobody is left to give one; False when the deadline came first."""
-    assert child.stdout
-    with selectors.DefaultSelector() as selector:
-        selector.register(answers, selectors.EVENT_READ)
-        selector.register(child.stdout, selectors.EVENT_READ)
-        while (left := deadline - clock.monotonic()) > 0:
-            for key, _ in selector.select(left):
-                data = os.read(key.fd, 65536)
-                if key.fd == answers:
-                    answer += data
-                    if not data or b"\n" in data or len(answer) > ANSWER:
-                        return True
-                elif data:
-                    said.add(data)
-                else:
-                    selector.unregister(child.stdout)
-    return False
-
-
-def _drain(child: subprocess.Popen[bytes], said: Capped) -> None:
-    """Take what is left in the pipe; what runs on in the background may still hold it open, and is not waited for."""
-    assert child.stdout
-    os.set_blocking(child.stdout.fileno(), False)
-    with suppress(BlockingIOError):
-        for _ in range(64):  # a pipe holds 64 KiB; who writes on and on is not followed
-            data = os.read(child.stdout.fileno(), 65536)
-            if not data:
-                return
-            said.add(data)
-
-
-def _end(child: subprocess.Popen[bytes], mark: str) -> None:
-    """Cut the life line of CHILD, and see that nothing is left, also when it could not do its part."""
-    assert child.stdin
-    if child.returncode == 0 or (child.returncode is not None and child.stdin.closed):
-        return  # it ended by itself, and what it left behind was meant to stay; or this was done
-    with suppress(OSError):
-        child.stdin.close()
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(family.GRACE + family.LAST)
-    family.end(lambda: {*family.descendants(child.pid), *family.marked(mark)}, grace=0.0)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(family.LAST)
-
-
-def _performed(
-    in_time: bool, answer: bytes, redactor: Redactor, said: Capped, timeout: float, duration: float
-) -> Performed:
-    output = said.text(redactor.text)
+        child = _Child(errand)
+    except OSError as error:
+        why = f'its process cannot be started in "{order.root}": {(error.strerror or str(error)).lower()}'
+        return Performed(StepOutcome.FAILED, why=why)
+    with child:
+        if on_start:
+            on_start(child.process.pid)
+        in_time = child.follow(begun + timeout)
+    output, duration = child.said.text(redactor.text), clock.monotonic() - begun
     if not in_time:
         why = f"it was killed after {clock.duration(timeout)}, with all that it had started"
         return Performed(StepOutcome.TIMED_OUT, None, output, duration, why)
-    try:
-        told = json.loads(answer.partition(b"\n")[0])
-        outcome, value, why = StepOutcome(told["outcome"]), told["value"], redactor.text(told["why"])
-    except (ValueError, KeyError, TypeError):
-        outcome, value, why = StepOutcome.FAILED, None, "its process was killed from outside before it could answer"
-    return Performed(outcome, value, output, duration, why)
+    outcome, value, why = child.told
+    return Performed(outcome, value, output, duration, shortened(redactor.text(why), REASON))
+
+
+class _Child:
+    """The process of a step, as this one sees it; as a context manager it is gone in the end, and read to its end."""
+
+    def __init__(self, errand: Errand) -> None:
+        """Start it; ERRAND is what it is to be told. Raises OSError."""
+        self.said = Capped()
+        self._mark = errand.mark
+        self._errand = pickle.dumps(errand)
+        self._answer = bytearray()
+        self._answers, theirs = os.pipe()
+        python_path = os.pathsep.join(filter(None, sys.path))
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", CHILD, str(theirs)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=errand.order.root,
+                env={**environment.plain(os.environ), "PYTHONPATH": python_path, family.MARK: errand.mark},
+                pass_fds=(theirs,),
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(self._answers)
+            raise
+        finally:
+            os.close(theirs)
+        assert self.process.stdin
+        assert self.process.stdout
+        self._line, self._output = self.process.stdin, self.process.stdout
+        for pipe in (self._line, self._output):
+            os.set_blocking(pipe.fileno(), False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._end()
+            self._drain()
+        finally:
+            for pipe in (self._line, self._output):
+                with suppress(OSError):
+                    pipe.close()
+            os.close(self._answers)
+
+    @property
+    def told(self) -> tuple[StepOutcome, bool | None, str]:
+        """What it says became of the step: outcome, value and why."""
+        try:
+            told = json.loads(self._answer.partition(b"\n")[0])
+            return StepOutcome(told["outcome"]), told["value"], told["why"]
+        except (ValueError, KeyError, TypeError):
+            return StepOutcome.FAILED, None, "its process was killed from outside before it could say what became of it"
+
+    def follow(self, deadline: float) -> bool:
+        """Tell it its errand, and read until it answers or nobody is left to; False when the DEADLINE comes first."""
+        left = memoryview(len(self._errand).to_bytes(8, "big") + self._errand)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._line, selectors.EVENT_WRITE)
+            selector.register(self._answers, selectors.EVENT_READ)
+            selector.register(self._output, selectors.EVENT_READ)
+            while (seconds := deadline - clock.monotonic()) > 0:
+                for key, _ in selector.select(seconds):
+                    if key.fileobj is self._line:
+                        left = self._tell(left)
+                        if not left:
+                            selector.unregister(self._line)
+                    elif key.fd == self._answers:
+                        if self._hear():
+                            self._leave()
+                            return True
+                    elif data := os.read(key.fd, CHUNK):
+                        self.said.add(data)
+                    else:
+                        selector.unregister(self._output)
+        return False
+
+    def _tell(self, left: memoryview) -> memoryview:
+        try:
+            return left[os.write(self._line.fileno(), left[:CHUNK]) :]
+        except BrokenPipeError:  # it died: that no answer comes says so
+            return left[:0]
+
+    def _hear(self) -> bool:
+        """Whether the answer is complete, or nobody is left to give one."""
+        data = os.read(self._answers, CHUNK)
+        self._answer += data
+        return not data or b"\n" in data
+
+    def _leave(self) -> None:
+        """Let it end by itself."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(PATIENCE)
+
+    def _drain(self) -> None:
+        """Take what is left in the pipe; what runs on in the background may hold it open, and is not waited for."""
+        with suppress(BlockingIOError):
+            for _ in range(DRAINED):
+                data = os.read(self._output.fileno(), CHUNK)
+                if not data:
+                    return
+                self.said.add(data)
+
+    def _end(self) -> None:
+        """Cut the life line, and see that nothing is left, also when the process could not do its part.
+
+        When it ended by itself, what it left behind was meant to stay.
+        """
+        if self.process.returncode == 0:
+            return
+        self._line.close()
+        try:
+            self.process.wait(family.GRACE + family.LAST)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            family.end(lambda: [*family.descendants(self.process.pid), *family.marked(self._mark)], grace=0.0)
+            self._leave()

@@ -6,25 +6,27 @@ twice, no list of processes shows it, and it may be as long as it has to. Standa
 
 from __future__ import annotations
 
-import re
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pytest_runbook.errors import StepFailed
-from pytest_runbook.probes._address import public
-from pytest_runbook.probes.host import HostSettings
-from pytest_runbook.probes.host.machine import ABSENT, DOCKER, DOWN
-from pytest_runbook.runbooks.commands import Finished, Program
+from pytest_runbook.runbooks.commands import Program
 from pytest_runbook.runbooks.family import MARK
 
-KNOWN = "local://, ssh://USER@HOST:PORT, docker://NAME, podman://NAME, kubectl://POD"
-# What ssh's client catches it must not while the far side is being ended: it goes when that has gone.
-DEAF = ("/bin/sh", "-c", 'trap "" TERM; exec "$@"', "sh")
+if TYPE_CHECKING:
+    from pytest_runbook.probes.host import HostSettings
 
-AROUND = r"""
+KNOWN = "local://, ssh://USER@HOST:PORT, docker://NAME, podman://NAME, kubectl://POD"
+DEAF = ("/bin/sh", "-c", 'trap "" TERM; exec "$@"', "sh")
+"""Before a client that must not go while the far side is being ended: it goes when that has gone."""
+
+FAR = r"""
+main() {
 umask 077
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin; export PATH
 exec 3<&0 </dev/null
@@ -46,72 +48,61 @@ guard() {
   tell TERM
   for pass in 1 2 3 4 5; do alive && sleep 0.2; done
   for pass in 1 2 3 4 5 6 7 8 9 10; do alive || break; tell KILL; sleep 0.1; done
+  [ -z "$folder" ] || rm -rf "$folder"
 }
+finish() {
+  [ -z "$folder" ] || rm -rf "$folder"
+  printf '\n%s %d\n' "$mark" "$1" >&2
+  exit "$1"
+}
+receive() { head -c "$1" <&3 >"$folder/$2" && [ "$(wc -c <"$folder/$2")" -eq "$1" ] && chmod 700 "$folder/$2"; }
 """
-"""The far side's own guardian, in the words of any POSIX shell: it reads the life line, and finds what it has to end by
-its group and by its mark, as `family` does here."""
+"""What runs there, in the words of any POSIX shell; a function, so that one which arrives in part does nothing.
+
+It has a guardian of its own, which reads the life line, and finds what it has to end by its group and by its mark.
+"""
+FOLDER = "folder=$(mktemp -d) || finish 126\n"
 START = r"""
 start=; command -v setsid >/dev/null 2>&1 && start=setsid
-$start env "$mark" {variables} {command} &
+$start env "$mark" {command} &
 child=$!
 guard &
 guardian=$!
 wait "$child"; status=$?
 kill "$guardian" 2>/dev/null; wait "$guardian" 2>/dev/null
-[ -z "$folder" ] || rm -rf "$folder"
-exit "$status"
-"""
-SCRIPT = r"""
-folder=$(mktemp -d) || exit 125
-head -c {size} <&3 >"$folder"/{name} && chmod 700 "$folder"/{name} || exit 125
+finish "$status"
+}}
+main
 """
 
 
-def program(
-    probe: str,
-    settings: HostSettings,
-    argv: Sequence[str],
-    *,
-    variables: Mapping[str, str],
-    environment: Mapping[str, str],
-    folder: Path,
-    script: Path | None = None,
-) -> Program:
-    """What runs ARGV (the arguments of SCRIPT, a file of ours, when it is given) at the machine of PROBE with VARIABLES.
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A program to run, here or there."""
 
-    ENVIRONMENT and FOLDER are those of the client here.
-    """
-    command = [*argv]
-    text = AROUND + f"mark={MARK}={secrets.token_hex(16)}\n"
-    content = b""
-    line = shlex.join(command)
-    if script:
-        content, name = script.read_bytes(), shlex.quote(script.name)
-        text += SCRIPT.format(size=len(content), name=name)
-        line = f'"$folder"/{name} {line}'
-    text += START.format(variables=_assigned(variables), command=line)
-    sent = text.encode()
+    argv: Sequence[str]
+    """Of a script: its arguments."""
+    script: Path | None = None
+    """A file of ours, to be sent there."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    given: bytes | None = None
+    """Its standard input; None: empty."""
+
+    @property
+    def name(self) -> str:
+        """The command, for people."""
+        return shlex.join([self.script.name, *self.argv] if self.script else self.argv)
+
+
+def program(probe: str, settings: HostSettings, task: Task, environment: Mapping[str, str], folder: Path) -> Program:
+    """What performs TASK at the machine of PROBE; ENVIRONMENT and FOLDER are those of the client here."""
+    mark = f"{MARK}={secrets.token_hex(16)}"
+    sent = f"mark={mark}\n{_text(task)}".encode()
     boot = ["sh", "-c", f'eval "$(head -c {len(sent)})"']
+    content = (task.script.read_bytes() if task.script else b"") + (task.given or b"")
     way = _way(probe, settings, boot)
-    shown = shlex.join([script.name, *argv] if script else command)
-    return Program(way, environment, folder, sent + content, alive=True, name=f"{shown} (on {probe})")
-
-
-def lost(settings: HostSettings, done: Finished) -> str | None:
-    """Why DONE tells of the way to the machine and not of the program there; None when the program itself ended so."""
-    kind, said = settings.uri.partition(":")[0], done.stderr.strip()
-    failed = (
-        (kind in ("ssh", "safe-ssh") and done.status == 255)
-        or (kind in ("docker", "podman") and done.status != 0 and DOCKER.match(said))
-        or (kind == "kubectl" and done.status != 0 and re.match(r"(?i)error|unable to", said))
-        or (done.status == 127 and ABSENT.search(said))
-        or (settings.sudo and done.status != 0 and said.startswith("sudo: "))
-        or (done.status == 125 and not said)
-    )
-    if not failed:
-        return None
-    words = "cannot be reached" if DOWN.search(said) else "cannot be used"
-    return f'"{public(settings.uri)}" {words}: {done.last or f"status {done.status}"}'
+    trailer = f"\n{mark} ".encode()
+    return Program(way, environment, folder, sent + content, trailer, f"{task.name} (on {probe})")
 
 
 def is_remote(settings: HostSettings) -> bool:
@@ -119,57 +110,60 @@ def is_remote(settings: HostSettings) -> bool:
     return not settings.uri.startswith("local:") or settings.sudo or bool(settings.sudo_user)
 
 
+def _text(task: Task) -> str:
+    """The program that performs TASK there."""
+    text, words = FAR, [*map(shlex.quote, task.argv)]
+    if task.script or task.given is not None:
+        text += FOLDER
+    if task.script:
+        name = shlex.quote(task.script.name)
+        text += f"receive {task.script.stat().st_size} {name} || finish 126\n"
+        words.insert(0, f'"$folder"/{name}')
+    if task.given is not None:
+        text += f"receive {len(task.given)} .given || finish 126\n"
+        words.append('<"$folder"/.given')
+    variables = [shlex.quote(f"{name}={value}") for name, value in task.variables.items()]
+    return text + START.format(command=" ".join([*variables, *words]))
+
+
 def _way(probe: str, settings: HostSettings, boot: list[str]) -> list[str]:
     """The client that carries BOOT to the machine."""
     parts = urlsplit(settings.uri)
-    options = {
-        **settings.model_dump(include={"sudo_user", "ssh_config", "ssh_identity_file"}),
-        **dict(parse_qsl(parts.query)),
-    }
-    if settings.sudo or settings.sudo_user or options.get("sudo", "").lower() == "true":
-        boot = ["sudo", "-n", *(("-u", options["sudo_user"]) if options["sudo_user"] else ()), *boot]
-    host = unquote(parts.netloc.rpartition("@")[2])
-    user = unquote(parts.username or "")
-    if host.startswith("-"):
-        raise StepFailed(f'probes.{probe}.uri names no machine: "{host}"')
+    said = {"sudo_user": settings.sudo_user, "ssh_config": settings.ssh_config}
+    said |= {"ssh_identity_file": settings.ssh_identity_file, **dict(parse_qsl(parts.query))}
+    if settings.sudo or said["sudo_user"] or said.get("sudo", "").lower() == "true":
+        boot = ["sudo", "-n", *_option("-u", said["sudo_user"]), "--", *boot]
+    host, user = unquote(parts.netloc.rpartition("@")[2]), unquote(parts.username or "")
     match parts.scheme:
         case "local":
             return boot
         case "ssh" | "safe-ssh":
-            return [*DEAF, *_ssh(probe, settings, options, parts.hostname or host, parts.port, user), shlex.join(boot)]
+            return [*DEAF, *_ssh(probe, settings, said), shlex.join(boot)]
         case "docker" | "podman":
-            return [parts.scheme, "exec", "-i", *(("-u", user) if user else ()), host, *boot]
+            return [*DEAF, parts.scheme, "exec", "-i", *_option("-u", user), "--", host, *boot]
         case "kubectl":
-            chosen = [f"--{name}={options[name]}" for name in ("kubeconfig", "context", "namespace") if name in options]
-            inside = [f"--container={options['container']}"] if "container" in options else []
-            return ["kubectl", *chosen, "exec", "-i", *inside, host, "--", *boot]
+            chosen = [f"--{name}={said[name]}" for name in ("kubeconfig", "context", "namespace") if name in said]
+            inside = [f"--container={said['container']}"] if "container" in said else []
+            return [*DEAF, "kubectl", *chosen, "exec", "-i", *inside, host, "--", *boot]
         case other:
             raise StepFailed(f'nothing can be run by "{other}://", as probes.{probe}.uri says (known: {KNOWN})')
 
 
-def _ssh(
-    probe: str, settings: HostSettings, options: Mapping[str, str], host: str, port: int | None, user: str
-) -> list[str]:
-    if urlsplit(settings.uri).password:
+def _ssh(probe: str, settings: HostSettings, said: Mapping[str, str]) -> list[str]:
+    parts = urlsplit(settings.uri)
+    if parts.password:
         raise StepFailed(
             f"probes.{probe}.uri has a password, which ssh would show in the list of processes\n  hint: use a key or an agent"
         )
-    said = {"BatchMode": "yes", "ConnectTimeout": str(max(round(settings.timeout), 1))}
-    # A line that falls silent is cut, here and there; a shared connection would outlive the client whose end ends the rest.
-    said |= {"ServerAliveInterval": "5", "ServerAliveCountMax": "3", "ControlPath": "none"}
-    said |= ({"User": user} if user else {}) | ({"Port": str(port)} if port else {})
-    files = [
-        f for flag, f in (("-F", options["ssh_config"]), ("-i", options["ssh_identity_file"])) if f for f in (flag, f)
-    ]
-    return [
-        "ssh",
-        "-T",
-        *files,
-        *(part for name, value in said.items() for part in ("-o", f"{name}={value}")),
-        "--",
-        host,
-    ]
+    wanted = {"BatchMode": "yes", "LogLevel": "ERROR", "ConnectTimeout": str(max(round(settings.timeout), 1))}
+    # A line that falls silent is cut; a shared connection would outlive this client, whose end ends the far side.
+    wanted |= {"ServerAliveInterval": "5", "ServerAliveCountMax": "3", "ControlPath": "none"}
+    wanted |= {"User": unquote(parts.username)} if parts.username else {}
+    wanted |= {"Port": str(parts.port)} if parts.port else {}
+    options = [part for name, value in wanted.items() for part in ("-o", f"{name}={value}")]
+    files = [*_option("-F", said["ssh_config"]), *_option("-i", said["ssh_identity_file"])]
+    return ["ssh", "-T", *files, *options, "--", parts.hostname or ""]
 
 
-def _assigned(variables: Mapping[str, str]) -> str:
-    return " ".join(shlex.quote(f"{name}={value}") for name, value in variables.items())
+def _option(flag: str, value: str) -> tuple[str, ...]:
+    return (flag, value) if value else ()

@@ -9,17 +9,27 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_runbook import clock
+from pytest_runbook import clock, managers
 from pytest_runbook.errors import StepFailed, unknown
-from pytest_runbook.runbooks import commands, environment, servers
+from pytest_runbook.managers import Completed
+from pytest_runbook.runbooks import commands, environment, remote, servers
+from pytest_runbook.runbooks.actions import OPERATIONS
 from pytest_runbook.runbooks.commands import Finished, Program
 from pytest_runbook.runbooks.family import MARK
 from pytest_runbook.runbooks.order import Order
+from pytest_runbook.runbooks.remote import Task
 
 if TYPE_CHECKING:
     import psycopg
     import redis
 
+    from pytest_runbook.managers import Manager, Run
+    from pytest_runbook.probes.host import HostSettings
+
+KILLED = 128
+"""A shell adds this to the number of the signal that ended a program."""
+SPARE = 1.0
+"""Seconds that a service manager gets less than the step has left, to say what it waited for."""
 ROWS = 10_000
 """Rows of an answer that are taken."""
 STATUSES = (126, 127)
@@ -68,36 +78,25 @@ class Tools:
 
         Raises StepFailed when it ends with another status than 0, cannot be started, cannot be reached, or is late.
         """
-        words = list(map(os.fspath, argv))
-        program = Program(words, self._environment(), self.root)
-        return self._done(program, on, timeout, words, {})
+        return _answer(self._follow(Task(list(map(os.fspath, argv))), on, timeout))
 
     def script(self, file: str, *arguments: str, on: str | None = None, timeout: float | None = None) -> str:
         """Standard output of FILE, an executable that lies beside the runbook, with `RUNBOOK_*` variables; see `run`."""
-        path, told = self._script(file), environment.told(self._order)
-        program = Program([str(path), *arguments], {**self._environment(), **told}, self.root)
-        return self._done(program, on, timeout, arguments, told, path)
+        return _answer(self._follow(Task(arguments, self._script(file), environment.told(self._order)), on, timeout))
 
-    def _done(
-        self,
-        program: Program,
-        on: str | None,
-        timeout: float | None,
-        argv: Sequence[str],
-        variables: Mapping[str, str],
-        script: Path | None = None,
-    ) -> str:
-        from pytest_runbook.runbooks import remote  # late: most steps stay on this machine
-
-        there = self._probe(on, "host") if on else None
-        far = there if there is not None and remote.is_remote(there) else None
-        if far is not None and on:
-            around = {"environment": program.environment, "folder": self.root}
-            program = remote.program(on, far, argv, variables=variables, script=script, **around)  # type: ignore[arg-type]
-        done = commands.follow(program, min(self._left, timeout or self._left))
-        if far is not None and (why := remote.lost(far, done)):
-            raise StepFailed(why)
-        return _answer(done)
+    def _follow(self, task: Task, on: str | None, timeout: float | None, *, show: bool = True) -> Finished:
+        there: HostSettings | None = self._probe(on, "host") if on else None
+        around = {**environment.plain(os.environ), MARK: f"{self._mark}.{secrets.token_hex(4)}"}
+        if on and there and remote.is_remote(there):
+            program = remote.program(on, there, task, around, self.root)
+        else:
+            argv = [str(task.script), *task.argv] if task.script else task.argv
+            program = Program(argv, {**around, **task.variables}, self.root, task.given)
+        limit = self._left if timeout is None else min(timeout, self._left)
+        done = commands.follow(program, limit, show=show)
+        if done.status is None and not done.late:
+            raise StepFailed(f'"{on}" cannot be used: {done.last or "the connection to it broke"}')
+        return done
 
     def _script(self, file: str) -> Path:
         path = (self._order.folder / file).resolve()
@@ -109,27 +108,51 @@ class Tools:
             raise StepFailed(f'the script "{file}" is not executable\n  hint: chmod +x remediation/{file}')
         return path
 
-    def _environment(self) -> dict[str, str]:
-        return {**environment.plain(os.environ), MARK: f"{self._mark}.{secrets.token_hex(4)}"}
-
     @property
     def _left(self) -> float:
         return max(self._until - clock.monotonic(), 0.1)
 
     # -- services ------------------------------------------------------------------------------------------------------
 
-    def manager(self, service: str | None = None) -> Any:
+    def manager(self, service: str | None = None) -> tuple[Manager, str]:
         """The manager of SERVICE (None: the service whose check failed), and its unit there; raises ManagerError."""
-        from pytest_runbook.managers import manager_of  # type: ignore[import-not-found, unused-ignore]
-
-        return manager_of(self.settings, service or self.situation.service, self._execute)
+        named = service or self.situation.service
+        chosen, _ = managers.declared(self.settings, named)
+        return managers.manager_of(self.settings, named, self._run_on(chosen.on))
 
     def manage(self, operation: str, service: str | None = None) -> str:
-        """What the manager of SERVICE says of OPERATION; raises ManagerError."""
-        raise NotImplementedError
+        """What the manager of SERVICE says of OPERATION; what changes its unit is answered by how it is then."""
+        manager, unit = self.manager(service)
+        match operation:
+            case "logs":
+                return manager.logs(unit)
+            case "version":
+                return manager.version(unit) or "unknown"
+            case "start" | "stop" | "restart":
+                getattr(manager, operation)(unit, max(self._left - SPARE, SPARE))
+            case "status":
+                pass
+            case other:
+                raise StepFailed(unknown("operation of a service manager", other, OPERATIONS))
+        status = manager.status(unit)
+        since = f" since {clock.iso(status.since)}" if status.since else ""
+        return f"{unit}: {status.state}{since}" + (f" ({status.detail})" if status.detail else "")
 
-    def _execute(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
+    def _run_on(self, on: str | None) -> Run:
+        """Runs the commands of a manager, on the host of the probe ON."""
+
+        def run(
+            argv: Sequence[str],
+            timeout: float,
+            input: str | None = None,  # noqa: A002 - as subprocess calls it
+            environment: Mapping[str, str] | None = None,
+        ) -> Completed:
+            given = None if input is None else input.encode()
+            done = self._follow(Task(argv, variables=environment or {}, given=given), on, timeout, show=False)
+            late, status = done.status is None, 0 if done.status is None else done.status
+            return Completed(KILLED - status if status < 0 else status, done.stdout, done.stderr, timed_out=late)
+
+        return run
 
     # -- data ----------------------------------------------------------------------------------------------------------
 
@@ -168,11 +191,14 @@ class Tools:
 
 
 def _answer(done: Finished) -> str:
-    if done.status == 0:
-        return done.stdout
+    """What DONE said, when it went well."""
     why = f": {done.last}" if done.last else ""
-    if done.status < 0 or done.status > 128:
-        number = -done.status if done.status < 0 else done.status - 128
+    if done.status is None:
+        raise StepFailed(f'"{done.name}" did not end in time{why}')
+    if done.status < 0 or done.status > KILLED:
+        number = -done.status if done.status < 0 else done.status - KILLED
         raise StepFailed(f'"{done.name}" was killed by signal {number}{why}')
-    own = None if done.status in STATUSES else done.status
-    raise StepFailed(f'"{done.name}" ended with status {done.status}{why}', status=own)
+    if done.status:
+        own = None if done.status in STATUSES else done.status
+        raise StepFailed(f'"{done.name}" ended with status {done.status}{why}', status=own)
+    return done.stdout
