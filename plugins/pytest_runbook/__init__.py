@@ -1,6 +1,6 @@
 """pytest-runbook: an operations guide that runs."""
 
-from pytest_runbook.errors import RunbookError, SettingsError, TimedOut, Unmeasured, Unreachable, UsageError
+from pytest_runbook.errors import RunbookError, SettingsError, StepFailed, TimedOut, Unmeasured, Unreachable, UsageError
 from pytest_runbook.marks import check
 from pytest_runbook.runbooks.actions import call, command, manage, script, sql
 from pytest_runbook.runbooks.steps import Situation, correct, diagnose, last_resort
@@ -9,6 +9,7 @@ __all__ = [
     "RunbookError",
     "SettingsError",
     "Situation",
+    "StepFailed",
     "TimedOut",
     "Unmeasured",
     "Unreachable",
