@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property, partial
 from multiprocessing.connection import Connection
 from time import sleep
 from typing import Any
@@ -41,7 +42,11 @@ class Stage:
     """What an actor can do: all that a store can, with locks by name."""
 
     def __init__(self, url: str, far: bool, skew: float) -> None:
-        self._store, self._locks = open_store(url, far=far, skew=skew), dict[str, Lock]()
+        self._how, self._locks = partial(open_store, url, far=far, skew=skew), dict[str, Lock]()
+
+    @cached_property
+    def _store(self) -> Store:
+        return self._how()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -133,11 +138,13 @@ class Actors:
     def __init__(self, url: str) -> None:
         self.url, self._all = url, list[Actor]()
 
-    def __call__(self, count: int = 1, *, far: bool = False, skew: float = 0.0) -> list[Actor]:
-        """COUNT processes that are ready to act, on a FAR machine, their wall clock SKEW seconds ahead."""
+    def __call__(self, count: int = 1, *, far: bool = False, skew: float = 0.0, opened: bool = True) -> list[Actor]:
+        """COUNT processes that have OPENED the history, on a FAR machine, their wall clock SKEW seconds ahead."""
         started = [Actor(self.url, far, skew) for _ in range(count)]
         self._all += started
         assert [actor.answer() for actor in started] == ["ready"] * count
+        for actor in started if opened else ():
+            actor.do("rows")
         return started
 
     def one(self, *, far: bool = False, skew: float = 0.0) -> Actor:

@@ -12,7 +12,7 @@ from pytest_runbook.errors import HistoryError
 from pytest_runbook.history import Store
 from sqlalchemy import NullPool, create_engine, text
 
-from tests.history.actors import SYSTEM, actors_of, open_store
+from tests.history.actors import SYSTEM, actors_of, open_store, race
 
 
 def sql(url: str, statement: str) -> None:
@@ -22,9 +22,7 @@ def sql(url: str, statement: str) -> None:
 
 def test_processes_that_come_first_together_make_one_history(url: str) -> None:
     with actors_of(url) as actors:
-        for number, actor in enumerate(actors(10)):
-            actor.do("begin_run", f"run {number}")
-    assert open_store(url).rows() == []
+        assert race(actors(10, opened=False), "rows") == [[]] * 10
 
 
 def test_history_outlives_its_store(store: Store, url: str) -> None:

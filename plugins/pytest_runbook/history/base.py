@@ -40,8 +40,8 @@ def process_of(row: Any) -> Process:
 
 def added(connection: Connection, statement: Insert) -> int:
     """The number of the row that STATEMENT adds."""
-    (number,) = connection.execute(statement).inserted_primary_key or ()
-    return int(number)
+    key: Any = connection.execute(statement).inserted_primary_key
+    return int(key[0])
 
 
 def changed(connection: Connection, statement: Update) -> bool:
