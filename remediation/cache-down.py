@@ -139,7 +139,7 @@ def may_restart(tools):
 
 def _differing(client, wanted):
     """What Redis has instead of WANTED; a policy that drops nothing counts only when there is no room."""
-    found = client.config_get(*wanted)
+    found = {name: client.config_get(name)[name] for name in wanted}
     memory = client.info("memory")
     if memory["used_memory"] < 0.9 * (memory["maxmemory"] or memory["total_system_memory"]):
         found.pop(POLICY)

@@ -86,7 +86,7 @@ def told(tools):
 def switched_off(tools, *, append_only):
     """Whether snapshots, or the append-only file where it should be on, are switched off."""
     with tools.cache("cache") as client:
-        found = client.config_get("save", "appendonly")
+        found = {**client.config_get("save"), **client.config_get("appendonly")}
     return not found["save"] or (append_only and found["appendonly"] == "no")
 
 
@@ -94,7 +94,7 @@ def switch_on(tools, *, append_only, save):
     """CONFIG SET appendonly and save, where they are off."""
     lines = []
     with tools.cache("cache") as client:
-        found = client.config_get("save", "appendonly")
+        found = {**client.config_get("save"), **client.config_get("appendonly")}
         if append_only and found["appendonly"] == "no":
             client.config_set("appendonly", "yes")
             _wait(client, "aof_rewrite_in_progress")

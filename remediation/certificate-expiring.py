@@ -5,7 +5,7 @@ Symptom
     or the proxy serves another certificate than the one that lies in the file.
 
 Diagnosis
-    1. What is served, and what lies in the file?
+    1. What is served, and what lies in the file? (steps served, file)
            openssl s_client -connect $DOMAIN_NAME:443 -servername $DOMAIN_NAME </dev/null 2>/dev/null |
                openssl x509 -noout -subject -issuer -dates -ext subjectAltName
            openssl x509 -in /etc/ssl/certs/nightscan.pem -noout -subject -dates
@@ -14,15 +14,109 @@ Diagnosis
     3. "unable to get local issuer certificate": the chain is not in the file.
 
 Correction, mildest first
-    1. The file is right: have the proxy load it, without dropping connections:
-           docker compose exec nginx-proxy nginx -t && docker compose exec nginx-proxy nginx -s reload
-    2. Renew it, first as a trial:
-           certbot renew --dry-run && certbot renew --deploy-hook 'docker compose exec -T nginx-proxy nginx -s reload'
-    3. Names or chain are wrong: request it again for all names, with the full chain; keep the key readable by root only.
+    1. The file is newer than what is served: test the proxy's configuration, and have it load the file, without dropping
+       connections (step reload):
+           docker exec nightscan-nginx nginx -t && docker exec nightscan-nginx nginx -s reload
+    2. The file itself ends soon, or has ended: renew it by the command of the settings (facts.proxy.renewal), whose deploy hook
+       writes facts.paths.certificate; then load it (step renew):
+           certbot renew --cert-name nightscan.com --non-interactive
+           docker exec nightscan-nginx nginx -t && docker exec nightscan-nginx nginx -s reload
+    3. The proxy was told and still shows the old one: restart it (step restart): docker compose restart nginx-proxy
+    4. A person: names or chain are wrong: request it again for all names, with the full chain; keep the key readable by root
+       only.
 
 Last resort
-    A certificate from another authority by hand. Never tell users to click the warning away.
+    A person: a certificate from another authority by hand. Never tell users to click the warning away.
 
 Verify
     pytest checks/proxy/certificate.py checks/proxy/availability.py
 """
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from pytest_runbook import RunbookError, call, command, correct, diagnose, manage
+
+
+@diagnose
+def served(at):
+    """Look at the certificate that is served"""
+    return call(dates, url=at.settings.probes["proxy"].url)
+
+
+@diagnose
+def file(at):
+    """Look at the certificate that lies in the file"""
+    return call(dates, path=at.facts.paths.certificate)
+
+
+@correct(risk="routine", only_if=lambda at: call(newer_on_disk, **_places(at)), settle=1, within=15)
+def reload(at):
+    """Have the proxy load the certificate that lies in the file"""
+    return _load(at)
+
+
+@correct(
+    risk="routine",
+    only_if=lambda at: call(ends_soon, path=at.facts.paths.certificate, days=at.limits.certificate.days),
+    settle=1,
+    within=15,
+    timeout=300,
+)
+def renew(at):
+    """Renew the certificate, and have the proxy load it"""
+    renewal = at.facts.proxy.renewal
+    return [command(*renewal, on="host"), *_load(at)] if renewal else call(nobody_says_how, fact="facts.proxy.renewal")
+
+
+@correct(risk="restart", only_if=lambda at: call(newer_on_disk, **_places(at)), settle=2, within=30)
+def restart(at):
+    """Restart the proxy, which reads the file then"""
+    return manage("restart", "proxy")
+
+
+def dates(tools, *, url="", path=""):
+    """For whom the certificate is, and from when to when."""
+    seen = _served(url) if url else _on_disk(tools, path)
+    return f"{seen.subject.rfc4514_string()}: {seen.not_valid_before_utc} to {seen.not_valid_after_utc}"
+
+
+def newer_on_disk(tools, *, url, path):
+    """Whether the file holds a certificate that is good now, and another one is served."""
+    lies, seen, now = _on_disk(tools, path), _served(url), datetime.now(UTC)
+    good = lies.not_valid_before_utc <= now < lies.not_valid_after_utc
+    return good and lies.fingerprint(lies.signature_hash_algorithm) != seen.fingerprint(lies.signature_hash_algorithm)
+
+
+def ends_soon(tools, *, path, days):
+    """Whether the certificate in the file is good for fewer days than these."""
+    return _on_disk(tools, path).not_valid_after_utc < datetime.now(UTC) + timedelta(days=days)
+
+
+def nobody_says_how(tools, *, fact):
+    """Refuse: the settings name no command for it."""
+    raise RunbookError(f"no command is known for it\n  hint: {fact}, a list of words")
+
+
+def _load(at):
+    """Test the configuration first: a proxy that cannot read it would go on with the old one."""
+    told = at.facts.proxy
+    if not (told.test and told.reload):
+        return [call(nobody_says_how, fact="facts.proxy.test and facts.proxy.reload")]
+    return [command(*told.test, on="host"), command(*told.reload, on="host")]
+
+
+def _places(at):
+    return {"url": at.settings.probes["proxy"].url, "path": at.facts.paths.certificate}
+
+
+def _on_disk(tools, path):
+    return x509.load_pem_x509_certificate(tools.run("cat", path, on="host").encode())
+
+
+def _served(url):
+    address = urlsplit(url)
+    text = ssl.get_server_certificate((address.hostname, address.port or 443), timeout=10)
+    return x509.load_pem_x509_certificate(text.encode())

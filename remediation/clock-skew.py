@@ -5,19 +5,64 @@ Symptom
     fit together, replication and backups carry wrong times.
 
 Diagnosis
-    1. Is the clock synchronised, by whom, how far off?
+    1. Is the clock synchronised, by whom, how far off? (steps synchronised, tracking)
            timedatectl; chronyc tracking || timedatectl timesync-status
     2. Can the time source be reached (UDP 123)? chronyc sources
     3. A virtual machine that was paused or moved? Its log says so.
+    4. The host is right, and database or cache on another machine are not: do the same there, by hand.
 
 Correction, mildest first
-    1. Start the time service: systemctl restart chrony (or systemd-timesyncd).
-    2. Correct slowly, so that time never goes back: chronyc makestep only when the offset is large, and in a quiet hour.
-    3. Another time source, when the configured one is not reachable.
+    1. Start the time service anew; it corrects slowly, so that time never goes back (step restart_service):
+           systemctl restart chrony           (or systemd-timesyncd; facts.host.clock_restart)
+    2. Set the clock at once. Time may jump, also backwards: sessions may end, jobs may run twice (step step_clock):
+           chronyc makestep                   (facts.host.clock_step)
+    3. A person: another time source, when the configured one is not reachable.
 
 Last resort
-    Stop what depends on time going forward (the database last), set the clock, start again.
+    A person: stop what depends on time going forward (the database last), set the clock, start again.
 
 Verify
     pytest checks/host/consistency.py
 """
+
+from pytest_runbook import RunbookError, call, command, correct, diagnose
+
+HOST = "host/consistency::clock_is_right"
+
+
+@diagnose
+def synchronised(at):
+    """Look whether the clock is synchronised"""
+    return command("timedatectl", on="host")
+
+
+@diagnose
+def tracking(at):
+    """Look how far off it is"""
+    return command("chronyc", "-n", "tracking", on="host")
+
+
+@correct(risk="routine", only_if=lambda at: call(host_is_wrong), settle=5, within=60)
+def restart_service(at):
+    """Start the time service anew"""
+    return _named(at.facts.host.clock_restart, "clock_restart")
+
+
+@correct(risk="restart", only_if=lambda at: call(host_is_wrong), settle=2, within=20)
+def step_clock(at):
+    """Set the clock at once: time may jump"""
+    return _named(at.facts.host.clock_step, "clock_step")
+
+
+def host_is_wrong(tools):
+    """Whether it is the host's own clock that is wrong: no command here reaches another machine's."""
+    return HOST in tools.situation.checks
+
+
+def nobody_says_how(tools, *, fact):
+    """Refuse: the settings name no command for it."""
+    raise RunbookError(f"no command is known for it\n  hint: {fact}, a list of words")
+
+
+def _named(words, fact):
+    return command(*words, on="host") if words else call(nobody_says_how, fact=f"facts.host.{fact}")

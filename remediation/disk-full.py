@@ -4,30 +4,124 @@ Symptom
     Used bytes are above the limit, or there is no room for the next deployment and its backup.
 
 Diagnosis
-    1. Which file system?
+    1. Which file system? (step disks)
            df -h; df -i
        Inodes instead of bytes: the runbook inodes.
-    2. What fills it?
+    2. What fills it? (step largest)
            du -xh --max-depth=2 /opt/nightscan /var/log /var/lib/docker 2>/dev/null | sort -rh | head -n 20
     3. Deleted files that a process still holds open count too:
            lsof +L1 | head
-    4. Does a replication slot keep the log of PostgreSQL? (replication-lag, step 4)
+    4. Does a replication slot keep the log of PostgreSQL? Then it is replication-slot.
 
-Correction, mildest first
-    1. Old logs, by age, only files that are rotated already:
-           find /opt/nightscan/logs -name '*.log.*' -mtime +3 -delete
-           find /var/log -name '*.log.*' -mtime +7 -delete
-    2. The journal: journalctl --vacuum-time=7d
-    3. Images and build layers that nothing uses; keep the running image and the one to go back to:
-           docker image prune -f; docker builder prune -f --keep-storage 5GB
-    4. The application's own cache folder: what is older than a day.
+Correction, mildest first; what can be made again goes first
+    1. The application's own cache folder: what is older than a day (step application_cache).
            find /tmp/nightscan_cache -type f -mtime +1 -delete
-    5. A process holds a deleted log open: have it open its log anew (logrotate's postrotate), or restart that one service.
+    2. Build layers, and images that have no name any more, older than a week. The running image and the one to go back to have
+       a tag, and stay (step images):
+           docker image prune -f --filter until=168h; docker builder prune -f --filter until=168h
+    3. Old logs of the application, by age, only files that are rotated already (step rotated_logs):
+           find /opt/nightscan/logs -name '*.log.*' -mtime +3 -delete
+    4. Old rotated logs of the system; not those that say who came in, which are evidence (step system_logs):
+           find /var/log -name '*.gz' -mtime +7 ! -name 'auth.log*' -delete
+    5. The journal, older than a week (step journal): journalctl --vacuum-time=7d
+    6. A person: a process holds a deleted log open: have it open its log anew (logrotate's postrotate), or restart that one
+       service.
 
 Last resort
-    A larger disk. Backups that are older than their retention, when newer ones were verified, never the newest verified ones.
-    Never delete in the data folder of PostgreSQL or Redis, and never FLUSHDB: that frees no disk and logs every user out.
+    A person: a larger disk. Backups that are older than their retention, when newer ones were verified, never the newest
+    verified ones. Never delete uploads, models, or anything in the data folder of PostgreSQL or Redis, and never FLUSHDB: that
+    frees no disk and logs every user out. Never `docker system prune -a`: it removes the image to go back to.
 
 Verify
     pytest checks/host/capacity.py
 """
+
+from pytest_runbook import call, command, correct, diagnose, script
+
+ROTATED = ("*.log.*", "*.log-*", "*.gz", "*.xz")
+SYSTEM = ("*.gz", "*.xz", "*.old", "*.[0-9]", "*.[0-9][0-9]", "*-20[0-9][0-9][0-9][0-9][0-9][0-9]")
+EVIDENCE = ("auth*", "secure*", "audit*", "btmp*", "wtmp*", "faillog*", "sudo*")
+
+
+@diagnose
+def disks(at):
+    """Look which file system is full"""
+    return command("df", "-h", on="host")
+
+
+@diagnose
+def largest(at):
+    """Look at what takes the most, below the system's own folder"""
+    return command("du", "-x", "-h", "--max-depth=2", "--threshold=10M", at.facts.paths.root, on="host")
+
+
+@correct(
+    risk="routine",
+    only_if=lambda at: script("old-files.sh", "look", *_cached(at), on="host"),
+    within=2,
+    timeout=600,
+)
+def application_cache(at):
+    """Remove old files of the application's cache folder"""
+    return script("old-files.sh", "remove", *_cached(at), on="host")
+
+
+@correct(
+    risk="routine",
+    only_if=lambda at: script("prune-images.sh", "look", on="host"),
+    within=2,
+    timeout=600,
+)
+def images(at):
+    """Remove images that have no name any more, and layers of old builds"""
+    return script("prune-images.sh", "remove", on="host")
+
+
+@correct(
+    risk="routine",
+    only_if=lambda at: script("old-files.sh", "look", *_rotated(at), on="host"),
+    within=2,
+    timeout=600,
+)
+def rotated_logs(at):
+    """Remove old rotated logs of the application"""
+    return script("old-files.sh", "remove", *_rotated(at), on="host")
+
+
+@correct(
+    risk="routine",
+    only_if=lambda at: script("old-files.sh", "look", *_system(at), on="host"),
+    within=2,
+    timeout=600,
+)
+def system_logs(at):
+    """Remove old rotated logs of the system, but no evidence"""
+    return script("old-files.sh", "remove", *_system(at), on="host")
+
+
+@correct(
+    risk="routine",
+    only_if=lambda at: call(journal_may_go, allowed=at.facts.host.journal),
+    within=2,
+    timeout=600,
+)
+def journal(at):
+    """Remove old records of the journal"""
+    return command("journalctl", f"--vacuum-time={at.limits.logs.system_age}s", on="host")
+
+
+def journal_may_go(tools, *, allowed):
+    """Whether the system has a journal, and facts.host.journal lets it be shortened."""
+    return allowed and tools.run("journalctl", "--disk-usage", on="host")
+
+
+def _cached(at):
+    return at.facts.paths.cache, str(at.limits.files.cache_age), "*"
+
+
+def _rotated(at):
+    return at.facts.paths.logs, str(at.limits.logs.age_when_full), *ROTATED
+
+
+def _system(at):
+    return at.facts.paths.system_logs, str(at.limits.logs.system_age), *SYSTEM, "--keep", *EVIDENCE

@@ -4,17 +4,20 @@ Symptom
     The newest record of the log is older than the limit, or the log file is not there, while the service answers.
 
 Diagnosis
-    1. Is the file there, does it grow, who may write it?
+    1. Is the file there, does it grow, who may write it? (step files)
            ls -l /opt/nightscan/logs; stat /opt/nightscan/logs/nightscan.log
-    2. Is the disk full? Is the level set so high that nothing is written (`logging.level`)?
+    2. Is the disk full? (step disk) Is the level set so high that nothing is written (`logging.level`)?
     3. Was it rotated, and the process writes to the file that was moved away?
            lsof -c gunicorn | grep nightscan.log
     4. Does the service have users at all at this hour? No request, no line.
 
 Correction, mildest first
-    1. The disk is full: disk-full. Permissions: give the file back to the service's user.
-    2. Level: back to INFO in production.json, then `docker compose restart web`.
-    3. The process writes to a file that is gone: `docker compose restart web`; repair logrotate's postrotate.
+    1. The disk is full: disk-full.
+    2. The process writes to a file that is gone: restart it, and it opens the log anew (step restart):
+           docker compose restart web
+       Then repair logrotate's postrotate.
+    3. A person: permissions: give the file back to the service's user.
+    4. A person: the level: back to INFO in production.json, then restart web.
 
 Last resort
     None is needed; but treat the time of silence as time in which errors may have happened.
@@ -22,3 +25,23 @@ Last resort
 Verify
     pytest checks/web/logging.py
 """
+
+from pytest_runbook import command, correct, diagnose, manage
+
+
+@diagnose
+def files(at):
+    """Look whether the log is there, when it was written, and who may write it"""
+    return command("ls", "-l", at.facts.paths.logs, on="host")
+
+
+@diagnose
+def disk(at):
+    """Look whether the disk is full"""
+    return command("df", "-h", at.facts.paths.logs, on="host")
+
+
+@correct(risk="restart", settle=3, within=30, timeout=120)
+def restart(at):
+    """Restart the web service, which opens its log anew"""
+    return manage("restart", "web")
