@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,25 +39,26 @@ class Remediation:
         recorder.diagnose()
         if not any(Outcome(result.outcome).bad for result in recorder.record.results):
             return answer
-        if self.mode == Mode.OFF and not self.run.settings.history.begun(self.config.rootpath):
+        begun = self.run.settings.history.begun(self.config.rootpath)
+        if self.mode == Mode.OFF and not begun:
             return answer
         try:
-            self._after(session)
+            if self.mode == Mode.PLAN and not begun:
+                with TemporaryDirectory() as folder:  # a plan leaves nothing behind, a history neither
+                    self._after(session, f"sqlite:///{folder}/history.db")
+            else:
+                self._after(session, self.run.settings.history.url.get_secret_value())
         except HistoryError as error:
             recorder.problem(f"nothing was mended, for without a history there are no guards: {error}")
         return answer
 
-    @property
-    def _url(self) -> str:
-        return self.run.settings.history.url.get_secret_value()
-
-    def _after(self, session: pytest.Session) -> None:
+    def _after(self, session: pytest.Session, url: str) -> None:
         # Late: a green run pays for neither.
         from pytest_runbook.history.store import Store
         from pytest_runbook.runbooks.ward import Ward
 
         recorder, system = self.run.known_recorder, self.run.settings.system
-        store = Store.open(self._url, system.name, system.environment, root=self.config.rootpath)
+        store = Store.open(url, system.name, system.environment, root=self.config.rootpath)
         self._promote(store)
         if self.mode == Mode.OFF:
             return

@@ -20,7 +20,8 @@ from pytest_runbook.runbooks.guard import Guard
 from pytest_runbook.runbooks.loading import Runbook
 from pytest_runbook.runbooks.mode import Mode
 from pytest_runbook.runbooks.observer import Observer, Verdict
-from pytest_runbook.runbooks.process import Order, Performed, perform
+from pytest_runbook.runbooks.order import Order, Performed
+from pytest_runbook.runbooks.process import perform
 from pytest_runbook.runbooks.steps import Situation, Stage, StepSpec
 
 if TYPE_CHECKING:
