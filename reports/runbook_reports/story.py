@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from pytest_runbook import clock
-from pytest_runbook.model import Attempt, Measurement, Outcome, Result, RunRecord, Severity, Step
+from pytest_runbook.model import Measurement, Outcome, Result, RunRecord, Severity, StepOutcome
 
+from runbook_reports import remedy
 from runbook_reports.wording import against_limit, count, one_line
 
 ORDER = (
@@ -65,7 +66,12 @@ class Cause:
     @property
     def by_service(self) -> Counter[str]:
         """How many checks of each service are blocked."""
-        return Counter(result.check.service for result in self.blocked)
+        return by_service(self.blocked)
+
+
+def by_service(results: Iterable[Result]) -> Counter[str]:
+    """How many of RESULTS each service has."""
+    return Counter(result.check.service for result in results)
 
 
 def what_was_seen(result: Result) -> str:
@@ -75,15 +81,6 @@ def what_was_seen(result: Result) -> str:
     if missed and (not message or message.lower().startswith(("assert ", "assertionerror"))):
         return missed
     return message or missed or result.outcome
-
-
-def course(result: Result) -> Iterator[Attempt | Step]:
-    """What happened to RESULT, in order: failed attempts, the steps of the runbook, the attempts that verified them."""
-    tried = result.attempts
-    good = next((n for n, attempt in enumerate(tried) if attempt.outcome == Outcome.PASSED), len(tried))
-    yield from tried[:good]
-    yield from result.steps
-    yield from tried[good:]
 
 
 @dataclass(frozen=True)
@@ -117,6 +114,30 @@ class Story:
         return [cause for cause in self.causes if cause.unmeasured]
 
     @cached_property
+    def mended(self) -> list[list[Result]]:
+        """What failed and passes again, by the run of a runbook that fixed it, worst first."""
+        return remedy.cases(self.record.of(Outcome.REMEDIATED))
+
+    @cached_property
+    def _steps_told(self) -> dict[tuple[str, ...], str]:
+        told: dict[tuple[str, ...], str] = {}
+        for cause in self.causes:
+            if cause.result and cause.result.steps:
+                told.setdefault(remedy.case(cause.result), cause.id)
+        return told
+
+    def steps_told_at(self, cause: Cause) -> str:
+        """Id of an earlier cause for which the same steps ran; empty where CAUSE has to tell of its own."""
+        first = self._steps_told.get(remedy.case(cause.result), cause.id) if cause.result else cause.id
+        return "" if first == cause.id else first
+
+    @property
+    def planned(self) -> int:
+        """How many steps would run, if they were let."""
+        plans = remedy.cases(result for result in self.record.results if result.steps)
+        return sum(step.outcome == StepOutcome.WOULD_RUN for plan in plans for step in plan[0].steps)
+
+    @cached_property
     def counts(self) -> Counter[str]:
         """Number of results per outcome."""
         return Counter(result.outcome for result in self.record.results)
@@ -143,7 +164,7 @@ class Story:
 
     @property
     def verdict(self) -> str:
-        """One or two words: `PASSED`, `FAILED P1`, `INTERRUPTED`, `UNFINISHED`, `NOTHING CHECKED`, `ERROR`."""
+        """One or two words: `PASSED`, `REMEDIATED`, `FAILED P1`, `INTERRUPTED`, `UNFINISHED`, `NOTHING CHECKED`, `ERROR`."""
         record = self.record
         if record.finished is None:
             return "UNFINISHED"
@@ -153,16 +174,23 @@ class Story:
             return f"FAILED {self.severity}"
         if set(self.counts) <= {Outcome.SKIPPED}:
             return "NOTHING CHECKED"
+        if self.mended and record.exit_code in (0, 1):
+            return "REMEDIATED"
         return "PASSED" if not record.exit_code else "ERROR"
 
     @property
     def remark(self) -> str:
         """What a verdict other than passed or failed means, in one sentence."""
+        ended = self.record.exit_code
+        fixed = "what failed was fixed and passes again; why it failed is still to be found"
         words = {
+            "REMEDIATED": f"{fixed}; that fails the run because of --strict, or a test that is no check did"
+            if ended
+            else fixed,
             "UNFINISHED": "the run did not end; below is what was done before",
             "INTERRUPTED": "the run was interrupted; below is what was done before",
             "NOTHING CHECKED": "no check was selected, or none ran: that is not green",
-            "ERROR": f"no check that was judged is bad, and still the run ended with {self.record.exit_code}: see its problems",
+            "ERROR": f"no check that was judged is bad, and still the run ended with {ended}: see its problems",
         }
         return words.get(self.verdict, "")
 
@@ -187,19 +215,34 @@ class Story:
         parts = [self.title, self.verdict]
         if self.causes:
             parts.append(headline(self.causes[0]))
+        elif self.mended:
+            parts.append(good_news(self.mended[0][0]))
         others = Counter(cause.severity for cause in self.causes[1:])
         parts.extend(f"+{others[severity]} {severity}" for severity in Severity if others[severity])
+        if remediated := self.counts[Outcome.REMEDIATED]:
+            parts.append(f"{remediated} remediated")
+        if self.planned:
+            parts.append(f"{count(self.planned, 'step')} would run")
         if waived := self.counts[Outcome.WAIVED]:
             parts.append(f"{waived} waived")
         return " · ".join((*parts, self.tally, f"run {self.record.id}"))
 
 
 def headline(cause: Cause, limit: int = 120) -> str:
-    """CAUSE in one phrase: its check, what was seen, how many checks it blocks."""
-    blocks = f" (blocks {len(cause.blocked)})" if cause.blocked else ""
+    """CAUSE in one phrase: its check, what was seen, whether it was fixed lately, how many checks it blocks."""
+    remarks = ["recurred"] if cause.result and cause.result.recurred else []
+    remarks += [f"blocks {len(cause.blocked)}"] if cause.blocked else []
+    blocks = f" ({', '.join(remarks)})" if remarks else ""
     if cause.unmeasured:
         return f"{cause.id} could not be measured: {one_line(cause.message, limit)}{blocks}"
     return f"{cause.id}: {one_line(cause.message, limit)}{blocks}"
+
+
+def good_news(result: Result) -> str:
+    """The remediated RESULT in one phrase: its check, and what fixed it."""
+    fixed = remedy.fixed_by(result)
+    said = f"fixed by {fixed}" if fixed else remedy.outcome(result) or "passes again"
+    return f"{one_line(result.check.id)}: {said}"
 
 
 def _root_of(result: Result, bad: dict[str, Result]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
 
-from runbook_reports import story, wording
+from runbook_reports import remedy, story, wording
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,7 +27,7 @@ def templates(folder: Path) -> Environment:
         lstrip_blocks=True,
     )
     words = (wording.address, wording.clipped, wording.count, wording.figure, wording.limit, wording.moment)
-    for word in (*words, wording.one_line, wording.seen, clock.duration, story.course, story.what_was_seen):
+    for word in (*words, wording.one_line, wording.seen, clock.duration, remedy.course, story.what_was_seen):
         environment.filters[word.__name__] = word
     # `safe` is the name of a filter of jinja2 that does the very opposite.
     environment.filters["safe_text"] = wording.safe

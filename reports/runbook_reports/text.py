@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_runbook import clock
-from pytest_runbook.model import Outcome, Result, RunRecord, Severity
+from pytest_runbook.model import Outcome, Result, RunRecord, Severity, StepOutcome
 
-from runbook_reports import wording
+from runbook_reports import remedy, wording
 from runbook_reports.files import write
-from runbook_reports.story import Cause, Story, what_was_seen
+from runbook_reports.story import Cause, Story, by_service, what_was_seen
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,7 +25,7 @@ _STYLES = {
     Severity.P2: "red",
     Severity.P3: "yellow",
     Outcome.PASSED: "green",
-    Outcome.REMEDIATED: "green",
+    Outcome.REMEDIATED: "bold yellow",
     Outcome.FAILED: "red",
     Outcome.STILL_FAILING: "red",
     Outcome.TIMED_OUT: "red",
@@ -35,8 +34,21 @@ _STYLES = {
     Outcome.WAIVED: "cyan",
     Outcome.SKIPPED: "dim",
 }
+_LABELS = {
+    "recurred": "bold yellow",
+    "fixed by": "bold yellow",
+    "failed": "red",
+    "timed-out": "red",
+    "unknown": "red",
+    "undo failed": "red",
+    "undo timed-out": "red",
+    "refused": "yellow",
+    "undo refused": "yellow",
+    "would-run": "cyan",
+}
+"""Colours of labels that must not be overlooked."""
 _FEW = 3
-"""Up to so many blocked checks are named; more are counted per service."""
+"""Up to so many are named; more are counted per service."""
 _WHOLE, _NAMED = 20, 50
 """So many causes are told with every fact, so many more by name: the page has room for all, a terminal has not."""
 _PLAIN = str.maketrans({"·": "-", "…": "...", "—": "-", "≤": "<=", "∞": "infinity", "\u202f": " ", "\ufffd": "?"})
@@ -99,9 +111,11 @@ def _blocks(story: Story, width: int) -> Iterator[RenderableType]:
         for cause in story.unmeasured[:_WHOLE]:
             yield from _cause(story, cause)
         yield from _list((cause, cause.message) for cause in story.unmeasured[_WHOLE:])
-    if remediated := story.record.of(Outcome.REMEDIATED):
-        yield _heading("remediated: failed, a step ran, the same check passes")
-        yield from _list((result, _steps(result)) for result in remediated)
+    if story.mended:
+        yield _heading("remediated: failed, a runbook ran, the same check passes", "bold yellow")
+        for results in story.mended[:_WHOLE]:
+            yield from _mended(results)
+        yield from _list((results[0], _passes_again(results)) for results in story.mended[_WHOLE:])
     if waived := story.record.of(Outcome.WAIVED):
         yield _heading("waived")
         yield from _list((result, _waiver(result)) for result in waived)
@@ -135,25 +149,36 @@ def _indented(words: str) -> RenderableType:
     return Padding(_text(words), (0, 0, 0, 4))
 
 
-def _heading(words: str) -> Text:
-    return _text(f"\n{words}", "bold dim")
+def _heading(words: str, style: str = "bold dim") -> Text:
+    return _text(f"\n{words}", style)
 
 
 def _cause(story: Story, cause: Cause) -> Iterator[RenderableType]:
     """A root cause: its check, then label and value per line."""
-    from rich.padding import Padding
-    from rich.table import Table
-
     head = _text(cause.severity, _STYLES[cause.severity]).append(f"  {cause.id}", style="bold")
     if cause.result and cause.result.outcome not in (Outcome.FAILED, Outcome.UNMEASURED):
         head.append(f"  {cause.result.outcome}", style=_STYLES[Outcome(cause.result.outcome)])
     yield head
+    yield _labelled(_facts(story, cause))
+
+
+def _mended(results: list[Result]) -> Iterator[RenderableType]:
+    """Checks that the same steps fixed: the worst by name, then label and value per line."""
+    first = results[0]
+    yield _text(first.severity, _STYLES[first.severity]).append(f"  {wording.one_line(first.check.id)}", style="bold")
+    yield _labelled(_good_facts(results))
+
+
+def _labelled(rows: Iterable[tuple[str, str]]) -> RenderableType:
+    from rich.padding import Padding
+    from rich.table import Table
+
     facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True, min_width=9)
+    facts.add_column(no_wrap=True, min_width=9)
     facts.add_column(overflow="fold")
-    for label, value in _facts(story, cause):
-        facts.add_row(label, _text(value))
-    yield Padding(facts, (0, 0, 0, 4))
+    for label, value in rows:
+        facts.add_row(_text(label, _LABELS.get(label, "dim")), _text(value))
+    return Padding(facts, (0, 0, 0, 4))
 
 
 def _facts(story: Story, cause: Cause) -> Iterator[tuple[str, str]]:
@@ -163,23 +188,47 @@ def _facts(story: Story, cause: Cause) -> Iterator[tuple[str, str]]:
     yield "seen", cause.message
     yield from (("measured", wording.against_limit(measurement)) for measurement in cause.unsaid)
     if result and len(result.attempts) > 1:
-        yield "tried", _attempts(result)
-    if result and result.steps:
-        yield "steps", _steps(result)
+        yield "tried", remedy.tried(result)
+    if result and result.recurred:
+        yield "recurred", remedy.recurred(result)
+    if result and (came := remedy.outcome(result)):
+        yield "remedy", came
+    if elsewhere := story.steps_told_at(cause):
+        yield "steps", f"as above, for {elsewhere}"
+    elif result:
+        yield from _steps(result)
     if result and result.check.runbook:
         yield "runbook", _runbook(story.record, result.check.runbook)
     if cause.blocked:
-        yield f"blocks {len(cause.blocked)}", _blocked(cause)
+        yield f"blocks {len(cause.blocked)}", _few(cause.blocked)
 
 
-def _attempts(result: Result) -> str:
-    times = wording.count(len(result.attempts), "time")
-    return f"{times} in {clock.duration(result.duration)}: {', '.join(a.outcome for a in result.attempts)}"
+def _good_facts(results: list[Result]) -> Iterator[tuple[str, str]]:
+    first = results[0]
+    yield "seen", what_was_seen(first)
+    yield from (("fixed by", fixed),) if (fixed := remedy.fixed_by(first)) else (("remedy", remedy.outcome(first)),)
+    if first.recurred:
+        yield "recurred", remedy.recurred(first)
+    if len(first.steps) > 1:
+        yield from _steps(first)
+    if others := results[1:]:
+        yield f"and {len(others)}", _few(others)
 
 
-def _steps(result: Result) -> str:
-    """The steps that ran, each with how it ended."""
-    return wording.one_line(", ".join(f"{step.title} {step.outcome}" for step in result.steps)) or "none recorded"
+def _passes_again(results: list[Result]) -> str:
+    fixed = remedy.fixed_by(results[0])
+    said = f"fixed by {fixed}" if fixed else remedy.outcome(results[0])
+    return f"{said}; and {_few(results[1:])}" if results[1:] else said
+
+
+def _steps(result: Result) -> Iterator[tuple[str, str]]:
+    """The steps of the runbook in their order, each with what became of it; of a plan also the very actions."""
+    for step in result.steps:
+        actions = step.actions if step.outcome == StepOutcome.WOULD_RUN else []
+        yield (
+            remedy.word(step),
+            "\n".join((remedy.described(step), *(f"  {wording.one_line(line)}" for line in actions))),
+        )
 
 
 def _runbook(record: RunRecord, name: str) -> str:
@@ -188,11 +237,11 @@ def _runbook(record: RunRecord, name: str) -> str:
     return f"{name}  {first}".strip()
 
 
-def _blocked(cause: Cause) -> str:
+def _few(results: Sequence[Result]) -> str:
     """A few checks by name, many by number per service."""
-    if len(cause.blocked) <= _FEW:
-        return ", ".join(wording.one_line(result.check.id) for result in cause.blocked)
-    return ", ".join(f"{wording.one_line(name)} {number}" for name, number in cause.by_service.most_common())
+    if len(results) <= _FEW:
+        return ", ".join(wording.one_line(result.check.id) for result in results)
+    return ", ".join(f"{wording.one_line(name)} {number}" for name, number in by_service(results).most_common())
 
 
 def _list(items: Iterable[tuple[Result | Cause, str]]) -> Iterator[RenderableType]:

@@ -11,11 +11,56 @@ from pytest_runbook.model import Outcome, Result, RunRecord
 from runbook_reports import text
 from runbook_reports.story import Story
 
+from tests.reports.treated import TREATED, planned, remediated, still_failing
+
 Golden = Callable[[str, str], None]
 
 
 def test_the_summary_of_each_scenario_reads_as_agreed(scenario: str, record: RunRecord, golden: Golden) -> None:
     golden(f"summary.{scenario}.txt", text.summary(record, width=100))
+
+
+@pytest.mark.parametrize("treated", TREATED, ids=lambda function: function.__name__)
+def test_what_runbooks_did_fits_eighty_columns(treated: Callable[[], RunRecord]) -> None:
+    summary = text.summary(treated(), width=80)
+
+    assert max(map(len, summary.splitlines()[:-1])) <= 80
+
+
+def test_what_was_remediated_is_never_plain_green() -> None:
+    record = remediated()
+    coloured = text.summary(record, color=True)
+
+    assert coloured.startswith("\x1b[1;33mREMEDIATED\x1b[0m")
+    assert "PASSED" not in coloured
+    assert text.line(record) == (
+        "NightScan production · daily · REMEDIATED · cache/queue::is_short: fixed by Restart the worker (queue-too-long) "
+        "after 31.0 s, 1 look · 8 remediated · 28 checks in 32.0 s · run 20261122T180305Z-4f1c"
+    )
+
+
+def test_a_remediated_run_that_strict_fails_says_so() -> None:
+    record = remediated()
+    record.exit_code = 1
+
+    assert Story(record).verdict == "REMEDIATED"
+    assert "fails the run because of --strict" in " ".join(text.summary(record).split())
+
+
+def test_steps_that_several_checks_share_are_told_once() -> None:
+    summary = text.summary(still_failing())
+
+    assert summary.count("Promote the standby") == 1
+    assert "steps      as above, for database/availability::answers" in summary
+
+
+def test_a_plan_names_the_exact_actions() -> None:
+    summary = text.summary(planned(), width=200)
+
+    assert "tail -n 50 /srv/database/server.log (on host)\n" in summary
+    assert "make_interval(secs => %s) with 600\n" in summary
+    assert "2 of 4 steps would run" in summary
+    assert "2 steps would run" in text.line(planned())
 
 
 @pytest.mark.parametrize("width", [40, 60, 200])
@@ -30,7 +75,7 @@ def test_the_last_line_is_the_run_in_one_line(ill: RunRecord) -> None:
     assert text.summary(ill).splitlines()[-1] == text.line(ill)
     assert text.line(ill) == (
         "NightScan production · daily · FAILED P1 · database/availability::answers: connection refused: 10.0.0.5:5432 "
-        "(blocks 9) · +2 P2 · +1 P3 · 1 waived · 36 checks in 4.2 s · run 20261122T180305Z-4f1c"
+        "(blocks 9) · +2 P2 · +1 P3 · 1 remediated · 1 waived · 36 checks in 4.2 s · run 20261122T180305Z-4f1c"
     )
 
 

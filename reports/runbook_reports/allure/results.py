@@ -15,7 +15,8 @@ from pytest_runbook.model import Attempt, Measurement, Observation, Outcome, Res
 
 from runbook_reports import wording
 from runbook_reports.allure.description import description
-from runbook_reports.story import course, what_was_seen
+from runbook_reports.remedy import course
+from runbook_reports.story import what_was_seen
 
 LEVELS = {Severity.P1: Level.BLOCKER, Severity.P2: Level.CRITICAL, Severity.P3: Level.NORMAL}
 STATUSES = {
