@@ -20,7 +20,9 @@ from pytest_runbook.history import Lock, Process, Store
 SYSTEM = ("shop", "production")
 FAR = "another machine"
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "psycopg", "sqlalchemy.dialects.postgresql.psycopg", "pytest_runbook.history"])
+PROCESSES.set_forkserver_preload(
+    ["pytest", "psycopg", "sqlalchemy.dialects.postgresql.psycopg", "pytest_runbook.history"]
+)
 
 
 def far_process(pid: int | None = None) -> Process:

@@ -62,9 +62,10 @@ def test_verified_fixes_are_counted_by_themselves(store: Store) -> None:
     assert store.fixes("database-down", "database", clock.now() + DAY) == 0
 
 
-def test_attempt_that_was_refused_before_it_did_anything_does_not_count(store: Store) -> None:
+def test_attempt_that_was_refused_before_it_changed_anything_does_not_count(store: Store) -> None:
     """Counted, a refusal for too many attempts would be refused for ever."""
     harmless = tried(store, None)
+    assert store.start(store.intend(harmless, "look", "observe", "database", []))
     store.finish(store.intend(harmless, "restart", "restart", "database", []), "refused")
     store.end_attempt(harmless, "refused")
     assert counted(store) == []

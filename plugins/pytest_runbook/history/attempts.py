@@ -13,6 +13,7 @@ from pytest_runbook.history.base import Part, added, changed
 from pytest_runbook.history.intents import steps_of
 from pytest_runbook.history.rows import AttemptOutcome, AttemptRow, StepRow
 from pytest_runbook.history.schema import attempts, intents
+from pytest_runbook.model import Risk
 
 COLUMNS = [attempts.c[name] for name in ("id", "run", "runbook", "service", "checks", "started", "ended", "outcome")]
 
@@ -36,8 +37,8 @@ class Attempts(Part):
     def attempts(self, runbook: str, service: str, since: datetime) -> list[AttemptRow]:
         """Attempts of RUNBOOK on SERVICE that count, oldest first: those from SINCE on, after the last verified fix.
 
-        An attempt that was refused before a step ran did nothing and does not count; counted, it would keep itself
-        refused for ever. One whose result is open or unknown counts.
+        An attempt that was refused before a step changed anything does not count; counted, it would keep itself refused
+        for ever. One whose result is open or unknown counts.
         """
         which = and_(attempts.c.runbook == runbook, attempts.c.service == service)
         with self._database.read() as connection:
@@ -72,7 +73,8 @@ class Attempts(Part):
             fix.c.outcome == "remediated",
             fix.c.id >= attempts.c.id,
         )
-        acted = exists().where(intents.c.attempt == attempts.c.id, intents.c.started.is_not(None))
+        began = and_(intents.c.started.is_not(None), intents.c.risk != Risk.OBSERVE)
+        acted = exists().where(intents.c.attempt == attempts.c.id, began)
         tried = or_(attempts.c.outcome.is_(None), attempts.c.outcome != "refused", acted)
         return and_(self._ours(attempts), attempts.c.started >= since, ~exists(fixed), tried)
 
