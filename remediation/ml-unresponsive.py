@@ -5,28 +5,78 @@ Symptom
     come back with a prediction.
 
 Diagnosis
-    1. Does it answer, are its models loaded, which share of predictions fails?
-           curl -s http://localhost:8002/health; curl -s http://localhost:8002/models/status
-    2. Does the process run, was it ended for its memory?
+    1. Does the process run, was it ended for its memory, what did it say last? (steps status, log)
            export COMPOSE_FILE=docker-compose.production.yml
            docker compose ps prediction-api; docker inspect --format '{{.State.OOMKilled}}' nightscan_ml
            docker compose logs --tail 200 prediction-api
-    3. The GPU, if there is one: is it seen, is its memory taken?
+    2. Are its models there, whole, readable? (step models)
+           cd /opt/nightscan/models && cat metadata.json && sha256sum *
+    3. Does it answer, which share of predictions fails?
+           curl -s http://localhost:8002/health; curl -s http://localhost:8002/models/status
+    4. The GPU, if there is one: is it seen, is its memory taken?
            nvidia-smi
-    4. The models: there, whole, readable? Go to ml-models-invalid.
+    5. Does something else hold the port? ss -ltnp 'sport = :8002'. Then stop that, not this service.
 
 Correction, mildest first
-    1. A model file is missing or broken: ml-models-invalid; restarting does not help.
-    2. The GPU's memory is taken by a process that should not be there: gpu-memory.
-    3. Restart the one service through its manager, and poll its health and `/models/status`:
+    1. A model file is missing or broken, so restarting alone does not help: put back the same file from a good copy, whose
+       checksum is compared first, and restart the one service (step repair):
+           tar -xzf /opt/nightscan/backups/<newest>/app_files.tar.gz -C /tmp && sha256sum /tmp/opt/nightscan/models/*
+           cp /tmp/opt/nightscan/models/<file> /opt/nightscan/models/ && docker compose restart prediction-api
+    2. Restart the one service through its manager, and poll its health and `/models/status` (step restart):
            docker compose restart prediction-api
        Never end processes by a word of their command line: that hits whatever else has it.
-    4. Create its container anew, without touching the others:
-           docker compose up -d --no-deps --force-recreate prediction-api
+    3. A person: the GPU's memory is taken by a process that should not be there: gpu-memory.
 
 Last resort
-    Run on the CPU (`ml.use_gpu` false) or with the previous image, slower but answering. Uploads wait in the queue meanwhile.
+    Stop it, and start it anew, in a container of its own making, without touching the others (step start_anew):
+        docker compose stop prediction-api; docker compose up -d --no-deps prediction-api
+    A person: run on the CPU (`ml.use_gpu` false) or with the previous image or models (ml-models-invalid), slower but answering.
+    Uploads wait in the queue meanwhile.
 
 Verify
     pytest checks/ml/availability.py checks/ml/models.py
 """
+
+from pytest_runbook import correct, diagnose, last_resort, manage, script
+
+
+@diagnose
+def status(at):
+    """Look whether it runs, and since when"""
+    return manage("status", "ml")
+
+
+@diagnose
+def log(at):
+    """Look at what it said last"""
+    return manage("logs", "ml")
+
+
+@diagnose
+def models(at):
+    """Look whether each model is the file that its metadata tell"""
+    return script("restore-models", "whole", on="host")
+
+
+@correct(
+    risk="restart",
+    only_if=lambda at: script("restore-models", "can-repair", on="host"),
+    settle=2,
+    within=90,
+    timeout=600,
+)
+def repair(at):
+    """Put back the same models from a good copy, and restart the prediction service"""
+    return [script("restore-models", "repair", on="host"), manage("restart", "ml")]
+
+
+@correct(risk="restart", settle=2, within=90, timeout=120)
+def restart(at):
+    """Restart the prediction service"""
+    return manage("restart", "ml")
+
+
+@last_resort(risk="restart", settle=5, within=90, timeout=240)
+def start_anew(at):
+    """Stop it, and start it anew"""
+    return [manage("stop", "ml"), manage("start", "ml")]

@@ -5,7 +5,7 @@ Symptom
     has new ERROR records.
 
 Diagnosis
-    1. Which errors, since when, on which endpoint?
+    1. Which errors, since when, on which endpoint? (steps records, log)
            tail -n 2000 /opt/nightscan/logs/nightscan.log | jq -r 'select(.level=="ERROR") | [.module, .message] | @tsv' |
                sort | uniq -c | sort -rn | head
     2. Do they name the database, the cache or the prediction service? Look at those checks first.
@@ -13,15 +13,50 @@ Diagnosis
     4. Did they begin with a deployment, or with a change of the configuration?
 
 Correction, mildest first
-    1. A dependency is ill: its runbook.
-    2. One worker is broken, or it began by itself: restart the one service:
+    1. A dependency is ill: its runbook. Nothing is done here then.
+    2. Users meet errors: one worker is broken, or it began by itself: restart the one service (step restart):
            docker compose restart web
-    3. It began with a change of configuration: take the change back, restart.
-    4. It began with a deployment: go back to the previous image tag, and restore the database only if a migration went with it.
+       New records in the log alone are no reason: read them, and open a ticket.
+    3. A person: it began with a change of configuration: take the change back, restart.
+    4. A person: it began with a deployment: go back to the previous image tag, and restore the database only if a migration
+       went with it.
 
 Last resort
-    Switch off the feature that fails, or put up the maintenance page at the proxy: an honest page instead of broken ones.
+    A person: switch off the feature that fails, or put up the maintenance page at the proxy: an honest page instead of broken
+    ones.
 
 Verify
     pytest checks/web/errors.py
 """
+
+from pathlib import PurePath
+
+from pytest_runbook import call, command, correct, diagnose, manage
+
+USERS = ("web/errors::error_rate", "web/errors::error_rate_of_users")
+
+
+@diagnose
+def records(at):
+    """Look at the last lines of the application's log"""
+    told = at.settings.probes["logs"]
+    return command(
+        "tail", "-n", "50", "--", *(str(PurePath(at.facts.paths.logs, name)) for name in told.paths), on="host"
+    )
+
+
+@diagnose
+def log(at):
+    """Look at what the service itself said last"""
+    return manage("logs", "web")
+
+
+@correct(risk="restart", only_if=lambda at: call(users_meet_errors), settle=5, within=60, timeout=120)
+def restart(at):
+    """Restart the web service"""
+    return manage("restart", "web")
+
+
+def users_meet_errors(tools):
+    """Whether users meet errors: records in the log alone are no reason to restart."""
+    return bool({*USERS} & {*tools.situation.checks})

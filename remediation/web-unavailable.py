@@ -8,27 +8,59 @@ Diagnosis
     1. Is it the service, or what it needs? `/ready` names the part that is missing:
            curl -s http://localhost:8000/health; curl -s http://localhost:8000/ready
        When it names the database or the cache, go to database-down or cache-down: restarting web does not help.
-    2. Does the process run, and how often was it restarted?
+    2. Does the process run, and how often was it restarted? (step status)
            export COMPOSE_FILE=docker-compose.production.yml
            docker compose ps web; docker inspect --format '{{.RestartCount}} {{.State.OOMKilled}}' nightscan_web
-    3. What did it say last?
+    3. What did it say last? (step log)
            docker compose logs --tail 200 web
-    4. Does something else hold the port?
+    4. Does something else hold the port? (step port)
            ss -ltnp 'sport = :8000'
 
 Correction, mildest first
-    1. Something else holds the port: stop that, not web.
-    2. Restart the one service, then poll its health; do not sleep a fixed time:
+    1. Restart the one service, then poll its health; do not sleep a fixed time (step restart):
            docker compose restart web
-    3. Create its container anew, without touching what it depends on:
-           docker compose up -d --no-deps --force-recreate web
-    4. The failure began with a deployment: go back to the previous image tag (`VERSION=<previous>` in .env), and
+    2. A person: something else holds the port: stop that, not web.
+    3. A person: the failure began with a deployment: go back to the previous image tag (`VERSION=<previous>` in .env), and
            docker compose up -d --no-deps web
 
 Last resort
-    Only with approval, because every user is logged out and every running prediction is lost: `docker compose down`, then
+    Stop it, and start it anew, without touching what it depends on (step start_anew):
+        docker compose stop web; docker compose up -d --no-deps web
+    A person, with approval, because every user is logged out and every running prediction is lost: `docker compose down`, then
     `docker compose up -d`. Never `docker system prune` on the way: it removes the image to go back to.
 
 Verify
     pytest checks/web/availability.py
 """
+
+from pytest_runbook import command, correct, diagnose, last_resort, manage
+
+
+@diagnose
+def status(at):
+    """Look whether it runs, and since when"""
+    return manage("status", "web")
+
+
+@diagnose
+def log(at):
+    """Look at what it said last"""
+    return manage("logs", "web")
+
+
+@diagnose
+def port(at):
+    """Look who holds its port"""
+    return command("ss", "-ltnp", f"sport = :{at.facts.ports.web}", on="host")
+
+
+@correct(risk="restart", settle=2, within=60, timeout=120)
+def restart(at):
+    """Restart the web service"""
+    return manage("restart", "web")
+
+
+@last_resort(risk="restart", settle=5, within=60, timeout=240)
+def start_anew(at):
+    """Stop it, and start it anew"""
+    return [manage("stop", "web"), manage("start", "web")]
