@@ -63,6 +63,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=Risk.ROUTINE,
         help="the riskiest kind of step that may run (default: routine); the settings have a ceiling for each environment",
     )
+    add(
+        "--runbook",
+        dest="runbook_only",
+        metavar="ID",
+        help="only the checks that name this runbook",
+    )
+    add(
+        "--runbook-step",
+        dest="runbook_step",
+        metavar="STEP",
+        help="of the runbook only this step, by its name or number; a step that only looks runs also when nothing fails",
+    )
     parser.addini("runbook_settings", "settings of the system, relative to the root folder", default="")
 
 
@@ -89,6 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_runbook.reporting import Reporting
     from pytest_runbook.runbooks.loading import faults
     from pytest_runbook.runbooks.mode import Mode
+    from pytest_runbook.runbooks.only import Only
     from pytest_runbook.runbooks.remediation import Remediation
     from pytest_runbook.session import RunbookSession
 
@@ -113,6 +126,9 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError("\n".join(wrong))
         remediation = Remediation(config, session, Mode(option.runbook_remediate), Risk(option.runbook_max_risk))
         config.pluginmanager.register(remediation, "runbook-remediation")
+    if config.option.runbook_only:
+        only = Only(config.rootpath / "remediation", config.option.runbook_only, config.option.runbook_step)
+        config.pluginmanager.register(only, "runbook-only")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

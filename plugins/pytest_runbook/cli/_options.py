@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from pytest_runbook.errors import UsageError
+from pytest_runbook.errors import RunbookError, UsageError
 
 if TYPE_CHECKING:
     from pytest_runbook.settings import Loaded
@@ -50,4 +51,20 @@ def loaded(file: Path | None, overrides: tuple[str, ...]) -> Loaded:
             )
         return load(root if named else chosen.parent, file=chosen, environ=os.environ, overrides=overrides)
     except UsageError as error:
+        raise BadUsage(str(error)) from None
+
+
+def project_root() -> Path:
+    """The root folder of the project that this is a folder of, as pytest finds it."""
+    from pytest_runbook.settings.project import project
+
+    return project(Path.cwd())[0]
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """End the command with exit code 4 and the words of the error when the block meets what cannot be used."""
+    try:
+        yield
+    except RunbookError as error:
         raise BadUsage(str(error)) from None

@@ -29,6 +29,12 @@ class Remediation:
     mode: Mode
     max_risk: Risk
 
+    @property
+    def only(self) -> str | None:
+        """The one step that a person named."""
+        named = self.config.pluginmanager.getplugin("runbook-only")
+        return named.step if named else None
+
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """After the checks: what was fixed lately and fails again counts more, and what failed is treated."""
@@ -37,7 +43,7 @@ class Remediation:
         if recorder is None:
             return answer
         recorder.diagnose()
-        if not any(Outcome(result.outcome).bad for result in recorder.record.results):
+        if not self.only and not any(Outcome(result.outcome).bad for result in recorder.record.results):
             return answer
         begun = self.run.settings.history.begun(self.config.rootpath)
         if self.mode == Mode.OFF and not begun:

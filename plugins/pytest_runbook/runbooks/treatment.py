@@ -51,6 +51,8 @@ class Room:
     """A line for whoever watches."""
     agree: Callable[[Step], bool]
     """Asks a person."""
+    only: str | None = None
+    """The one step that a person named."""
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Treatment:
     def __init__(self, case: Case, runbook: Runbook, situation: Situation, room: Room, spared: list[str]) -> None:
         """SPARED are the checks of the service that pass and that no step may break."""
         self._case, self._runbook, self._situation, self._room, self._spared = case, runbook, situation, room, spared
+        self._steps = [spec for spec in runbook.steps if room.only in (None, spec.name)]
         self.treated = Treated()
         self._acted: list[StepSpec] = []
 
@@ -79,12 +82,22 @@ class Treatment:
 
     def preview(self) -> Treated:
         """Say what would be done, and do nothing."""
-        for spec in self._runbook.steps:
+        for spec in self._steps:
             step = self._step(spec, StepOutcome.WOULD_RUN)
             if why := self._room.guard.step(spec):
                 step.outcome, step.why = StepOutcome.REFUSED, why
             elif spec.only_if:
                 self._needed(spec, step)  # looks only, and changes what the step says of itself
+            self._keep(step)
+        return self.treated
+
+    def look(self) -> Treated:
+        """Only look, as a person does who wants to know: nothing failed, so nothing is mended."""
+        for spec in self._steps:
+            step = self._step(spec, StepOutcome.NOT_NEEDED)
+            if spec.stage == Stage.DIAGNOSE:
+                seen = self._perform(spec, "do", tuple(self._raw(spec, "do")))
+                step.outcome, step.why, step.output, step.duration = seen.outcome, seen.why, seen.output, seen.duration
             self._keep(step)
         return self.treated
 
@@ -100,7 +113,7 @@ class Treatment:
         return self.treated
 
     def _climb(self, attempt: int, lock: Lock) -> AttemptOutcome:
-        for spec in self._runbook.steps:
+        for spec in self._steps:
             step = self._run(spec, attempt, lock)
             if not StepOutcome(step.outcome).acted or spec.stage == Stage.DIAGNOSE:
                 continue

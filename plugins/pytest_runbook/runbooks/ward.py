@@ -52,6 +52,7 @@ class Ward:
             note=self._recorder.journal.write,
             tell=self._terminal.tell,
             agree=self._terminal.agree,
+            only=plan.only,
         )
 
     def treat_all(self) -> None:
@@ -69,7 +70,18 @@ class Ward:
             else:
                 self._treat(case)
             self._recorder.diagnose()
+        if self._room.only and not tried and self._record.results:
+            self._look()
         self._terminal.retell(self._record)
+
+    def _look(self) -> None:
+        """A person named a step, and nothing fails: a step that only looks is done all the same, and shown."""
+        first = self._record.results[0].check
+        runbook = load(self._folder, first.runbook or "")
+        for step in self._treatment(Case(runbook.id, first.service, []), runbook).look().steps:
+            self._terminal.tell(f"{step.title}: {step.outcome}{f', {step.why}' if step.why else ''}")
+            for line in step.output.splitlines():
+                self._terminal.tell(f"    {line}")
 
     def _remote(self, probe: str) -> bool:
         declared = self._run.settings.probes.get(probe)

@@ -1,0 +1,103 @@
+"""The command `runbook`: list, show, run by hand, and what the history tells."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.engine.ailing import FIX, Ailing
+from tests.engine.conftest import Project
+
+
+@pytest.fixture
+def ailing(project: Project) -> Ailing:
+    return Ailing(project)
+
+
+def runbook(ailing: Ailing, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`runbook ARGUMENTS` in the project."""
+    return subprocess.run(
+        [sys.executable, "-c", "from pytest_runbook.cli import main; main()", *arguments],
+        cwd=ailing.project.folder,
+        env=ailing.project.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_runbooks_are_listed_with_what_they_risk(ailing: Ailing) -> None:
+    ailing.runbook("disk-full", "")
+    told = runbook(ailing, "list")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines() == [
+        "database-down  database-down.  [routine]",
+        "disk-full      disk-full.  [by a person]",
+        "web-down       web-down.  [routine]",
+    ]
+    rows = json.loads(runbook(ailing, "list", "--json").stdout)
+    assert rows[2] == {"id": "web-down", "title": "web-down.", "steps": [{"name": "mend", "risk": "routine"}]}
+
+
+def test_a_runbook_is_shown_as_a_person_reads_it_with_its_steps(ailing: Ailing) -> None:
+    told = runbook(ailing, "show", "web-down")
+    assert told.returncode == 0
+    assert "Symptom" in told.stdout
+    assert "1. mend (correct, routine): Write that it is up" in told.stdout
+    unknown = runbook(ailing, "show", "web-dwon")
+    assert unknown.returncode == 4
+    assert 'unknown runbook "web-dwon" (known: database-down, web-down)' in unknown.stderr
+
+
+def test_a_runbook_run_by_hand_mends_its_own_checks_and_no_others(ailing: Ailing) -> None:
+    ailing.set("web", "down")
+    ailing.set("database", "down")
+    done = runbook(ailing, "run", "web-down", "--remediate=apply")
+    assert done.returncode == 0, done.stdout
+    assert ailing.log == ["web-down writes up to web"]
+    assert runbook(ailing, "run", "web-down", "--remediate=apply").returncode == 0
+    assert ailing.log == ["web-down writes up to web"], "nothing fails, so nothing is done"
+    told = runbook(ailing, "history")
+    assert "web-down on web: remediated" in told.stdout
+    assert "do mend (routine): done" in told.stdout
+    (row,) = json.loads(runbook(ailing, "history", "--json").stdout)
+    assert (row["outcome"], row["checks"]) == ("remediated", ["web/availability::answers"])
+
+
+def test_by_hand_the_guards_hold_as_in_any_run(ailing: Ailing) -> None:
+    ailing.set("web", "down")
+    ailing.runbook("web-down", FIX.replace('"routine"', '"destructive"'))
+    done = runbook(ailing, "run", "web-down", "--remediate=apply", "--max-risk=isolate")
+    assert done.returncode == 1
+    assert "the ceiling in production is restart" in done.stdout
+    assert not ailing.log
+    asked = runbook(ailing, "run", "web-down")
+    assert asked.returncode == 1
+    assert not ailing.log
+
+
+def test_one_step_is_run_by_its_name_or_number_and_one_that_looks_also_when_all_is_well(ailing: Ailing) -> None:
+    ailing.runbook(
+        "web-down",
+        "@diagnose\ndef look(at):\n    '''Show the state.'''\n    return command('cat', f'state/{at.service}')\n" + FIX,
+    )
+    done = runbook(ailing, "run", "web-down", "--step", "1")
+    assert done.returncode == 0, done.stdout
+    assert "Show the state: done" in done.stdout
+    assert "    up" in done.stdout
+    ailing.set("web", "down")
+    assert runbook(ailing, "run", "web-down", "--step=look", "--remediate=apply").returncode == 1
+    assert runbook(ailing, "run", "web-down", "--step=mend", "--remediate=apply").returncode == 0
+    unknown = runbook(ailing, "run", "web-down", "--step=3")
+    assert unknown.returncode == 4
+    assert 'unknown step of the runbook "web-down" "3" (known: 1 look, 2 mend)' in unknown.stdout + unknown.stderr
+
+
+def test_an_empty_history_says_so(ailing: Ailing) -> None:
+    told = runbook(ailing, "history")
+    assert (told.returncode, told.stdout) == (0, "nothing was tried yet\n")
+    assert not (ailing.project.folder / "var").exists()
