@@ -47,6 +47,7 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__FACTS__PROXY__DOMAIN": tls.NAMES[0],
         "RUNBOOK__FACTS__PROXY__PLAIN_URL": f"http://localhost:{site.port('proxy-http')}",
         **_remedies(site),
+        **_managers(site),
         "RUNBOOK__FACTS__DEPLOY__ENGINE": "",
         "RUNBOOK__FACTS__SECRETS__FILES": json.dumps(
             [".env", "config/production.json", str(tls.certificate_files(site)[1])]
@@ -84,6 +85,18 @@ def _remedies(site: Site) -> dict[str, str]:
         "RUNBOOK__FACTS__PROXY__RENEWAL": json.dumps(
             ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "lab.tls", str(site.folder)]
         ),
+    }
+
+
+def _managers(site: Site) -> dict[str, str]:
+    """Who starts and stops the services: the lab's supervisord, which knows them by our own names."""
+    services = ("web", "ml", "database", "standby", "cache", "replica", "storage", "proxy", "worker")
+    return {
+        "RUNBOOK__MANAGERS__LAB__KIND": "supervisor",
+        "RUNBOOK__MANAGERS__LAB__COMMAND": json.dumps([sys.executable, "-m", "supervisor.supervisorctl"]),
+        "RUNBOOK__MANAGERS__LAB__CONFIG": str(site.path("supervisor", "supervisord.conf")),
+        **{f"RUNBOOK__SERVICES__{name.upper()}__MANAGER": "lab" for name in services},
+        **{f"RUNBOOK__SERVICES__{name.upper()}__UNIT": name for name in services},
     }
 
 
