@@ -192,7 +192,7 @@ def _stop(process: subprocess.Popen[bytes], program: Program) -> None:
     _close(process.stdin)
     if program.trailer:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(family.GRACE)
+            process.wait(family.GRACE + family.LAST)
     mark = program.environment.get(family.MARK)
 
     def rest() -> set[psutil.Process]:

@@ -32,9 +32,13 @@ PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin; export PATH
 exec 3<&0 </dev/null
 folder=
 family() {
-  for one in /proc/[0-9]*; do
-    if tr '\0' '\n' <"$one/environ" | grep -qxF "$mark"; then echo "${one#/proc/}"; fi
-  done 2>/dev/null
+  if printf 'x\0y' | grep -qzx y; then
+    grep -lzxF "$mark" /proc/[0-9]*/environ | tr -cd '0-9\n'
+  else
+    for one in /proc/[0-9]*; do
+      if tr '\0' '\n' <"$one/environ" | grep -qxF "$mark"; then echo "${one#/proc/}"; fi
+    done
+  fi 2>/dev/null
 }
 alive() { kill -0 "-$child" || [ -n "$(family)" ]; }
 tell() {
@@ -55,13 +59,17 @@ finish() {
   printf '\n%s %d\n' "$mark" "$1" >&2
   exit "$1"
 }
-receive() { head -c "$1" <&3 >"$folder/$2" && [ "$(wc -c <"$folder/$2")" -eq "$1" ] && chmod 700 "$folder/$2"; }
 """
 """What runs there, in the words of any POSIX shell; a function, so that one which arrives in part does nothing.
 
 It has a guardian of its own, which reads the life line, and finds what it has to end by its group and by its mark.
 """
-FOLDER = "folder=$(mktemp -d) || finish 126\n"
+RECEIVE = r"""
+folder=$(mktemp -d) || finish 126
+head -c {size} <&3 >"$folder"/{name} || finish 126
+[ "$(wc -c <"$folder"/{name})" -eq {size} ] || finish 126
+chmod 700 "$folder"/{name}
+"""
 START = r"""
 start=; command -v setsid >/dev/null 2>&1 && start=setsid
 $start env "$mark" {command} &
@@ -86,7 +94,12 @@ class Task:
     """A file of ours, to be sent there."""
     variables: Mapping[str, str] = field(default_factory=dict)
     given: bytes | None = None
-    """Its standard input; None: empty."""
+    """Standard input of one that is no script; None: empty."""
+
+    @property
+    def content(self) -> bytes | None:
+        """What has to be there before it starts."""
+        return self.script.read_bytes() if self.script else self.given
 
     @property
     def name(self) -> str:
@@ -98,8 +111,8 @@ def program(probe: str, settings: HostSettings, task: Task, environment: Mapping
     """What performs TASK at the machine of PROBE; ENVIRONMENT and FOLDER are those of the client here."""
     mark = f"{MARK}={secrets.token_hex(16)}"
     sent = f"mark={mark}\n{_text(task)}".encode()
-    boot = ["sh", "-c", f'eval "$(head -c {len(sent)})"']
-    content = (task.script.read_bytes() if task.script else b"") + (task.given or b"")
+    boot = ["sh", "-c", f'eval "$(dd bs=1 count={len(sent)} 2>/dev/null)"']  # not a byte too many
+    content = task.content or b""
     way = _way(probe, settings, boot)
     trailer = f"\n{mark} ".encode()
     return Program(way, environment, folder, sent + content, trailer, f"{task.name} (on {probe})")
@@ -113,15 +126,10 @@ def is_remote(settings: HostSettings) -> bool:
 def _text(task: Task) -> str:
     """The program that performs TASK there."""
     text, words = FAR, [*map(shlex.quote, task.argv)]
-    if task.script or task.given is not None:
-        text += FOLDER
-    if task.script:
-        name = shlex.quote(task.script.name)
-        text += f"receive {task.script.stat().st_size} {name} || finish 126\n"
-        words.insert(0, f'"$folder"/{name}')
-    if task.given is not None:
-        text += f"receive {len(task.given)} .given || finish 126\n"
-        words.append('<"$folder"/.given')
+    if task.content is not None:
+        name = shlex.quote(task.script.name if task.script else "given")
+        text += RECEIVE.format(size=len(task.content), name=name)
+        words = [f'"$folder"/{name}', *words] if task.script else [*words, f'<"$folder"/{name}']
     variables = [shlex.quote(f"{name}={value}") for name, value in task.variables.items()]
     return text + START.format(command=" ".join([*variables, *words]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -195,7 +196,7 @@ def _answer(done: Finished) -> str:
     why = f": {done.last}" if done.last else ""
     if done.status is None:
         raise StepFailed(f'"{done.name}" did not end in time{why}')
-    if done.status < 0 or done.status > KILLED:
+    if done.status < 0 or KILLED < done.status <= KILLED + signal.NSIG:
         number = -done.status if done.status < 0 else done.status - KILLED
         raise StepFailed(f'"{done.name}" was killed by signal {number}{why}')
     if done.status:
