@@ -54,7 +54,7 @@ def tried(result: Result) -> str:
     return f"{count(len(result.attempts), 'time')} in {clock.duration(result.duration)}: {said}"
 
 
-def word(step: Step) -> str:
+def ending(step: Step) -> str:
     """What became of STEP: `done`, `refused`, …; `undone` and `undo refused` where it takes back what an earlier one did."""
     if step.stage == TAKES_BACK:
         return "undone" if step.outcome == StepOutcome.DONE else f"undo {step.outcome}"
@@ -66,11 +66,6 @@ def described(step: Step) -> str:
     took = f", {clock.duration(step.duration)}" if step.started and step.outcome != StepOutcome.UNKNOWN else ""
     why = f": {one_line(step.why)}" if step.why else ""
     return f"{one_line(step.title)} ({step.risk}{took}){why}"
-
-
-def alarming(step: Step) -> bool:
-    """Whether STEP itself went wrong, whatever the check says now."""
-    return step.outcome in (StepOutcome.FAILED, StepOutcome.TIMED_OUT, StepOutcome.UNKNOWN)
 
 
 def fix(result: Result) -> Step | None:
@@ -104,7 +99,7 @@ def seconds_to_fix(result: Result) -> float | None:
     return (last - first).total_seconds() + result.attempts[-1].duration
 
 
-def outcome(result: Result) -> str:
+def upshot(result: Result) -> str:
     """What came of RESULT's runbook, in one line; empty when none was asked for, or its steps say it all."""
     if would := [step for step in result.steps if step.outcome == StepOutcome.WOULD_RUN]:
         return f"a plan, nothing was done: {len(would)} of {count(len(result.steps), 'step')} would run"

@@ -241,7 +241,7 @@ def headline(cause: Cause, limit: int = 120) -> str:
 def good_news(result: Result) -> str:
     """The remediated RESULT in one phrase: its check, and what fixed it."""
     fixed = remedy.fixed_by(result)
-    said = f"fixed by {fixed}" if fixed else remedy.outcome(result) or "passes again"
+    said = f"fixed by {fixed}" if fixed else remedy.upshot(result) or "passes again"
     return f"{one_line(result.check.id)}: {said}"
 
 

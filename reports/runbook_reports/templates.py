@@ -27,7 +27,8 @@ def templates(folder: Path) -> Environment:
         lstrip_blocks=True,
     )
     words = (wording.address, wording.clipped, wording.count, wording.figure, wording.limit, wording.moment)
-    for word in (*words, wording.one_line, wording.seen, clock.duration, remedy.course, story.what_was_seen):
+    treatment = (remedy.described, remedy.ending, remedy.fixed_by, remedy.recurred, remedy.upshot)
+    for word in (*words, *treatment, wording.one_line, wording.seen, clock.duration, story.what_was_seen):
         environment.filters[word.__name__] = word
     # `safe` is the name of a filter of jinja2 that does the very opposite.
     environment.filters["safe_text"] = wording.safe

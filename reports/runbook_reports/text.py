@@ -191,7 +191,7 @@ def _facts(story: Story, cause: Cause) -> Iterator[tuple[str, str]]:
         yield "tried", remedy.tried(result)
     if result and result.recurred:
         yield "recurred", remedy.recurred(result)
-    if result and (came := remedy.outcome(result)):
+    if result and (came := remedy.upshot(result)):
         yield "remedy", came
     if elsewhere := story.steps_told_at(cause):
         yield "steps", f"as above, for {elsewhere}"
@@ -206,7 +206,7 @@ def _facts(story: Story, cause: Cause) -> Iterator[tuple[str, str]]:
 def _good_facts(results: list[Result]) -> Iterator[tuple[str, str]]:
     first = results[0]
     yield "seen", what_was_seen(first)
-    yield from (("fixed by", fixed),) if (fixed := remedy.fixed_by(first)) else (("remedy", remedy.outcome(first)),)
+    yield from (("fixed by", fixed),) if (fixed := remedy.fixed_by(first)) else (("remedy", remedy.upshot(first)),)
     if first.recurred:
         yield "recurred", remedy.recurred(first)
     if len(first.steps) > 1:
@@ -217,7 +217,7 @@ def _good_facts(results: list[Result]) -> Iterator[tuple[str, str]]:
 
 def _passes_again(results: list[Result]) -> str:
     fixed = remedy.fixed_by(results[0])
-    said = f"fixed by {fixed}" if fixed else remedy.outcome(results[0])
+    said = f"fixed by {fixed}" if fixed else remedy.upshot(results[0])
     return f"{said}; and {_few(results[1:])}" if results[1:] else said
 
 
@@ -225,10 +225,9 @@ def _steps(result: Result) -> Iterator[tuple[str, str]]:
     """The steps of the runbook in their order, each with what became of it; of a plan also the very actions."""
     for step in result.steps:
         actions = step.actions if step.outcome == StepOutcome.WOULD_RUN else []
-        yield (
-            remedy.word(step),
-            "\n".join((remedy.described(step), *(f"  {wording.one_line(line)}" for line in actions))),
-        )
+        # Spaces and line ends of an action are kept: they may be what it is about.
+        exact = (f"  {line}" for action in actions for line in wording.safe(action).splitlines())
+        yield remedy.ending(step), "\n".join((remedy.described(step), *exact))
 
 
 def _runbook(record: RunRecord, name: str) -> str:

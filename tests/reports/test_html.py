@@ -15,7 +15,9 @@ from runbook_reports.html.sections import story
 from runbook_reports.story import Story
 
 from tests.reports import browser
+from tests.reports.treated import TREATED, planned, remediated, still_failing, worse
 
+each_treated = pytest.mark.parametrize("treated", TREATED, ids=lambda function: function.__name__)
 needs_browser = pytest.mark.skipif(browser.PATH is None, reason="no Chromium on this machine")
 
 
@@ -52,6 +54,16 @@ def test_the_first_screen_reads_as_agreed(ill: RunRecord, golden: Callable[[str,
     markup = story(Story(ill), ill.results)
 
     golden("story.ill.html", re.sub(r"\n\s*\n+", "\n", markup))
+
+
+@each_treated
+def test_the_first_screen_tells_what_runbooks_did(
+    treated: Callable[[], RunRecord], golden: Callable[[str, str], None]
+) -> None:
+    record = treated()
+    markup = story(Story(record), record.results)
+
+    golden(f"story.{treated.__name__}.html", re.sub(r"\n\s*\n+", "\n", markup))
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(ill: RunRecord, tmp_path: Path) -> None:
@@ -205,6 +217,84 @@ def test_text_stands_out_from_its_background(ill: RunRecord, show: Callable[...,
 
 
 @needs_browser
+@each_treated
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_runbooks_did_can_be_read(
+    treated: Callable[[], RunRecord], show: Callable[..., browser.Page], scheme: str
+) -> None:
+    tab = show(treated(), 400)
+    tab.emulate(prefers_color_scheme=scheme)
+    tab.evaluate("document.getElementById('show_all_details').click()")
+    tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+
+    poor, width = tab.evaluate(CONTRAST), tab.evaluate("document.documentElement.scrollWidth")
+
+    tab.emulate(prefers_color_scheme="light")
+    assert poor == []
+    assert width <= 400
+
+
+@needs_browser
+def test_what_was_remediated_is_never_plain_green(show: Callable[..., browser.Page]) -> None:
+    tab = show(remediated())
+
+    green = tab.evaluate("""(() => {
+        const colour = selector => getComputedStyle(document.querySelector(selector)).color
+        return [colour('.results-table-row.passed .col-outcome'), colour('.xpassed .col-outcome'), colour('.verdict strong')]
+    })()""")
+    assert green[1] != green[0] != green[2]
+    assert "REMEDIATED NightScan production" in tab.evaluate("document.querySelector('.verdict').innerText")
+
+    tab.evaluate("document.querySelector('input[data-test-result=passed]').click()")
+    outcomes = tab.evaluate("[...document.querySelectorAll('td.col-outcome')].map(cell => cell.innerText)")
+    assert outcomes == [Outcome.REMEDIATED] * 8
+
+
+@needs_browser
+def test_a_row_tells_attempts_and_steps_in_their_order(show: Callable[..., browser.Page]) -> None:
+    tab = show(still_failing(), fragment="#database/availability::answers")
+
+    row = "document.getElementById('database/availability::answers')"
+    parts = tab.evaluate(f"[...{row}.querySelectorAll('.course > li')].map(part => part.innerText)")
+    assert [" ".join(part.split())[:34] for part in parts] == [
+        "2 attempts failed after 20 ms: con",
+        "done Look at the end of the server",
+        "not-needed Remove the stale lock f",
+        "failed Reload the configuration (r",
+        "1 attempt failed after 20 ms: conn",
+        "done Start the server (restart, 2.",
+        "3 attempts failed after 20 ms: con",
+        "timed-out Run the recovery (restar",
+        "2 attempts failed after 20 ms: con",
+        "refused Promote the standby (destr",
+    ]
+    assert "last-resort on database" in parts[-1]
+    assert "pg_ctl promote -D /srv/standby" in parts[-1]
+    output = tab.evaluate(f"{row}.querySelector('.course details pre').textContent")
+    assert output == "FATAL:  connection refused: 10.0.0.5:5432\n"
+    assert not tab.evaluate(f"{row}.querySelector('.course details').open")
+
+
+@needs_browser
+def test_a_plan_shows_each_action_on_the_first_screen(show: Callable[..., browser.Page]) -> None:
+    tab = show(planned())
+
+    actions = tab.evaluate("[...document.querySelectorAll('.cause .actions code')].map(action => action.textContent)")
+    assert actions[0] == "tail -n 50 /srv/database/server.log (on host)"
+    assert actions[1].endswith("make_interval(secs => %s)  with 600")
+    assert actions[2] == "database: VACUUM ANALYZE"
+
+
+@needs_browser
+def test_what_was_taken_back_is_told(show: Callable[..., browser.Page]) -> None:
+    seen = show(worse()).evaluate("document.querySelector('.cause:has(.steps)').innerText")
+
+    assert "made it worse: database/availability::answers failed after it" in seen
+    assert "undone Move the data" in seen
+    assert "undo failed Empty the archive (routine, 100 ms): exit status 1" in seen
+
+
+@needs_browser
 def test_ten_thousand_checks_open_in_a_moment_and_can_be_searched(
     large: RunRecord, tab: browser.Page, tmp_path: Path
 ) -> None:
@@ -233,6 +323,21 @@ def test_evidence_beyond_the_size_of_the_page_is_left_out_and_said_so(
     (path,) = html.render(new_record(*results), tmp_path)
 
     assert path.stat().st_size < 5_000_000
+    assert "left out for the size of this page" in path.read_text()
+
+
+def test_output_of_steps_beyond_the_size_of_the_page_is_left_out(
+    new_record: Callable[..., RunRecord], new_result: Callable[..., Result], tmp_path: Path
+) -> None:
+    record = still_failing()
+    steps = [step for result in record.results for step in result.steps] * 5
+    for step in steps:
+        step.output = "x" * 50_000
+    results = [new_result(f"web/s::check_{n}", Outcome.STILL_FAILING, "no", steps=steps) for n in range(100)]
+
+    (path,) = html.render(new_record(*results), tmp_path)
+
+    assert path.stat().st_size < 8_000_000
     assert "left out for the size of this page" in path.read_text()
 
 

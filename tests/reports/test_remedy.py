@@ -77,7 +77,7 @@ def test_what_another_runbook_helped_has_no_fix_of_its_own() -> None:
     one = result(remediated(), "web/pages::page_1_is_served")
 
     assert remedy.fix(one) is None
-    assert remedy.outcome(one) == "passes again since database-down ran"
+    assert remedy.upshot(one) == "passes again since database-down ran"
 
 
 def test_what_still_fails_was_fixed_by_nothing() -> None:
@@ -87,7 +87,7 @@ def test_what_still_fails_was_fixed_by_nothing() -> None:
 def test_taking_back_has_words_of_its_own() -> None:
     steps = result(worse(), "database/capacity::disk_has_room").steps
 
-    assert [remedy.word(one) for one in steps] == ["done", "done", "undone", "undo failed"]
+    assert [remedy.ending(one) for one in steps] == ["done", "done", "undone", "undo failed"]
     assert remedy.described(steps[-1]) == "Empty the archive (routine, 100 ms): exit status 1"
 
 

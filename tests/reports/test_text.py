@@ -55,10 +55,10 @@ def test_steps_that_several_checks_share_are_told_once() -> None:
 
 
 def test_a_plan_names_the_exact_actions() -> None:
-    summary = text.summary(planned(), width=200)
+    summary = text.summary(planned(), width=250)
 
     assert "tail -n 50 /srv/database/server.log (on host)\n" in summary
-    assert "make_interval(secs => %s) with 600\n" in summary
+    assert "make_interval(secs => %s)  with 600\n" in summary
     assert "2 of 4 steps would run" in summary
     assert "2 steps would run" in text.line(planned())
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 import pytest
 from pytest_html import extras
 from pytest_runbook import clock
-from pytest_runbook.model import Observation, Outcome, Result, RunRecord
+from pytest_runbook.model import Observation, Outcome, Result, RunRecord, Step
 
-from runbook_reports import wording
+from runbook_reports import remedy, wording
 from runbook_reports.html.sections import TEMPLATES
 from runbook_reports.story import ORDER, what_was_seen
 
@@ -93,7 +93,7 @@ def reports(results: Iterable[Result], record: RunRecord) -> Iterator[pytest.Tes
             seen.drop()
         room -= seen.size
         details = TEMPLATES.get_template("details.html").render(
-            result=result, record=record, evidence=seen.evidence, left_out=left_out
+            result=result, record=record, course=seen.course, evidence=seen.evidence, left_out=left_out
         )
         kind = _KINDS[result.outcome]
         # Numbered, because pytest-html reads a name as an escaped string, and groups by it.
@@ -107,22 +107,28 @@ def reports(results: Iterable[Result], record: RunRecord) -> Iterator[pytest.Tes
 
 
 class _Seen:
-    """What a row shows of a result that may be large: evidence, traceback, output, each cut to size."""
+    """What a row shows of a result that may be large: evidence, traceback, output of checks and steps, each cut to size."""
 
     def __init__(self, result: Result) -> None:
         shown = result.evidence[:20] if result.outcome != Outcome.PASSED else []
         self.evidence = [_observed(seen) for seen in shown]
         self.sections = [(wording.one_line(title), wording.clipped(text, 20_000)) for title, text in result.sections]
         self.traceback = wording.clipped(result.traceback, 20_000)
+        self.course = [
+            (part, number, wording.clipped(part.output, 4_000) if isinstance(part, Step) else "")
+            for part, number in remedy.runs(result)
+        ]
 
     @property
     def size(self) -> int:
         """Characters."""
-        return len(self.traceback) + sum(len(a) + len(b) for a, b in (*self.evidence, *self.sections))
+        outputs = sum(len(output) for _, _, output in self.course)
+        return len(self.traceback) + outputs + sum(len(a) + len(b) for a, b in (*self.evidence, *self.sections))
 
     def drop(self) -> None:
         """Leave it all out."""
         self.evidence, self.sections, self.traceback = [], [], ""
+        self.course = [(part, number, "") for part, number, _ in self.course]
 
 
 def _report(name: str, outcome: Any, when: Any, result: Result, **more: Any) -> Any:
@@ -158,6 +164,11 @@ def _escaped(text: str) -> str:
 
 
 def _seen(result: Result) -> str:
+    if result.outcome == Outcome.REMEDIATED:
+        fixed = remedy.fixed_by(result)
+        return wording.one_line(
+            f"{what_was_seen(result)}; {f'fixed by {fixed}' if fixed else remedy.upshot(result)}", 200
+        )
     if result.outcome != Outcome.PASSED:
         return wording.one_line(what_was_seen(result), 200)
     return wording.one_line("; ".join(map(wording.against_limit, result.measurements)), 200)

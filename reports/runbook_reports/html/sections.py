@@ -43,7 +43,12 @@ def environment(record: RunRecord) -> dict[str, str]:
     """What pytest-html shows as the environment; it puts values into the page as they are."""
     facts = {"Run": record.id, "Started": wording.moment(record.started), "Took": clock.duration(record.duration)}
     facts |= {"System": record.system, "Environment": record.environment, "Selection": record.selection}
-    facts |= {"Gate": record.gate, "Host": record.host, "User": record.user} | record.versions
+    facts |= {
+        "Gate": record.gate,
+        "Host": record.host,
+        "User": record.user,
+        "Remediation": record.remediation,
+    } | record.versions
     return {wording.one_line(name): escape(wording.one_line(value)) for name, value in facts.items() if value}
 
 
