@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_runbook.model import Outcome, Result, RunRecord, Severity, StepOutcome
 
 from runbook_reports import remedy, wording
 from runbook_reports.files import write
+from runbook_reports.layout import Paragraph, labelled, paragraph
 from runbook_reports.story import Cause, Story, by_service, what_was_seen
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.text import Text
 
 NAME = "text"
 FILE = "summary.txt"
@@ -71,37 +66,19 @@ def line(record: RunRecord) -> str:
 
 def summary(record: RunRecord, width: int = 100, color: bool = False, plain: bool = False) -> str:
     """The run at WIDTH columns, with the chat line last; COLOR adds ANSI colours, PLAIN keeps to ASCII."""
-    from rich.console import Console  # late: half of what this module costs, wanted at the end of a run only
-
-    story = Story(record)
-    out = io.StringIO()
-    # Everything about the terminal is the caller's decision: nothing is read from the environment.
-    console = Console(
-        file=out,
-        width=max(width, 40),
-        force_terminal=color,
-        color_system="standard" if color else None,
-        no_color=not color,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-        _environ={},
-    )
-    for block in _blocks(story, console.width):
-        console.print(block)
-    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    story, width = Story(record), max(width, 40)
+    lines = [line for block in _blocks(story, width) for line in block.lines(width, color)]
     result = "\n".join((*lines, "", story.line())) + "\n"
     return result.translate(_PLAIN).encode("ascii", "replace").decode() if plain else result
 
 
-def _blocks(story: Story, width: int) -> Iterator[RenderableType]:
+def _blocks(story: Story, width: int) -> Iterator[Paragraph]:
     """The parts of the summary, top to bottom."""
     yield _head(story)
     if story.remark:
-        yield _text(story.remark, "dim")
+        yield paragraph((story.remark, "dim"))
     for cause in story.failing[:_WHOLE]:
-        yield _text("")
+        yield paragraph()
         yield from _cause(story, cause)
     if len(story.failing) > _WHOLE:
         yield _heading("also failing")
@@ -125,60 +102,46 @@ def _blocks(story: Story, width: int) -> Iterator[RenderableType]:
     yield _counts(story, width)
 
 
-def _head(story: Story) -> Text:
+def _head(story: Story) -> Paragraph:
     style = "bold green" if story.green else _STYLES[story.severity] if story.severity else "bold yellow"
-    text = _text(story.verdict, style)
-    text.append(f"  {story.title}", style="bold")
+    spans = [(story.verdict, style), (f"  {story.title}", "bold")]
     if story.causes:
         bad = sum(len(cause.bad) for cause in story.causes)
         checks = wording.count(len(story.record.results), "check")
         causes = wording.count(len(story.causes), "cause")
-        text.append(f"  {causes}, {wording.figure(bad)} of {checks}, gate {story.record.gate}", style="dim")
-    return text
+        spans.append((f"  {causes}, {wording.figure(bad)} of {checks}, gate {story.record.gate}", "dim"))
+    return paragraph(*spans)
 
 
-def _text(words: str, style: str = "") -> Text:
-    from rich.text import Text
-
-    return Text(wording.safe(words), style=style, overflow="fold")
+def _indented(words: str) -> Paragraph:
+    return paragraph((words, ""), indent=4)
 
 
-def _indented(words: str) -> RenderableType:
-    from rich.padding import Padding
-
-    return Padding(_text(words), (0, 0, 0, 4))
+def _heading(words: str, style: str = "bold dim") -> Paragraph:
+    return paragraph((f"\n{words}", style))
 
 
-def _heading(words: str, style: str = "bold dim") -> Text:
-    return _text(f"\n{words}", style)
+def _named(severity: Severity, name: str, *more: tuple[str, str]) -> Paragraph:
+    return paragraph((severity.value, _STYLES[severity]), (f"  {name}", "bold"), *more)
 
 
-def _cause(story: Story, cause: Cause) -> Iterator[RenderableType]:
+def _cause(story: Story, cause: Cause) -> Iterator[Paragraph]:
     """A root cause: its check, then label and value per line."""
-    head = _text(cause.severity, _STYLES[cause.severity]).append(f"  {cause.id}", style="bold")
-    if cause.result and cause.result.outcome not in (Outcome.FAILED, Outcome.UNMEASURED):
-        head.append(f"  {cause.result.outcome}", style=_STYLES[Outcome(cause.result.outcome)])
-    yield head
-    yield _labelled(_facts(story, cause))
+    outcome = Outcome(cause.result.outcome) if cause.result else Outcome.FAILED
+    plain = outcome in (Outcome.FAILED, Outcome.UNMEASURED)
+    yield _named(cause.severity, cause.id, *(() if plain else ((f"  {outcome}", _STYLES[outcome]),)))
+    yield from _facts_of(_facts(story, cause))
 
 
-def _mended(results: list[Result]) -> Iterator[RenderableType]:
+def _mended(results: list[Result]) -> Iterator[Paragraph]:
     """Checks that the same steps fixed: the worst by name, then label and value per line."""
     first = results[0]
-    yield _text(first.severity, _STYLES[first.severity]).append(f"  {wording.one_line(first.check.id)}", style="bold")
-    yield _labelled(_good_facts(results))
+    yield _named(first.severity, wording.one_line(first.check.id))
+    yield from _facts_of(_good_facts(results))
 
 
-def _labelled(rows: Iterable[tuple[str, str]]) -> RenderableType:
-    from rich.padding import Padding
-    from rich.table import Table
-
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(no_wrap=True, min_width=9)
-    facts.add_column(overflow="fold")
-    for label, value in rows:
-        facts.add_row(_text(label, _LABELS.get(label, "dim")), _text(value))
-    return Padding(facts, (0, 0, 0, 4))
+def _facts_of(rows: Iterable[tuple[str, str]]) -> list[Paragraph]:
+    return labelled((label, _LABELS.get(label, "dim"), value) for label, value in rows)
 
 
 def _facts(story: Story, cause: Cause) -> Iterator[tuple[str, str]]:
@@ -243,12 +206,12 @@ def _few(results: Sequence[Result]) -> str:
     return ", ".join(f"{wording.one_line(name)} {number}" for name, number in by_service(results).most_common())
 
 
-def _list(items: Iterable[tuple[Result | Cause, str]]) -> Iterator[RenderableType]:
+def _list(items: Iterable[tuple[Result | Cause, str]]) -> Iterator[Paragraph]:
     """Two lines per item, severity and id, then why it is here; past a screenful only how many there are."""
     named = list(items)
     for item, why in named[:_NAMED]:
         name = item.id if isinstance(item, Cause) else wording.one_line(item.check.id)
-        yield _text(item.severity, _STYLES[item.severity]).append(f"  {name}", style="bold")
+        yield _named(item.severity, name)
         yield _indented(why)
     if len(named) > _NAMED:
         yield _indented(f"and {wording.figure(len(named) - _NAMED)} more: the page has them all")
@@ -263,12 +226,17 @@ def _waiver(result: Result) -> str:
     return f"{kind}until {wording.moment(waiver.expires)} by {waiver.owner}: {waiver.reason}; seen: {what_was_seen(result)}"
 
 
-def _counts(story: Story, width: int) -> Text:
+def _counts(story: Story, width: int) -> Paragraph:
     """How many checks ended how, broken between outcomes only."""
-    line, used = _text("\n"), 0
+    spans, used = [("\n", "")], 0
     for name in story.outcomes:
         words = f"{name} {wording.figure(story.counts[name])}"
-        separator = "" if not used else " · " if used + len(words) + 3 <= width else "\n"
-        used = len(words) + (used + len(separator) if separator != "\n" else 0)
-        line.append(separator, style="dim").append(words, style=_STYLES[Outcome(name)])
-    return line if used else line.append("no check ran", style="bold yellow")
+        if used and used + 3 + len(words) > width:
+            spans.append(("\n", ""))
+            used = 0
+        elif used:
+            spans.append((" ·", "dim"))
+            words, used = f" {words}", used + 2
+        spans.append((words, _STYLES[Outcome(name)]))
+        used += len(words)
+    return paragraph(*spans) if used else paragraph(*spans, ("no check ran", "bold yellow"))
