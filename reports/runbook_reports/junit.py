@@ -1,4 +1,8 @@
-"""Writes `junit.xml`: one suite per service, for CI systems that know tests and not checks."""
+"""Writes `junit.xml`: one suite per service, for CI systems that know tests and not checks.
+
+JUnit knows no check that failed, was fixed and passes: such a one is a passed case here, with the properties `outcome`
+(`remediated`) and `fixed-by`, and with the course of attempts and steps in its output.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from pytest_runbook.model import Observation, Outcome, Result, RunRecord
+from pytest_runbook.model import Attempt, Observation, Outcome, Result, RunRecord, Step
 
-from runbook_reports import orders, wording
+from runbook_reports import orders, remedy, wording
 from runbook_reports.files import write
 from runbook_reports.story import Story, what_was_seen
 
@@ -73,6 +77,7 @@ def _suite(name: str, results: list[Result], record: RunRecord) -> Element:
     _count(suite, results, skipped=True)
     facts = {"run": record.id, "system": record.system, "environment": record.environment}
     facts |= {"selection": record.selection, "gate": record.gate, "user": record.user}
+    facts |= {"remediation": record.remediation}
     facts |= {f"version:{part}": version for part, version in record.versions.items()}
     _properties(suite, facts.items())
     suite.extend(map(_case, results))
@@ -110,9 +115,17 @@ def _facts(result: Result) -> Iterator[tuple[str, str]]:
         yield "root", result.root
     if result.waiver:
         yield "waiver", f"{result.waiver.owner}, until {result.waiver.expires}: {result.waiver.reason}"
+    yield from _treatment(result)
     for seen in result.measurements:
         bound = f", limit {wording.limit(seen)}" if seen.limit is not None else ""
         yield f"measurement:{seen.name}", f"{wording.seen(seen)}{bound}"
+
+
+def _treatment(result: Result) -> Iterator[tuple[str, str]]:
+    """What its runbook did, as properties that are there only where something was to be done."""
+    facts = {"remediation": result.remediation, "fixed-by": remedy.fixed_by(result), "recurred": result.recurred}
+    facts |= {f"step:{n}": f"{remedy.ending(step)}: {remedy.described(step)}" for n, step in enumerate(result.steps, 1)}
+    yield from ((name, value) for name, value in facts.items() if value)
 
 
 def _why(result: Result) -> str:
@@ -125,6 +138,7 @@ def _told(result: Result) -> Iterator[str]:
     """What a person reads on the page of the CI system: what was expected, what was seen, where to go on."""
     yield wording.safe(result.check.title)
     yield from (f"seen: {what_was_seen(result)}", f"outcome: {result.outcome}")
+    yield from (f"{name}: {wording.one_line(said)}" for name, said in _treatment(result))
     yield from (f"measured: {wording.safe(wording.against_limit(measurement))}" for measurement in result.measurements)
     if result.check.runbook:
         yield f"runbook: {wording.one_line(result.check.runbook)}"
@@ -135,16 +149,24 @@ def _told(result: Result) -> Iterator[str]:
 def _output(result: Result) -> Iterator[str]:
     """Attempts and steps where there were several, evidence of what is not green, and what the check printed."""
     if len(result.attempts) > 1 or result.steps:
-        yield from (
-            f"attempt {tried.number}: {tried.outcome} {wording.one_line(tried.message)}" for tried in result.attempts
-        )
-        yield from (
-            f"step: {wording.one_line(json.dumps(step.to_json(), ensure_ascii=False))}" for step in result.steps
-        )
+        for part in remedy.course(result):
+            yield from _tried(part) if isinstance(part, Attempt) else _done(part)
     if result.outcome != Outcome.PASSED:
         yield from (wording.clipped(_observed(seen), 2_000) for seen in result.evidence[:20])
     for title, content in result.sections:
         yield f"--- {wording.one_line(title)} ---\n{wording.clipped(content, _LONGEST)}"
+
+
+def _tried(attempt: Attempt) -> Iterator[str]:
+    yield f"attempt {attempt.number}: {attempt.outcome} {wording.one_line(attempt.message)}".rstrip()
+
+
+def _done(step: Step) -> Iterator[str]:
+    """A step with what it does and what it said."""
+    yield f"step {remedy.ending(step)}: {remedy.described(step)}"
+    yield from (f"  {wording.clipped(action, 2_000)}" for action in step.actions)
+    if step.output:
+        yield from (f"  | {line}" for line in wording.clipped(step.output, 4_000).splitlines())
 
 
 def _observed(seen: Observation) -> str:

@@ -15,6 +15,8 @@ from pytest_runbook.model import Outcome, Result, RunRecord
 from runbook_reports import allure
 from runbook_reports.allure.folder import CATEGORIES, fill
 
+from tests.reports.treated import ROOT, planned, remediated, still_failing, worse
+
 
 def test_every_result_of_each_scenario_is_one_allure_result(record: RunRecord, tmp_path: Path) -> None:
     allure.render(record, tmp_path)
@@ -98,11 +100,95 @@ def test_attempts_and_steps_are_one_story(ill: RunRecord, tmp_path: Path) -> Non
     assert result["status"] == "passed"
     assert [(step["name"], step["status"]) for step in result["steps"]] == [
         ("attempt 1: failed", "failed"),
-        ("step: Look at the queue", "passed"),
-        ("step: Restart the worker", "passed"),
+        ("done: Look at the queue", "passed"),
+        ("done: Restart the worker", "passed"),
         ("attempt 2: passed", "passed"),
         ("attempt 3: passed", "passed"),
         ("what the probes saw", "passed"),
+    ]
+
+
+def test_what_was_remediated_is_passed_and_marked(tmp_path: Path) -> None:
+    result = _result(remediated(), tmp_path, "cache/queue::is_short")
+
+    assert result["status"] == "passed"
+    assert result["statusDetails"]["flaky"] is True
+    assert result["statusDetails"]["message"].splitlines() == [
+        "remediated: queue.length 212, limit < 100",
+        "fixed by Restart the worker (queue-too-long) after 31.0 s, 1 look",
+        "queue-too-long fixed it 3 h 5 min ago, and it fails again: counts as P1",
+    ]
+    assert _category(tmp_path, result) == "Remediated"
+    assert {"remediated", "recurred", "P1"} <= {label["value"] for label in result["labels"] if label["name"] == "tag"}
+    assert "**Fixed by** Restart the worker" in result["description"]
+
+
+def test_a_check_that_simply_passes_has_no_mark(green: RunRecord, tmp_path: Path) -> None:
+    allure.render(green, tmp_path)
+
+    assert not any("statusDetails" in result for result in _results(tmp_path / "allure-results").values())
+
+
+def test_steps_that_did_not_help_are_told_in_their_order(tmp_path: Path) -> None:
+    result = _result(still_failing(), tmp_path, ROOT)
+
+    assert result["status"] == "failed"
+    assert _category(tmp_path, result) == "Still failing after remediation"
+    assert [(step["name"], step["status"]) for step in result["steps"] if "attempt" not in step["name"]] == [
+        ("done: Look at the end of the server's log", "passed"),
+        ("not-needed: Remove the stale lock file", "skipped"),
+        ("failed: Reload the configuration", "failed"),
+        ("done: Start the server", "passed"),
+        ("timed-out: Run the recovery", "broken"),
+        ("refused: Promote the standby", "skipped"),
+        ("what the probes saw", "passed"),
+    ]
+    assert [step["name"] for step in result["steps"]][:6] == [
+        *("attempt 1: failed", "attempt 2: failed", "done: Look at the end of the server's log"),
+        *("not-needed: Remove the stale lock file", "failed: Reload the configuration", "attempt 3: failed"),
+    ]
+
+
+def test_a_step_says_what_it_does_why_it_ended_so_and_what_it_said(tmp_path: Path) -> None:
+    result = _result(still_failing(), tmp_path, ROOT)
+
+    step = next(step for step in result["steps"] if step["name"] == "failed: Reload the configuration")
+    assert {item["name"]: item["value"] for item in step["parameters"]} == {
+        "runbook": "database-down",
+        "stage": "correct",
+        "risk": "routine",
+        "target": "database",
+        "action 1": "pg_ctl reload -D /srv/database",
+    }
+    assert step["statusDetails"]["message"] == "exit status 1"
+    assert step["stop"] - step["start"] == 300
+    (attached,) = step["attachments"]
+    assert "PID file does not exist" in (tmp_path / "allure-results" / attached["source"]).read_text()
+
+
+def test_attachments_of_steps_and_of_the_result_are_files_of_their_own(tmp_path: Path) -> None:
+    result = _result(still_failing(), tmp_path, ROOT)
+
+    owners = [*result["steps"], result]
+    files = [attached["source"] for owner in owners for attached in owner.get("attachments", [])]
+    assert len(files) == len(set(files)) == 4
+    assert all((tmp_path / "allure-results" / name).is_file() for name in files)
+
+
+def test_a_plan_is_no_success_of_its_steps(tmp_path: Path) -> None:
+    result = _result(planned(), tmp_path, "database/performance::no_forgotten_transaction")
+
+    statuses = [step["status"] for step in result["steps"] if "attempt" not in step["name"]]
+    assert statuses == ["skipped"] * 4 + ["passed"]
+    assert "a plan, nothing was done: 2 of 4 steps would run" in result["statusDetails"]["message"]
+
+
+def test_what_was_taken_back_is_a_step_too(tmp_path: Path) -> None:
+    result = _result(worse(), tmp_path, "database/capacity::disk_has_room")
+
+    assert [(step["name"], step["status"]) for step in result["steps"][-3:-1]] == [
+        ("undone: Move the data", "passed"),
+        ("undo failed: Empty the archive", "failed"),
     ]
 
 
@@ -149,7 +235,7 @@ def test_the_environment_can_be_read_back(hostile: RunRecord, ill: RunRecord, tm
     lines = (tmp_path / "ill" / "environment.properties").read_text(encoding="ascii").splitlines()
     assert "system = NightScan" in lines
     assert "pytest-runbook = 0.1.0" in lines
-    assert len((tmp_path / "hostile" / "environment.properties").read_text(encoding="ascii").splitlines()) == 8
+    assert len((tmp_path / "hostile" / "environment.properties").read_text(encoding="ascii").splitlines()) == 9
 
 
 @pytest.mark.parametrize(

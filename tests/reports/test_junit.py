@@ -12,6 +12,8 @@ import xmlschema
 from pytest_runbook.model import Outcome, RunRecord
 from runbook_reports import junit
 
+from tests.reports.treated import TREATED, remediated
+
 SCHEMA = xmlschema.XMLSchema(Path(__file__).with_name("junit.xsd"))
 
 
@@ -23,6 +25,31 @@ def test_the_file_of_each_scenario_is_valid(record: RunRecord, tmp_path: Path) -
 
 def test_the_file_reads_as_agreed(ill: RunRecord, golden: Callable[[str, str], None]) -> None:
     golden("junit.ill.xml", _indented(junit.text(ill)))
+
+
+@pytest.mark.parametrize("treated", TREATED, ids=lambda function: function.__name__)
+def test_the_file_tells_what_runbooks_did(treated: Callable[[], RunRecord], golden: Callable[[str, str], None]) -> None:
+    golden(f"junit.{treated.__name__}.xml", _indented(junit.text(treated())))
+
+
+def test_what_was_remediated_is_a_passed_case_that_says_so() -> None:
+    root = ElementTree.fromstring(junit.text(remediated()))
+
+    case = root.find(".//testcase[@name='answers']")
+    assert case is not None
+    assert [child.tag for child in case] == ["properties", "system-out"]
+    properties = {item.get("name"): item.get("value") for item in case.iter("property")}
+    assert properties["outcome"] == "remediated"
+    assert properties["fixed-by"] == "Start the server (database-down) after 13.0 s, 3 looks"
+    assert properties["step:3"] == "failed: Reload the configuration (routine, 300 ms): exit status 1"
+    assert (case.findtext("system-out") or "").splitlines()[-7:-1] == [
+        "step done: Start the server (restart, 2.4 s)",
+        "  service manager: start the service",
+        "  | server started",
+        "attempt 4: passed",
+        "attempt 5: passed",
+        "attempt 6: passed",
+    ]
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pytest_runbook.model import Outcome, Result, RunRecord
 
-from runbook_reports import wording
+from runbook_reports import remedy, wording
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~-])")
 
@@ -27,6 +27,12 @@ def _parts(result: Result, record: RunRecord) -> Iterator[str]:
             for seen in result.measurements
         )
         yield "\n".join(("| measurement | value | limit | |", "|---|---:|---:|---|", *rows))
+    if fixed := remedy.fixed_by(result):
+        yield f"**Fixed by** {_plain(fixed)}"
+    if upshot := remedy.upshot(result):
+        yield f"**Remedy** {_plain(upshot)}"
+    if result.recurred:
+        yield f"**Recurred** {_plain(remedy.recurred(result))}"
     if result.waiver:
         waiver = result.waiver
         yield f"**Waived** by {_plain(waiver.owner)} until {_plain(wording.moment(waiver.expires))}: {_plain(waiver.reason)}"

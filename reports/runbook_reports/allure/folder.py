@@ -16,7 +16,7 @@ from allure_commons.types import AttachmentType
 from pytest_runbook.model import Outcome, Result, RunRecord
 
 from runbook_reports import wording
-from runbook_reports.allure.results import converted
+from runbook_reports.allure.results import converted, identity_of
 from runbook_reports.story import Story
 
 _LONGEST = 200_000
@@ -41,8 +41,9 @@ def fill(folder: Path, record: RunRecord, *, clean: bool, environ: Mapping[str, 
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     for result in record.results:
-        shown = converted(result, record)
-        shown.attachments = [_attach(folder, f"{shown.uuid}-{n}", *one) for n, one in enumerate(_attachments(result))]
+        attach = _Attach(folder, identity_of(result, record))
+        shown = converted(result, record, attach)
+        shown.attachments = [attach(title, content, kind) for title, kind, content in _attachments(result)]
         # Not by allure_commons' own logger: it encodes in pure Python and by way of a second file, which for
         # 10,000 results took 5.5 s where this takes 2.
         _put(
@@ -90,15 +91,28 @@ def _attachments(result: Result) -> Iterator[tuple[str, AttachmentType, str]]:
         yield wording.one_line(title), AttachmentType.TEXT, content
 
 
-def _attach(folder: Path, prefix: str, title: str, kind: AttachmentType, content: str) -> Any:
-    name = ATTACHMENT_PATTERN.format(prefix=prefix, ext=kind.extension)
-    _put(folder / name, wording.clipped(content, _LONGEST))
-    return Attachment(name=title, source=name, type=kind.mime_type)
+class _Attach:
+    """Keeps what belongs to one result in files beside it."""
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        self._folder, self._prefix, self._number = folder, prefix, 0
+
+    def __call__(self, title: str, content: str, kind: AttachmentType = AttachmentType.TEXT) -> Any:
+        name = ATTACHMENT_PATTERN.format(prefix=f"{self._prefix}-{self._number}", ext=kind.extension)
+        self._number += 1
+        _put(self._folder / name, wording.clipped(content, _LONGEST))
+        return Attachment(name=title, source=name, type=kind.mime_type)
 
 
 def _environment(record: RunRecord) -> Iterator[str]:
     facts = {"system": record.system, "environment": record.environment, "selection": record.selection}
-    facts |= {"gate": record.gate, "run": record.id, "host": record.host, "user": record.user}
+    facts |= {
+        "gate": record.gate,
+        "run": record.id,
+        "host": record.host,
+        "user": record.user,
+        "remediation": record.remediation,
+    }
     for name, value in (facts | record.versions).items():
         if value:
             yield f"{_property(name)} = {_property(value)}\n"

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from allure_commons.model2 import Label, Link, Parameter, Status, StatusDetails, TestResult, TestStepResult
 from allure_commons.types import LabelType, LinkType
 from allure_commons.types import Severity as Level
 from pytest_runbook import clock
-from pytest_runbook.model import Attempt, Measurement, Observation, Outcome, Result, RunRecord, Severity, Step
+from pytest_runbook.model import (
+    Attempt,
+    Measurement,
+    Observation,
+    Outcome,
+    Result,
+    RunRecord,
+    Severity,
+    Step,
+    StepOutcome,
+)
 
-from runbook_reports import wording
+from runbook_reports import remedy, wording
 from runbook_reports.allure.description import description
-from runbook_reports.remedy import course
 from runbook_reports.story import what_was_seen
 
 LEVELS = {Severity.P1: Level.BLOCKER, Severity.P2: Level.CRITICAL, Severity.P3: Level.NORMAL}
@@ -31,16 +40,37 @@ STATUSES = {
     Outcome.SKIPPED: Status.SKIPPED,
 }
 """Red is kept for root causes: what is blocked has not been seen to be wrong itself."""
+STEPS = {
+    StepOutcome.DONE: Status.PASSED,
+    StepOutcome.FAILED: Status.FAILED,
+    StepOutcome.TIMED_OUT: Status.BROKEN,
+    StepOutcome.UNKNOWN: Status.BROKEN,
+    StepOutcome.NOT_NEEDED: Status.SKIPPED,
+    StepOutcome.WOULD_RUN: Status.SKIPPED,
+    StepOutcome.REFUSED: Status.SKIPPED,
+}
+"""What became of a step of a runbook: those that did not run are shown, and are no success."""
+Attach = Callable[[str, str], Any]
+"""Keeps a text under a title, and gives the `Attachment` that refers to it."""
 _NAMESPACE = uuid.UUID("9d0bd3b4-6a5b-5d0e-9d5a-5d5f3a1c6c52")
 
 
-def converted(result: Result, record: RunRecord) -> Any:
-    """RESULT as an Allure `TestResult`, without attachments."""
+def identity_of(result: Result, record: RunRecord) -> str:
+    """The same for the same check of the same run."""
+    return str(uuid.uuid5(_NAMESPACE, f"{record.id} {_history(result)}"))
+
+
+def _history(result: Result) -> str:
+    return hashlib.md5(result.check.id.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+
+
+def converted(result: Result, record: RunRecord, attach: Attach) -> Any:
+    """RESULT as an Allure `TestResult`; its own attachments are left to the caller, those of its steps go to ATTACH."""
     check = result.check
     begun = _milliseconds(result.started or record.started)
-    identity = hashlib.md5(check.id.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+    identity = _history(result)
     return TestResult(
-        uuid=str(uuid.uuid5(_NAMESPACE, f"{record.id} {identity}")),
+        uuid=identity_of(result, record),
         historyId=identity,
         testCaseId=identity,
         fullName=wording.one_line(check.id),
@@ -53,7 +83,7 @@ def converted(result: Result, record: RunRecord) -> Any:
         labels=[Label(name, wording.one_line(value)) for name, value in _labels(result, record)],
         links=list(_links(result, record)),
         parameters=[_parameter(measurement) for measurement in result.measurements],
-        steps=list(_steps(result)),
+        steps=list(_steps(result, attach)),
         start=begun,
         stop=begun + round(result.duration * 1000),
     )
@@ -67,14 +97,20 @@ def message(result: Result) -> str:
         return wording.safe(f"waived by {who}: {result.waiver.reason}\n{seen}")
     if result.root:
         return wording.safe(f"blocked by {result.root}: {seen}")
-    return wording.safe(seen if result.outcome == Outcome.FAILED else f"{result.outcome}: {seen}")
+    came = [f"fixed by {fixed}"] if (fixed := remedy.fixed_by(result)) else [remedy.upshot(result)]
+    lines = (seen if result.outcome == Outcome.FAILED else f"{result.outcome}: {seen}", *came, remedy.recurred(result))
+    return wording.safe("\n".join(filter(None, lines)))
 
 
 def _details(result: Result) -> Any:
     if result.outcome == Outcome.PASSED:
         return None
     trace = wording.clipped(result.traceback, 50_000) or None
-    return StatusDetails(message=message(result), trace=trace, known=result.waiver is not None or None)
+    # Allure has no passed that is not green; a flaky one is the nearest: it has a mark of its own and is counted.
+    flaky = result.outcome == Outcome.REMEDIATED or bool(result.recurred)
+    return StatusDetails(
+        message=message(result), trace=trace, known=result.waiver is not None or None, flaky=flaky or None
+    )
 
 
 def _labels(result: Result, record: RunRecord) -> Iterator[tuple[str, str]]:
@@ -87,7 +123,7 @@ def _labels(result: Result, record: RunRecord) -> Iterator[tuple[str, str]]:
     if check.subject:
         yield LabelType.STORY, check.subject
         yield LabelType.SUB_SUITE, check.subject
-    for tag in (*check.schedules, result.severity, result.outcome):
+    for tag in (*check.schedules, result.severity, result.outcome, *(("recurred",) if result.recurred else ())):
         yield LabelType.TAG, tag
     yield "package", ".".join(filter(None, (check.service, check.subject)))
     yield LabelType.HOST, record.host
@@ -110,14 +146,14 @@ def _parameter(measurement: Measurement) -> Any:
     return Parameter(name=wording.one_line(measurement.name), value=value, excluded=True)
 
 
-def _steps(result: Result) -> Iterator[Any]:
+def _steps(result: Result, attach: Attach) -> Iterator[Any]:
     """Attempts and runbook steps where there were any, then what the probes saw."""
     observations = [_observation(seen) for seen in result.evidence]
     if len(result.attempts) < 2 and not result.steps:
         yield from observations
         return
-    for part in course(result):
-        yield _attempt(part) if isinstance(part, Attempt) else _step(part)
+    for part in remedy.course(result):
+        yield _attempt(part) if isinstance(part, Attempt) else _step(part, attach)
     if observations:
         yield TestStepResult(name="what the probes saw", status=Status.PASSED, steps=observations)
 
@@ -133,14 +169,17 @@ def _attempt(tried: Attempt) -> Any:
     )
 
 
-def _step(step: Step) -> Any:
-    """A runbook step."""
-    facts = [(key, value) for key, value in step.to_json().items() if value]
+def _step(step: Step, attach: Attach) -> Any:
+    """A step of a runbook: what it does, why it ended so, what it said."""
+    facts = [("runbook", step.runbook), ("stage", step.stage), ("risk", step.risk), ("target", step.target)]
+    facts += [(f"action {number}", action) for number, action in enumerate(step.actions, 1)]
     begun = _milliseconds(step.started) if step.started else None
     return TestStepResult(
-        name=wording.one_line(f"step: {step.title}"),
-        status=Status.FAILED if step.outcome in ("failed", "timed-out", "unknown") else Status.PASSED,
-        parameters=[Parameter(wording.one_line(key), wording.clipped(str(value), 2_000)) for key, value in facts],
+        name=wording.one_line(f"{remedy.ending(step)}: {step.title}"),
+        status=STEPS[StepOutcome(step.outcome)],
+        statusDetails=StatusDetails(message=wording.safe(step.why)) if step.why else None,
+        parameters=[Parameter(name, wording.clipped(value, 2_000)) for name, value in facts],
+        attachments=[attach("output", step.output)] if step.output else [],
         start=begun,
         stop=begun + round(step.duration * 1000) if begun else None,
     )
