@@ -12,7 +12,8 @@ import pytest
 from pytest_runbook.model import Outcome
 
 from lab.ml.train import make_evaluation, make_model
-from tests.faults.running import bad, run_checks, told
+from lab.rounds import run_checks
+from tests.faults.running import bad, told
 from tests.lab.standins import SCHEMA, VERSION, Home, service
 from tests.probes.databases import SECRET, PostgresServer, RedisServer, free_port, server_folder
 

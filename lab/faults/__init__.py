@@ -45,6 +45,9 @@ class Fault:
     """Id of the check, or name of the service, that is the root cause; None when each failing check is its own."""
     schedule: str = "daily"
     """The schedule whose run must see it."""
+    outcome: str = ""
+    """What must become of the failing checks when runbooks up to risk `restart` may run: `remediated`, `still-failing`,
+    `not-needed` (it heals by itself), or `person` (nothing may be done without one); empty: whatever comes of it."""
     healing: Action | None = None
 
     def heal(self, action: Action) -> Action:
@@ -62,6 +65,7 @@ def fault(
     may_block: Sequence[str] = (),
     root: str | None = None,
     schedule: str = "daily",
+    outcome: str = "",
 ) -> Callable[[Action], Fault]:
     """Make a function the fault NAME; the first line of its docstring is the title."""
 
@@ -69,7 +73,9 @@ def fault(
         title = (inject.__doc__ or "").strip().partition("\n")[0].rstrip(".")
         if not title:
             raise LabError(f'the fault "{name}" has no docstring that says what is wrong')
-        return Fault(name, title, service, inject, tuple(fails), tuple(blocks), tuple(may_block), root, schedule)
+        return Fault(
+            name, title, service, inject, tuple(fails), tuple(blocks), tuple(may_block), root, schedule, outcome
+        )
 
     return decorate
 

@@ -12,7 +12,8 @@ import pytest
 from pytest_runbook.model import RunRecord
 
 from lab import Lab
-from tests.faults.running import bad, run_checks, told
+from lab.rounds import run_checks
+from tests.faults.running import bad, told
 
 
 class Bench:

@@ -12,8 +12,9 @@ import pytest
 from pytest_runbook.model import Outcome, Severity
 
 from lab import faults
+from lab.rounds import ROOT, SCHEDULES
 from tests.faults.conftest import Bench
-from tests.faults.running import ROOT, SCHEDULES, bad, told
+from tests.faults.running import bad, told
 
 
 def named(check: str, patterns: Iterable[str]) -> bool:

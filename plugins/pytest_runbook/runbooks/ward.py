@@ -203,5 +203,5 @@ class Ward:
             result.measurements = now.measurements or result.measurements
             result.duration += now.duration
         if outcome:
-            result.outcome, result.root = outcome, None
+            result.outcome = outcome
         self._recorder.amend(result)
