@@ -19,6 +19,7 @@ from pytest_runbook.probes.host import HostSettings
 from pytest_runbook.runbooks import commands, remote
 from pytest_runbook.runbooks.remote import Task
 
+from tests.managers.engine import engine
 from tests.probes.databases import black_hole, free_port, until
 from tests.probes.machines import Ssh, container, ssh_server
 from tests.runbooks.performing import Book, running
@@ -229,7 +230,7 @@ def step(at):
     begun = time.monotonic()
     done = far.perform(timeout=6)
     assert done.outcome == StepOutcome.TIMED_OUT
-    assert done.output.endswith("there\n")
+    assert done.output == f"$ {far.order('step').expected[0]}\n$ {far.order('step').expected[1]}\nthere\n"
     assert time.monotonic() - begun < 13
     left = running(token)
     # The daemon of the first command, which ended well, was meant to stay.
@@ -295,10 +296,11 @@ def test_the_far_side_needs_no_more_than_a_shell(shell: str, tmp_path: Path, tok
 
     def run(task: Task, timeout: float = 20) -> commands.Finished:
         sent = remote.program("there", settings, task, environment, tmp_path)
-        boot = [*command, *sent.argv[1:]]
-        return commands.follow(commands.Program(boot, sent.environment, tmp_path, sent.given, sent.trailer), timeout)
+        boot = ["sh", "-c", 'echo welcome; echo welcome >&2; exec "$@"', "login", *command, *sent.argv[1:]]
+        return commands.follow(commands.Program(boot, sent.environment, tmp_path, sent.given, sent.mark), timeout)
 
-    assert run(Task(["sh", "-c", "exit 5"])).status == 5
+    done = run(Task(["sh", "-c", "echo yes; printf no >&2; exit 5"]))
+    assert (done.status, done.stdout, done.stderr) == (5, "yes\n", "no")
     assert run(Task(["cat"], given=b"a\nb")).stdout == "a\nb"
     script = tmp_path / "it's.sh"
     script.write_text('#!/bin/sh\necho "$1 $NAME"\n' + "# long\n" * 20_000)
@@ -318,12 +320,24 @@ def test_the_far_side_needs_no_more_than_a_shell(shell: str, tmp_path: Path, tok
     assert not running(token)
 
 
-def test_a_container_is_a_machine_too(book: Book, token: str) -> None:
-    with container() as name:
-        book.settings(f'[probes.there]\nkind = "host"\nuri = "docker://{name}"\n')
-        step(book, 'command("sh", "-c", "echo there; exit 6", on="there")')
-        done = book.perform()
-        assert (done.output, "ended with status 6" in done.why) == ("there\n", True)
-        step(book, f"""command("sh", "-c", 'trap "" TERM; sleep 1000; : {token}', on="there")""")
-        assert book.perform(timeout=4).outcome == StepOutcome.TIMED_OUT
-        until(lambda: not running(token), 5)
+def test_a_container_is_a_machine_too(book: Book, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with engine() as daemon:
+        monkeypatch.setenv("DOCKER_HOST", daemon.address)
+        with container() as name:
+            book.settings(f'{SETTINGS}[probes.there]\nkind = "host"\nuri = "docker://{name}"\n')
+            step(book, 'command("sh", "-c", "echo there; exit 6", on="there")')
+            done = book.perform()
+            assert (done.output, "ended with status 6" in done.why) == ("there\n", True)
+            book.script("mend.sh", BASH.replace("/bin/bash", "/bin/sh").replace("set -euo pipefail", "set -eu"))
+            step(book, """script("mend.sh", "an 'argument'", on="there")""")
+            assert book.perform().output == TOLD
+            step(
+                book,
+                f"""command("sh", "-c", 'trap "" TERM; setsid sleep 1000.1 & sleep 1000.1; : {token}', on="there")""",
+            )
+            assert book.perform(timeout=4).outcome == StepOutcome.TIMED_OUT
+            until(lambda: not running(token) and not running("sleep 1000.1"), 10)
+            subprocess.run(["docker", "stop", "-t", "0", name], capture_output=True, check=True)
+            assert "is not running" in book.perform().why
+            monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+            assert "Cannot connect to the Docker daemon at unix:///nowhere" in book.perform().why

@@ -38,10 +38,9 @@ class Program:
     """Where it starts."""
     given: bytes | None = None
     """Its standard input; None: empty."""
-    trailer: bytes = b""
-    """Of one that carries another machine's: what comes before the exit status there, as the last line of its errors.
-
-    Its standard input then stays open after what is given: the life line of the far side.
+    mark: bytes = b""
+    """Of one that carries another machine's: both streams begin with it in a line; in the errors it comes again before the
+    exit status there. What came before it was said on the way. Standard input then stays open as the life line.
     """
     name: str = ""
     """The command for people, when it is not ARGV."""
@@ -76,7 +75,7 @@ def follow(program: Program, timeout: float, *, show: bool = True) -> Finished:
     StepFailed when it cannot be started.
     """
     with _started(program) as process:
-        stdout, stderr = _Ear(show), _Ear(show, program.trailer)
+        stdout, stderr = _Ear(show, program.mark), _Ear(show, program.mark)
         try:
             in_time = _listen(process, stdout, stderr, clock.monotonic() + timeout)
         except BaseException:
@@ -87,41 +86,52 @@ def follow(program: Program, timeout: float, *, show: bool = True) -> Finished:
         elif process.returncode is None:  # the far side is done; what it left in the background keeps the way open
             process.kill()
             process.wait()
-        status = (stderr.status if program.trailer else process.returncode) if in_time else None
-        return Finished(str(program), status, stdout.text(), stderr.text(), not in_time)
+        status = (stderr.status if program.mark else process.returncode) if in_time else None
+        return Finished(str(program), status, stdout.close(), stderr.close(), not in_time)
 
 
 class _Ear:
     """Listens to one stream."""
 
-    def __init__(self, show: bool, trailer: bytes = b"") -> None:
+    def __init__(self, show: bool, mark: bytes) -> None:
         self.status: int | None = None
-        """What the trailer says."""
-        self._show, self._trailer = show, trailer
+        """What comes after the second mark."""
+        self._show, self._begin, self._end = show, mark and mark + b"\n", mark and mark + b" "
         self._kept, self._held = Capped(ANSWERED), b""
 
     def hear(self, data: bytes) -> None:
-        """Take DATA; what may be the beginning of the trailer is held back."""
+        """Take DATA; what may belong to a mark is held back."""
         data, self._held = self._held + data, b""
-        if self._trailer:
-            before, found, status = data.partition(self._trailer)
+        if self._begin:
+            way, found, data = data.partition(self._begin)
+            if not found:
+                self._held = way[-ANSWERED:]
+                return
+            self._begin = b""
+        if self._end:
+            before, found, status = data.partition(self._end)
             if found and status.endswith(b"\n"):
                 self.status, data = int(status), before
             else:
-                cut = len(before) if found else len(data) - _overlap(data, self._trailer)
+                cut = len(before) if found else len(data) - _overlap(data, self._end)
                 data, self._held = data[:cut], data[cut:]
+        self._take(data)
+
+    def close(self) -> str:
+        """All that was heard; what was held back in vain belongs to it."""
+        if self.status is None:
+            self._take(self._held)
+        return self._kept.text()
+
+    def _take(self, data: bytes) -> None:
         self._kept.add(data)
         while self._show and data:
             data = data[os.write(1, data) :]
 
-    def text(self) -> str:
-        """What was heard."""
-        return self._kept.text()
 
-
-def _overlap(data: bytes, trailer: bytes) -> int:
-    """How many bytes at the end of DATA could be the beginning of TRAILER."""
-    return next((size for size in range(min(len(data), len(trailer)), 0, -1) if data.endswith(trailer[:size])), 0)
+def _overlap(data: bytes, mark: bytes) -> int:
+    """How many bytes at the end of DATA could be the beginning of MARK."""
+    return next((size for size in range(min(len(data), len(mark)), 0, -1) if data.endswith(mark[:size])), 0)
 
 
 def _listen(process: subprocess.Popen[bytes], stdout: _Ear, stderr: _Ear, deadline: float) -> bool:
@@ -176,7 +186,7 @@ def _feed(process: subprocess.Popen[bytes], program: Program) -> None:
     with suppress(OSError, ValueError):  # who does not read to the end says so by its exit status
         process.stdin.write(program.given or b"")
         process.stdin.flush()
-        if not program.trailer:
+        if not program.mark:
             process.stdin.close()
 
 
@@ -190,7 +200,7 @@ def _close(*pipes: object) -> None:
 def _stop(process: subprocess.Popen[bytes], program: Program) -> None:
     """End PROCESS and what it started; the far side ends its own when the life line is cut, and is waited for."""
     _close(process.stdin)
-    if program.trailer:
+    if program.mark:
         with suppress(subprocess.TimeoutExpired):
             process.wait(family.GRACE + family.LAST)
     mark = program.environment.get(family.MARK)

@@ -27,6 +27,7 @@ DEAF = ("/bin/sh", "-c", 'trap "" TERM; exec "$@"', "sh")
 
 FAR = r"""
 main() {
+echo "$mark"; echo "$mark" >&2
 umask 077
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin; export PATH
 exec 3<&0 </dev/null
@@ -56,7 +57,7 @@ guard() {
 }
 finish() {
   [ -z "$folder" ] || rm -rf "$folder"
-  printf '\n%s %d\n' "$mark" "$1" >&2
+  printf '%s %d\n' "$mark" "$1" >&2
   exit "$1"
 }
 """
@@ -65,7 +66,10 @@ finish() {
 It has a guardian of its own, which reads the life line, and finds what it has to end by its group and by its mark.
 """
 RECEIVE = r"""
-folder=$(mktemp -d) || finish 126
+for place in "${{TMPDIR:-/tmp}}" /var/tmp "$PWD"; do
+  folder=$(mktemp -d "$place/runbook.XXXXXX" 2>/dev/null) && break
+done
+[ -n "$folder" ] || {{ echo "there is no folder for temporary files" >&2; finish 126; }}
 head -c {size} <&3 >"$folder"/{name} || finish 126
 [ "$(wc -c <"$folder"/{name})" -eq {size} ] || finish 126
 chmod 700 "$folder"/{name}
@@ -114,8 +118,7 @@ def program(probe: str, settings: HostSettings, task: Task, environment: Mapping
     boot = ["sh", "-c", f'eval "$(dd bs=1 count={len(sent)} 2>/dev/null)"']  # not a byte too many
     content = task.content or b""
     way = _way(probe, settings, boot)
-    trailer = f"\n{mark} ".encode()
-    return Program(way, environment, folder, sent + content, trailer, f"{task.name} (on {probe})")
+    return Program(way, environment, folder, sent + content, mark.encode(), f"{task.name} (on {probe})")
 
 
 def is_remote(settings: HostSettings) -> bool:

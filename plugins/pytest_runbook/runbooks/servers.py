@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_runbook.errors import StepFailed, Unmeasured
@@ -55,6 +56,16 @@ def cache(name: str, settings: RedisSettings) -> redis.Redis:
     except Unmeasured as error:
         raise StepFailed(str(error)) from None
     return redis.Redis(connection_pool=redis.ConnectionPool.from_url(uri, retry=Retry(NoBackoff(), 0), **options))
+
+
+def words(error: Exception) -> str | None:
+    """What ERROR says, when a database's or a cache's library raised it in a function of a runbook; else None."""
+    psycopg, redis = sys.modules.get("psycopg"), sys.modules.get("redis")
+    if psycopg is not None and isinstance(error, psycopg.Error):
+        return str(failed(error, "postgresql"))
+    if redis is not None and isinstance(error, redis.RedisError):
+        return f'"redis": {error}'
+    return None
 
 
 def failed(error: psycopg.Error, name: str) -> StepFailed:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_runbook.errors import RunbookError, StepFailed, UsageError, unknown
 from pytest_runbook.model import StepOutcome
-from pytest_runbook.runbooks import loading
+from pytest_runbook.runbooks import loading, servers
 from pytest_runbook.runbooks.actions import Action, Command, Script
 from pytest_runbook.runbooks.order import Errand, Order
 from pytest_runbook.runbooks.steps import StepSpec
@@ -94,49 +94,23 @@ def _needed(action: Action, tools: Tools) -> bool:
 
 
 def _why(error: Exception, folder: Path) -> str:
-    """ERROR in words; one that nobody foresaw is printed with the lines of the runbook that led to it."""
-    words = _worded(error)
+    """ERROR in words; one that nobody foresaw is printed with the lines of the runbook, in FOLDER, that led to it."""
+    words = str(error) if isinstance(error, RunbookError) else servers.words(error)
     if words is not None:
         return words
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(folder)
-    ]
-    said = traceback.TracebackException.from_exception(error)
-    for one in _chain(said):
+    told = traceback.TracebackException.from_exception(error)
+    place = ""
+    for one in _chain(told):
         ours = [frame for frame in one.stack if Path(frame.filename).is_relative_to(folder)]
-        one.stack = traceback.StackSummary.from_list(ours or one.stack)
-    print("".join(said.format()), end="")
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return "".join(said.format_exception_only()).strip() + place
+        if ours:
+            one.stack = traceback.StackSummary.from_list(ours)
+            place = place or f" ({Path(ours[-1].filename).name}:{ours[-1].lineno})"
+    print("".join(told.format()), end="")
+    return "".join(told.format_exception_only()).strip() + place
 
 
-def _worded(error: Exception) -> str | None:
-    """What ERROR, one of ours or of a library that runbooks use, says to people; None for any other."""
-    if isinstance(error, RunbookError):
-        return str(error)
-    for module, words in (("psycopg", _of_database), ("redis", _of_cache)):
-        library = sys.modules.get(module)
-        if library is not None and isinstance(error, _base(library)):
-            return words(error)
-    return None
-
-
-def _base(library: Any) -> type[Exception]:
-    found: type[Exception] = getattr(library, "Error", None) or library.RedisError
-    return found
-
-
-def _of_database(error: Any) -> str:
-    from pytest_runbook.probes.postgresql.client import explained
-
-    return str(explained(error, "database"))
-
-
-def _of_cache(error: Exception) -> str:
-    return f'"cache": {error}'
-
-
-def _chain(said: traceback.TracebackException | None) -> Iterator[traceback.TracebackException]:
-    while said is not None:
-        yield said
-        said = said.__cause__ or said.__context__
+def _chain(told: traceback.TracebackException | None) -> Iterator[traceback.TracebackException]:
+    """TOLD and what it came from."""
+    while told is not None:
+        yield told
+        told = told.__cause__ or told.__context__
