@@ -21,6 +21,7 @@ from runbook_reports import html, mail, publish
 from runbook_reports.mail.message import compose
 
 from tests.reports.mailserver import PASSWORD, USER, Inbox, Secret, Settings, closed_port, serving, silent
+from tests.reports.treated import TREATED, remediated
 
 Golden = Callable[[str, str], None]
 
@@ -74,6 +75,24 @@ def test_the_message_reads_as_agreed(ill: RunRecord, green: RunRecord, golden: G
         assert text and markup
         golden(f"mail.{name}.txt", f"{message['Subject']}\n\n{_clean(text)}")
         golden(f"mail.{name}.html", _clean(markup))
+
+
+@pytest.mark.parametrize("treated", TREATED, ids=lambda function: function.__name__)
+def test_the_message_tells_what_runbooks_did(treated: Callable[[], RunRecord], golden: Golden) -> None:
+    message = compose(treated(), Settings(1))
+    markup = message.get_body(("html",))
+
+    assert markup
+    golden(f"mail.{treated.__name__}.html", f"{message['Subject']}\n\n{_clean(markup)}")
+
+
+def test_the_subject_counts_what_was_remediated(ill: RunRecord) -> None:
+    assert compose(ill, Settings(1))["Subject"] == (
+        "[NightScan production] FAILED P1: database/availability::answers (blocks 9) and 3 other causes, 1 remediated · daily"
+    )
+    assert compose(remediated(), Settings(1))["Subject"] == (
+        "[NightScan production] REMEDIATED: cache/queue::is_short and 7 other checks · daily"
+    )
 
 
 def test_the_headers_are_those_of_a_machine(ill: RunRecord) -> None:

@@ -35,7 +35,7 @@ def test_what_was_remediated_is_never_plain_green() -> None:
     assert "PASSED" not in coloured
     assert text.line(record) == (
         "NightScan production · daily · REMEDIATED · cache/queue::is_short: fixed by Restart the worker (queue-too-long) "
-        "after 31.0 s, 1 look · 8 remediated · 28 checks in 32.0 s · run 20261122T180305Z-4f1c"
+        "after 31.0 s, 1 look · 8 remediated · 11 checks in 32.0 s · run 20261122T180305Z-4f1c"
     )
 
 
