@@ -10,7 +10,7 @@ import pytest
 from pytest_runbook.errors import RunbookError
 from pytest_runbook.evidence import journal
 from pytest_runbook.evidence.redaction import Redactor
-from pytest_runbook.model import Attempt, Check, Measurement, Observation, Outcome, Result, RunRecord, Waiver
+from pytest_runbook.model import Attempt, Check, Measurement, Observation, Outcome, Result, RunRecord, Step, Waiver
 from pytest_runbook.recorder import Recorder
 
 AT = "2026-01-02T03:04:05.000Z"
@@ -112,6 +112,54 @@ def test_a_full_disk_is_a_problem_of_the_run_and_not_its_end(tmp_path: Path) -> 
         written = recorder.finish(0, interrupted=False)
     assert [r.check.title for r in written.results] == ["health"]
     assert any("No space left on device" in problem for problem in written.problems)
+
+
+def test_a_check_that_was_treated_is_told_once_and_as_it_was_at_last(tmp_path: Path) -> None:
+    recorder = Recorder(record(), tmp_path, Redactor(), {"web-down": "Restart it."})
+    recorder.add(result("answers", "failed", "database"))
+    recorder.add(result("health", "failed"))
+    recorder.diagnose()
+    treated = recorder.record.results[0]
+    step = Step("web-down", "mend", "Restart it", "correct", "restart", "done", "", AT, 1.5, "database", ["x"], "said")
+    recorder.journal.write("intent", intent=1, checks=[treated.check.id], step=step.to_json())
+    recorder.journal.write("step", checks=[treated.check.id], step=step.to_json())
+    recorder.journal.write("verification", step="mend", verified=True, looks=1, failing=[])
+    for number in (2, 3):  # amended more than once, as when it recurred and then was treated
+        again = result("answers", "passed", "database")
+        treated.attempts += [Attempt("passed", "", AT, 0.1, number)]
+        treated.evidence += again.evidence
+        treated.measurements = again.measurements
+        treated.outcome, treated.steps, treated.remediation = (
+            Outcome.REMEDIATED,
+            [step],
+            'remediated: "Restart it" fixed it',
+        )
+        recorder.amend(treated)
+    recorder.diagnose()
+    written = recorder.finish(0, interrupted=False)
+    recorder.close(known=0)
+
+    told = journal.read(recorder.journal.path)
+
+    assert told.to_json() == written.to_json()
+    first = told.results[0]
+    assert [len(first.attempts), len(first.evidence), len(first.measurements)] == [3, 3, 1]
+    assert (first.outcome, first.steps) == (Outcome.REMEDIATED, [step])
+
+
+def test_a_kill_while_a_treated_check_is_written_leaves_it_as_it_was(tmp_path: Path) -> None:
+    recorder = Recorder(record(), tmp_path, Redactor(), {})
+    failed = result("health", "failed")
+    recorder.add(failed)
+    before = failed.to_json()
+    failed.outcome = Outcome.REMEDIATED
+    failed.attempts += [Attempt("passed", "", AT, 0.1, 2)]
+    recorder.amend(failed)
+    recorder.journal.close()
+    path = recorder.journal.path
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+    assert [r.to_json() for r in journal.read(path).results] == [before]
 
 
 def test_a_waived_result_keeps_who_waived_it(tmp_path: Path) -> None:

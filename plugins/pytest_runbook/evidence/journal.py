@@ -1,8 +1,10 @@
 """The journal: one append-only file of JSON lines per run, from which every report and figure derives.
 
 Record types, each with `schema`, `type` and `at`:
-`run-started` (the head of the run) · `observation`, `measurement`, `attempt` (with `check`, an id) · `result` (a check, once)
-· `decision` (what diagnosis or a policy made of a result) · `problem` · `run-finished`. No `run-finished`: the run was killed.
+`run-started` (the head of the run) · `observation`, `measurement`, `attempt` (with `check`, an id) · `result` (a check; the lines
+of its parts stand before it, and when something was done for the check all of them come again, in place of the earlier ones)
+· `decision` (what diagnosis or a policy made of a result) · `intent` (a step of a runbook is about to act), `step` (what came of
+one), `verification` (whether the checks pass since) · `problem` · `run-finished`. No `run-finished`: the run was killed.
 """
 
 from __future__ import annotations
