@@ -56,6 +56,10 @@ class Ward:
             for done in [pool.submit(self._with_lab, task, thing) for thing in things]:
                 done.result()
 
+    def heal(self, lab: Lab) -> None:
+        """LAB was made whole just now."""
+        self._healed[lab] = time.monotonic()
+
     def healed(self, lab: Lab) -> float:
         """When LAB was made whole."""
         return self._healed[lab]
@@ -68,7 +72,6 @@ class Ward:
         try:
             task(lab, thing, folder)
         finally:
-            self._healed[lab] = time.monotonic()
             self._free.put(lab)
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -93,13 +96,14 @@ def main(arguments: Sequence[str]) -> int:
 
     def one(lab: Lab, name: str, folder: Path) -> None:
         row = rows[name] = measure(lab, name, folder, ward.healed(lab))
+        ward.heal(lab)
         took = "" if row.seconds_to_recover is None else f" after {row.seconds_to_recover:.1f} s"
         print(f"{len(rows):3}/{len(names)} {name}: {row.outcome}{took}", flush=True)
         if row.mismatch:
             print(f"        NOT AS EXPECTED: {row.mismatch}", flush=True)
 
     def well(lab: Lab, number: int, folder: Path) -> None:
-        found = healthy(lab, folder)
+        found = healthy(lab, folder, ward.healed(lab))
         alarms.extend(found)
         for alarm in found:
             print(f"healthy round {number}: FALSE ALARM {alarm}", flush=True)

@@ -52,19 +52,21 @@ def measure(lab: Lab, name: str, folder: Path, healed: float) -> Row:
     fault = faults.find(name)
     with lab.fault(name):
         injected = datetime.now(UTC)
-        known = {
-            "RUNBOOK__FACTS__LOGS__ERROR_WINDOW": str(int(time.monotonic() - healed) + 1),
-            "RUNBOOK__HISTORY__URL": f"sqlite:///{folder}/history.db",
-        }
-        record = run_checks(folder, lab.environment() | known, *MENDING)
+        record = run_checks(folder, _told(lab, folder, healed), *MENDING)
     return _row(fault, record, injected)
 
 
-def healthy(lab: Lab, folder: Path) -> list[str]:
-    """Ids of the checks that were not green on the healthy LAB; nothing is mended that is not broken."""
-    history = {"RUNBOOK__HISTORY__URL": f"sqlite:///{folder}/history.db"}
-    record = run_checks(folder, lab.environment() | history, *MENDING)
+def healthy(lab: Lab, folder: Path, healed: float) -> list[str]:
+    """What was not green on the healthy LAB, a line a check; nothing is mended that is not broken."""
+    record = run_checks(folder, _told(lab, folder, healed), *MENDING)
     return [f"{r.check.id}: {r.message}" for r in record.results if _struck(r)]
+
+
+def _told(lab: Lab, folder: Path, healed: float) -> dict[str, str]:
+    """What a run is told: where LAB is, that errors in the log from before HEALED are known, a history of its own."""
+    window = str(int(time.monotonic() - healed) + 1)
+    own = {"RUNBOOK__FACTS__LOGS__ERROR_WINDOW": window, "RUNBOOK__HISTORY__URL": f"sqlite:///{folder}/history.db"}
+    return lab.environment() | own
 
 
 def _row(fault: Fault, record: RunRecord, injected: datetime) -> Row:
