@@ -13,7 +13,7 @@ from pytest_runbook.managers.run import local
 
 SECRET = "correct-horse-battery-staple"
 VARIABLES = f"# what the units are started with\nexport DB_PASSWORD='{SECRET}'\n\nVERSION=1.4.2\nLEVEL=info\n"
-LOOP = """echo "version $VERSION"; trap 'kill $!; exit 0' TERM; while :; do sleep 1000 & wait $!; done"""
+LOOP = """echo "version $VERSION"; trap 'echo good bye; kill $!; exit 0' TERM; while :; do sleep 1000 & wait $!; done"""
 PROGRAMS = {
     "base": LOOP,
     "web": LOOP,  # needs base
@@ -24,7 +24,7 @@ PROGRAMS = {
 }
 """Unit to what a shell runs for it."""
 NEEDS = {"web": "base", "proxy": "web"}
-FAST = {"grace": 1.0, "steady": 0.5}
+FAST = {"grace": 1.0, "steady": 0.4}
 """Settings that keep the tests short."""
 
 
@@ -56,7 +56,6 @@ class Bench:
     env_file: Path
     reset: Callable[[], None]
     """End all units, whatever state they are in."""
-    switches: bool = True
 
     def signal(self, unit: str, name: str) -> None:
         """Send a signal to the main process of UNIT."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.managers import engine as engines
-from tests.managers.bench import Bench
-from tests.managers.supervisord import supervisord
+from tests.managers.bench import SECRET, Bench
+from tests.managers.supervisord import PASSWORD, supervisord
 from tests.managers.systemd import systemd
 
 KINDS = ("supervisor", "systemd", "docker", "docker compose", "docker-compose")
@@ -42,11 +42,13 @@ def started(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def bench(started: Bench) -> Bench:
-    """The bench with nothing running on it."""
+def bench(started: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """The bench with nothing running on it; what a test does on it shows no secret in the list of processes."""
+    monkeypatch.setenv("VERSION", "0.0.1")  # an earlier one, as in a shell that has read the file of variables
     started.reset()
     started.run.lines.clear()
-    return started
+    yield started
+    assert not [line for line in started.run.lines if SECRET in line or PASSWORD in line]
 
 
 @contextmanager

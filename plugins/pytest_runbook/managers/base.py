@@ -105,8 +105,8 @@ class UnitManager(ABC, Generic[S]):
         """Start UNIT, which does not run."""
 
     @abstractmethod
-    def _end(self, unit: str, grace: float) -> Completed:
-        """Ask UNIT to end, for GRACE seconds."""
+    def _end(self, unit: str, status: Status, grace: float) -> Completed:
+        """Ask UNIT, which is as STATUS says, to end, for GRACE seconds; what was frozen has to be woken for that."""
 
     @abstractmethod
     def _kill(self, unit: str, timeout: float) -> Completed:
@@ -120,15 +120,13 @@ class UnitManager(ABC, Generic[S]):
 
     def stop(self, unit: str, timeout: float) -> None:
         """Return when nothing of UNIT runs: asked to end first, killed when it does not."""
-        self._present(unit)
-        self._stop(unit, Deadline(timeout))
+        self._stop(unit, self._present(unit), Deadline(timeout))
 
     def restart(self, unit: str, timeout: float) -> None:
         """Stop UNIT if it runs, and start it, in the version that `switch_version` chose."""
-        self._present(unit)
-        deadline = Deadline(timeout)
+        before, deadline = self._present(unit), Deadline(timeout)
         self._prepare(unit, deadline.left)
-        self._start(unit, self._stop(unit, deadline), deadline)
+        self._start(unit, self._stop(unit, before, deadline), deadline)
 
     def previous_version(self, unit: str) -> str | None:
         """The version before the last switch, to go back to; None when there is none on record."""
@@ -160,14 +158,14 @@ class UnitManager(ABC, Generic[S]):
             same = status.state == "running" and status.pids == first.pids
             return not same or clock.monotonic() - since >= self.settings.steady
 
-        last = self._until(unit, deadline, settled)
+        last = self._until(unit, deadline, settled, first)
         if last.state != "running":
             self._failed(unit, "did not start", last, done)
         if last.pids != first.pids:
             self._failed(unit, "did not stay up", Status("failed", detail="it ended, and was started again"), done)
 
-    def _stop(self, unit: str, deadline: Deadline) -> Status:
-        done = self._end(unit, min(self.settings.grace, deadline.timeout / 2))
+    def _stop(self, unit: str, before: Status, deadline: Deadline) -> Status:
+        done = self._end(unit, before, min(self.settings.grace, deadline.timeout / 2))
         status = self.status(unit)
         if not _ended(status):
             done = self._kill(unit, deadline.left)
@@ -176,12 +174,14 @@ class UnitManager(ABC, Generic[S]):
             self._failed(unit, "did not stop", status, done)
         return status
 
-    def _until(self, unit: str, deadline: Deadline, done: Callable[[Status], bool]) -> Status:
-        """The status of UNIT when it is DONE, or the last one before DEADLINE."""
-        pause = 0.05
-        while not done(status := self.status(unit)) and not deadline.passed:
+    def _until(
+        self, unit: str, deadline: Deadline, done: Callable[[Status], bool], seen: Status | None = None
+    ) -> Status:
+        """The status of UNIT, at first the one SEEN, when it is DONE; or the last one before DEADLINE."""
+        status, pause = seen or self.status(unit), 0.05
+        while not done(status) and not deadline.passed:
             time.sleep(min(pause, deadline.left))
-            pause = min(pause * 1.5, 0.5)
+            status, pause = self.status(unit), min(pause * 1.5, 0.5)
         return status
 
     def _present(self, unit: str) -> Status:

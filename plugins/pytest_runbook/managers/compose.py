@@ -35,15 +35,18 @@ class Compose(Containers[ComposeSettings]):
 
     kind = "compose"
     Settings = ComposeSettings
+    _services: tuple[str, ...] = ()
+    """Those known so far: compose takes its time to tell."""
 
     def units(self) -> list[str]:
         """Names of the services."""
-        return self._must(self._compose("config", "--services")).split()
+        self._services = tuple(self._must(self._compose("config", "--services")).split())
+        return list(self._services)
 
     def status(self, unit: str) -> Status:
         """How the containers of UNIT are; a service without one is stopped."""
         found = super().status(unit)
-        if found.state == "absent" and unit in self.units():
+        if found.state == "absent" and (unit in self._services or unit in self.units()):
             return Status("stopped", detail="no container")
         return found
 

@@ -75,10 +75,13 @@ class Containers(UnitManager[C]):
     def _begin(self, unit: str, timeout: float) -> Completed:
         return self._docker("start", *self._containers(unit), timeout=timeout)
 
-    def _end(self, unit: str, grace: float) -> Completed:
-        found = self._containers(unit)
+    def _end(self, unit: str, status: Status, grace: float) -> Completed:
+        if not (found := self._containers(unit)):
+            return NOTHING
+        if status.pids:
+            self._docker("kill", "--signal=CONT", *found)
         seconds = max(math.ceil(grace), 1)
-        return self._docker("stop", f"--time={seconds}", *found, timeout=seconds + ENGINE) if found else NOTHING
+        return self._docker("stop", f"--time={seconds}", *found, timeout=seconds + ENGINE)
 
     def _kill(self, unit: str, timeout: float) -> Completed:
         return self._docker("kill", *self._containers(unit), timeout=timeout)

@@ -59,12 +59,12 @@ class Supervisor(UnitManager[SupervisorSettings]):
         return [line["name"] for line in LINE.finditer(self._control("status").output) if line["state"] in STATES]
 
     def logs(self, unit: str, lines: int = 50) -> str:
-        """The last LINES of its output, and of its errors where they go elsewhere."""
+        """The last LINES of its output, and as many of its errors where they go elsewhere."""
         found = []
         for stream in ("stdout", "stderr"):
             said = self._control("tail", f"-{lines * WIDTH}", unit, stream).output
             if not re.fullmatch(rf"{re.escape(unit)}: ERROR \(.*\)", said.strip()):
-                found += said.splitlines()[-lines:]
+                found += said.rstrip("\n").splitlines()[-lines:]
         return "\n".join(found)
 
     def version(self, unit: str) -> str | None:
@@ -74,15 +74,18 @@ class Supervisor(UnitManager[SupervisorSettings]):
     def _begin(self, unit: str, timeout: float) -> Completed:
         return self._control("start", unit, timeout=timeout)
 
-    def _end(self, unit: str, grace: float) -> Completed:
+    def _end(self, unit: str, status: Status, grace: float) -> Completed:
+        self._signal("CONT", status)
         return self._control("stop", unit, timeout=grace)
 
     def _kill(self, unit: str, timeout: float) -> Completed:
-        """Each program leads a group of its own; supervisord's `signal` would leave its children behind."""
-        groups = [f"-{pid}" for pid in self.status(unit).pids]
-        if groups:
-            self._command("sh", "-c", 'kill -s KILL -- "$@"', "kill", *groups, timeout=timeout)
+        self._signal("KILL", self.status(unit))
         return self._control("signal", "KILL", unit, timeout=timeout)
+
+    def _signal(self, name: str, status: Status) -> None:
+        """Each program leads a process group; supervisord's own `signal` would leave its children out."""
+        if groups := [f"-{pid}" for pid in status.pids]:
+            self._command("sh", "-c", 'kill -s "$0" -- "$@"', name, *groups)
 
     def _control(self, *words: str, timeout: float = 30.0) -> Completed:
         config = ("-c", self.settings.config) if self.settings.config else ()

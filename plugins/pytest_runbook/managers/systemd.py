@@ -70,7 +70,8 @@ class Systemd(UnitManager[SystemdSettings]):
         self._command(*self._systemctl("reset-failed", "--", unit))
         return self._command(*self._systemctl("start", ALONE, "--", unit), timeout=timeout, environment=SPEECH)
 
-    def _end(self, unit: str, grace: float) -> Completed:
+    def _end(self, unit: str, status: Status, grace: float) -> Completed:
+        # Systemd itself wakes what is frozen.
         return self._command(*self._systemctl("stop", ALONE, "--", unit), timeout=grace, environment=SPEECH)
 
     def _kill(self, unit: str, timeout: float) -> Completed:
