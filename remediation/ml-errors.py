@@ -7,7 +7,7 @@ Diagnosis
     1. Which error? The log says it for each prediction (step log):
            docker compose logs --tail 500 prediction-api | grep -i error
     2. One kind of file only (format, size, length)? Then a client sends something new.
-    3. All kinds: are the models whole (ml-models-invalid; step models), is there memory, is the disk full?
+    3. All kinds: are the models whole or is it ml-models-invalid? (step models) Is there memory, is the disk full?
 
 Correction, mildest first
     1. Restart the one service (step restart): docker compose restart prediction-api

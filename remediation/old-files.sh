@@ -25,11 +25,22 @@ none() {
     exit 0
 }
 
+# A folder is judged by where it really is: "//", "/x/..", and a link all lead somewhere else than they look.
 [ -n "$folder" ] || none "no folder is named"
-[[ $folder == /*/* ]] || fail "\"$folder\" should be an absolute path, and no folder of the system's root"
+[[ $folder == /* ]] || fail "\"$folder\" should be an absolute path"
 [ -d "$folder" ] || none "there is no folder \"$folder\""
-cd -P -- "$folder"
-[[ $PWD == /*/* ]] || fail "\"$folder\" leads to \"$PWD\", which is too high up"
+real=$(realpath -e -- "$folder")
+[[ $real =~ ^/[^/]+/[^/]+ ]] || fail "\"$folder\" is \"$real\", which is too high up"
+case $real/ in
+/home/*/*/?*/) ;;
+/bin/* | /boot/* | /dev/* | /etc/* | /home/* | /lib/* | /lib32/* | /lib64/* | /proc/* | /root/ | /sbin/* | /sys/* | /usr/* | /var/lib/*)
+    fail "\"$folder\" is \"$real\", which belongs to the system or to a person"
+    ;;
+esac
+cd -P -- "$real"
+if [ "$PWD" != "$real" ] || [ . -ef / ]; then
+    fail "\"$folder\" changed meanwhile"
+fi
 
 fits=(-false) keeps=()
 while [ $# -gt 0 ] && [ "$1" != --keep ]; do

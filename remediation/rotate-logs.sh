@@ -17,8 +17,11 @@ fail() {
 mode=$1 folder=$2 bytes=$3
 [[ $mode == look || $mode == rotate ]] || fail "\"$mode\" should be look or rotate"
 [[ $bytes =~ ^[0-9]+$ ]] && [ "$bytes" -gt 0 ] || fail "\"$bytes\" is no size in bytes"
-[[ $folder == /*/* ]] || fail "\"$folder\" should be an absolute path, and no folder of the system's root"
-cd -P -- "$folder"
+[[ $folder == /* ]] || fail "\"$folder\" should be an absolute path"
+real=$(realpath -e -- "$folder")
+[[ $real =~ ^/[^/]+/[^/]+ && ! $real =~ ^/(bin|boot|dev|etc|lib|lib32|lib64|proc|sbin|sys|usr)/ ]] ||
+    fail "\"$folder\" is \"$real\", which is no folder of logs"
+cd -P -- "$real"
 
 large() {
     find . -xdev -type f -name '*.log*' -size "+$((bytes - 1))c" "$@"

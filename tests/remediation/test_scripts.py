@@ -1,0 +1,326 @@
+"""The scripts beside the runbooks: what they remove, move and put back, and above all what they leave alone."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import subprocess
+import tarfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.remediation.acting import FOLDER
+
+DAY = 86_400
+MONTH = 30 * DAY
+
+
+def run(
+    script: str, *arguments: object, variables: Mapping[str, object] | None = None
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **{name: str(value) for name, value in (variables or {}).items()}}
+    command = [str(FOLDER / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+
+
+def write(path: Path, days: float = 0.0, content: str = "x\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    moment = time.time() - days * DAY
+    os.utime(path, (moment, moment))
+    return path
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """A folder of logs, the old ones among them with names that are hard to get right."""
+    folder = tmp_path / "a folder [of] logs"
+    for name in (
+        "a.log",
+        "with space.log.1",
+        "new\nline.log",
+        "-rf.log",
+        "sub/b.log.gz",
+        "$(id).log",
+        "'\".log",
+        "*.log",
+    ):
+        write(folder / name, 40)
+    write(folder / "young.log", 29)
+    write(folder / "model.bin", 400)
+    return folder
+
+
+# -- old-files.sh --
+
+
+def test_old_files_go_and_nothing_else(logs: Path) -> None:
+    done = run("old-files.sh", "remove", logs, MONTH, "*.log*")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "8 files removed" in done.stdout
+    left = sorted(str(path.relative_to(logs)) for path in logs.rglob("*") if path.is_file())
+    assert left == ["model.bin", "young.log"]
+
+
+def test_links_are_neither_followed_nor_removed(logs: Path, tmp_path: Path) -> None:
+    elsewhere = write(tmp_path / "elsewhere" / "victim.log", 40)
+    (logs / "folder").symlink_to(elsewhere.parent)
+    (logs / "file.log").symlink_to(elsewhere)
+    os.utime(logs / "file.log", (0, 0), follow_symlinks=False)
+    run("old-files.sh", "remove", logs, MONTH, "*.log*")
+    assert elsewhere.exists()
+    assert (logs / "file.log").is_symlink()
+    assert (logs / "folder").is_symlink()
+
+
+def test_a_folder_that_is_itself_a_link_is_meant(logs: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(logs)
+    assert "8 files removed" in run("old-files.sh", "remove", link, MONTH, "*.log*").stdout
+
+
+def test_what_a_process_holds_open_stays(logs: Path) -> None:
+    held = write(logs / "quiet.log", 0)
+    with held.open("a"):
+        os.utime(held, (0, 0))
+        assert "8 files removed" in run("old-files.sh", "remove", logs, MONTH, "*.log*").stdout
+        assert held.exists()
+    assert "1 files removed" in run("old-files.sh", "remove", logs, MONTH, "*.log*").stdout
+
+
+def test_evidence_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "var" / "log"
+    for name in ("syslog.1", "auth.log.2.gz", "dpkg.log.3.gz"):
+        write(folder / name, 40)
+    run("old-files.sh", "remove", folder, DAY, "*.gz", "*.[0-9]", "--keep", "auth*", "secure*")
+    assert [path.name for path in folder.iterdir()] == ["auth.log.2.gz"]
+
+
+def test_looking_changes_nothing_and_says_whether_there_are_any(logs: Path) -> None:
+    before = sorted(logs.rglob("*"))
+    looked = run("old-files.sh", "look", logs, MONTH, "*.log*")
+    assert (looked.returncode, looked.stdout.partition(",")[0]) == (0, "8 files")
+    assert sorted(logs.rglob("*")) == before
+    assert run("old-files.sh", "look", logs, MONTH, "*.nothing").returncode == 1
+
+
+# What follows only looks, never removes: should a guard fail, a test must not be what proves it on the machine it runs on.
+HIGH_UP = ("/", "//", "/var", "//var/", "/../", "/proc/self/root", "/tmp/../var")
+OF_THE_SYSTEM = ("/etc/ssl", "/usr/bin", "//usr//lib", "/tmp/../usr/share", "/var/lib/dpkg", "/lib/x86_64-linux-gnu")
+
+
+@pytest.mark.parametrize("folder", [*HIGH_UP, *OF_THE_SYSTEM])
+def test_a_folder_that_cannot_be_meant_is_refused(folder: str) -> None:
+    if not Path(folder).is_dir():
+        pytest.skip(f"this machine has no {folder}")
+    for done in (run("old-files.sh", "look", folder, MONTH, "*"), run("rotate-logs.sh", "look", folder, 2**40)):
+        assert done.returncode == 2, done.stdout
+        assert f'"{folder}" is "/' in done.stderr
+
+
+def test_a_relative_folder_is_refused() -> None:
+    assert run("old-files.sh", "look", "logs", MONTH, "*").returncode == 2
+
+
+@pytest.mark.parametrize("target", ["/", "/usr", "/etc/ssl"])
+def test_a_link_to_a_folder_that_cannot_be_meant_is_refused(tmp_path: Path, target: str) -> None:
+    (tmp_path / "logs").symlink_to(target)
+    done = run("old-files.sh", "look", tmp_path / "logs", MONTH, "*.log")
+    assert (done.returncode, f'"{target}"' in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("age", ["", "60", "-1", "30d", "1e9"])
+def test_an_age_that_cannot_be_meant_is_refused(logs: Path, age: str) -> None:
+    assert run("old-files.sh", "remove", logs, age, "*.log*").returncode == 2
+    assert (logs / "a.log").exists()
+
+
+@pytest.mark.parametrize("folder", ["", "/nowhere/at/all"])
+def test_without_a_folder_there_is_nothing_to_do(folder: str) -> None:
+    assert run("old-files.sh", "look", folder, MONTH, "*").returncode == 1
+    assert run("old-files.sh", "remove", folder, MONTH, "*").returncode == 0, "nothing is no failure"
+
+
+# -- rotate-logs.sh --
+
+
+def test_a_large_log_is_compressed_and_a_new_one_stands_in_its_place(tmp_path: Path) -> None:
+    log = write(tmp_path / "debug.log", content="a line\n" * 1000)
+    log.chmod(0o640)
+    write(tmp_path / "small.log")
+    assert run("rotate-logs.sh", "look", tmp_path, 5000).returncode == 0
+    done = run("rotate-logs.sh", "rotate", tmp_path, 5000)
+    assert (done.returncode, done.stderr) == (0, "")
+    (packed,) = tmp_path.glob("debug.log.*.gz")
+    assert gzip.decompress(packed.read_bytes()).decode() == "a line\n" * 1000
+    assert (log.read_text(), log.stat().st_mode & 0o777) == ("", 0o640)
+    assert (tmp_path / "small.log").read_text() == "x\n"
+    assert run("rotate-logs.sh", "look", tmp_path, 5000).returncode == 1
+
+
+def test_no_line_is_lost_while_somebody_writes(tmp_path: Path) -> None:
+    log = write(tmp_path / "debug.log", content="before\n" * 1000)
+    with log.open("a") as writer:
+        done = run("rotate-logs.sh", "rotate", tmp_path, 5000)
+        assert f"still written by process {os.getpid()}" in done.stdout
+        writer.write("after\n")
+    run("rotate-logs.sh", "rotate", tmp_path, 5000)
+    (packed,) = tmp_path.glob("debug.log.*.gz")
+    assert gzip.decompress(packed.read_bytes()).decode() == "before\n" * 1000 + "after\n"
+
+
+def test_a_log_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
+    target = write(tmp_path / "elsewhere" / "data.bin", content="x" * 10_000)
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "link.log").symlink_to(target)
+    run("rotate-logs.sh", "rotate", folder, 5000)
+    assert target.stat().st_size == 10_000
+    assert (folder / "link.log").is_symlink()
+
+
+# -- prune-images.sh --
+
+
+def test_without_a_container_engine_there_is_nothing_to_prune() -> None:
+    variables = {"RUNBOOK_FACT_DEPLOY_ENGINE": "", "RUNBOOK_LIMIT_FILES_LAYERS_AGE": 604_800}
+    assert run("prune-images.sh", "look", variables=variables).returncode == 1
+
+
+# -- restore-models --
+
+
+class Models:
+    """A folder of models, and backups of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.models, self.backups, self.good = folder / "models", folder / "backups", folder / "good"
+        self.release("2.3.0", b"weights of 2.3")
+
+    def release(self, version: str, content: bytes, folder: Path | None = None) -> None:
+        """Put a release into FOLDER."""
+        folder = folder or self.models
+        folder.mkdir(exist_ok=True)
+        (folder / "audio.npz").write_bytes(content)
+        told = {"name": "audio", "version": version, "file": "audio.npz", "sha256": hashlib.sha256(content).hexdigest()}
+        (folder / "metadata.json").write_text(json.dumps(told))
+
+    def back_up(self, day: str, prefix: str = "") -> Path:
+        """Back the models up as the system does, below PREFIX in the archive."""
+        folder = self.backups / day
+        folder.mkdir(parents=True)
+        archive = folder / "app_files.tar.gz"
+        with tarfile.open(archive, "w:gz") as file:
+            file.add(self.models, f"{prefix}models")
+        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+        (folder / "manifest.json").write_text(json.dumps({"files": {archive.name: {"sha256": digest}}}))
+        return archive
+
+    def run(self, mode: str) -> subprocess.CompletedProcess[str]:
+        names = {"MODELS": self.models, "BACKUPS": self.backups, "GOOD_MODELS": self.good}
+        variables = {f"RUNBOOK_FACT_PATHS_{name}": path for name, path in names.items()}
+        return run("restore-models", mode, variables={**variables, "RUNBOOK_FACT_ML_METADATA": "metadata.json"})
+
+    @property
+    def content(self) -> bytes:
+        return (self.models / "audio.npz").read_bytes()
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Models:
+    return Models(tmp_path)
+
+
+def test_whole_models_need_nothing(models: Models) -> None:
+    models.back_up("20261121")
+    assert models.run("whole").returncode == 0
+    assert models.run("can-repair").returncode == 1
+    assert models.run("can-go-back").returncode == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "opt/nightscan/", "/opt/nightscan/"])
+@pytest.mark.parametrize("damage", ["truncated", "changed", "missing"])
+def test_a_broken_model_is_put_back(models: Models, damage: str, prefix: str) -> None:
+    models.back_up("20261121", prefix)
+    file = models.models / "audio.npz"
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(b"weig" if damage == "truncated" else b"weights of 2.4")
+        file.chmod(0o640)
+    assert models.run("whole").returncode == 1
+    assert models.run("can-repair").returncode == 0
+    assert models.run("whole").returncode == 1, "looking repairs nothing"
+    done = models.run("repair")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert models.content == b"weights of 2.3"
+    assert models.run("whole").returncode == 0
+    assert damage == "missing" or file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_copy_that_is_not_good_is_passed_over(models: Models) -> None:
+    models.back_up("20261120")
+    models.back_up("20261121").write_bytes(b"no archive")
+    (models.models / "audio.npz").write_bytes(b"rotten")
+    models.back_up("20261122")  # as rotten as what it was made of
+    assert models.run("repair").returncode == 0
+    assert models.content == b"weights of 2.3"
+
+
+def test_nothing_is_put_in_place_without_a_good_copy(models: Models) -> None:
+    (models.models / "audio.npz").write_bytes(b"rotten")
+    models.back_up("20261122")
+    assert models.run("can-repair").returncode == 1
+    assert models.run("repair").returncode == 1
+    assert models.content == b"rotten"
+
+
+def test_going_back_takes_the_newest_other_release_and_can_be_undone(models: Models) -> None:
+    models.back_up("20261119")
+    models.release("2.4.0", b"weights of 2.4")
+    models.back_up("20261120")
+    models.release("2.5.0", b"weights of 2.5, confused")
+    models.back_up("20261121")
+    assert models.run("can-go-back").returncode == 0
+    assert models.run("go-back").returncode == 0
+    assert (models.content, models.run("whole").returncode) == (b"weights of 2.4", 0)
+    assert models.run("undo").returncode == 0
+    assert (models.content, models.run("whole").returncode) == (b"weights of 2.5, confused", 0)
+
+
+def test_the_folder_of_good_models_comes_first(models: Models) -> None:
+    models.back_up("20261119")
+    models.release("2.5.0", b"weights of 2.5, confused")
+    models.release("2.4.0", b"weights of 2.4", models.good)
+    models.run("go-back")
+    assert models.content == b"weights of 2.4"
+
+
+def test_metadata_that_lead_out_of_the_folder_are_not_followed(models: Models, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"not a model")
+    models.release("2.4.0", b"weights of 2.4", models.good)
+    told = {"name": "audio", "version": "6", "file": "../victim", "sha256": hashlib.sha256(b"not a model").hexdigest()}
+    (models.good / "metadata.json").write_text(json.dumps(told))
+    assert models.run("can-go-back").returncode == 1
+
+
+def test_an_archive_cannot_write_elsewhere(models: Models, tmp_path: Path) -> None:
+    models.release("2.4.0", b"weights of 2.4")
+    archive = models.back_up("20261121")
+    evil = tmp_path / "evil"
+    evil.write_bytes(b"evil")
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(models.models, "models")
+        file.add(evil, "models/../../../escaped")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    (archive.parent / "manifest.json").write_text(json.dumps({"files": {archive.name: {"sha256": digest}}}))
+    (models.models / "audio.npz").write_bytes(b"rotten")
+    assert models.run("repair").returncode == 0
+    assert not list(tmp_path.rglob("escaped"))
+    assert not (tmp_path.parent / "escaped").exists()
