@@ -32,6 +32,10 @@ strict = true
 [facts.paths]
 logs = "/var/log/it's here"
 both = ["/a", "/b"]
+[facts.mail]
+password = "the-key-itself"
+url = "smtp://me:the-key-itself@localhost"
+from = "me"
 [probes.here]
 kind = "host"
 """
@@ -72,11 +76,11 @@ BASH = """#!/bin/bash
 set -euo pipefail
 echo "$1|$RUNBOOK_ID|$RUNBOOK_STEP|$RUNBOOK_SERVICE|$RUNBOOK_CHECKS|$RUNBOOK_RUN|$RUNBOOK_ENVIRONMENT"
 echo "$RUNBOOK_FACT_PATHS_LOGS|$RUNBOOK_FACT_PATHS_BOTH|$RUNBOOK_LIMIT_HOST_DISK|$RUNBOOK_LIMIT_HOST_STRICT"
-echo "${DB_PASSWORD-none}"
+echo "${DB_PASSWORD-none}|${RUNBOOK_FACT_MAIL_PASSWORD-none}|${RUNBOOK_FACT_MAIL_URL-none}|${RUNBOOK_FACT_MAIL_FROM}"
 """
 TOLD = (
     "an 'argument'|mend|step|web|web/a::one web/a::two|20261122T180305Z-4f1c|staging\n"
-    "/var/log/it's here|/a:/b|0.85|true\nnone\n"
+    "/var/log/it's here|/a:/b|0.85|true\nnone|none|none|me\n"
 )
 
 
@@ -228,10 +232,10 @@ def step(at):
     ]
 ''')
     begun = time.monotonic()
-    done = far.perform(timeout=6)
+    done = far.perform(timeout=12)
     assert done.outcome == StepOutcome.TIMED_OUT
     assert done.output == f"$ {far.order('step').expected[0]}\n$ {far.order('step').expected[1]}\nthere\n"
-    assert time.monotonic() - begun < 13
+    assert time.monotonic() - begun < 24
     left = running(token)
     # The daemon of the first command, which ended well, was meant to stay.
     assert [one.cmdline()[-1] for one in left] == [token]

@@ -167,6 +167,7 @@ def _started(program: Program) -> Iterator[subprocess.Popen[bytes]]:
             stdin=subprocess.DEVNULL if program.given is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,  # closing one that another thread writes to must not wait for that thread
             env=program.environment,
             cwd=program.folder,
             start_new_session=True,
@@ -183,9 +184,10 @@ def _started(program: Program) -> Iterator[subprocess.Popen[bytes]]:
 
 def _feed(process: subprocess.Popen[bytes], program: Program) -> None:
     assert process.stdin
+    left = memoryview(program.given or b"")
     with suppress(OSError, ValueError):  # who does not read to the end says so by its exit status
-        process.stdin.write(program.given or b"")
-        process.stdin.flush()
+        while left:
+            left = left[process.stdin.write(left) :]
         if not program.mark:
             process.stdin.close()
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_runbook.runbooks.order import Order
+from pytest_runbook.settings.secrets import inside, is_secret
 from pytest_runbook.settings.tables import Table, leaves
 
 PASSED = (
@@ -18,11 +19,15 @@ PASSED = (
 )
 """Variables of the run that its programs get as well."""
 DEFAULTS = {"PATH": os.defpath, "LANG": "C.UTF-8"}
+SYSTEM = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+"""Where the programs of administrators are; a job of cron has none of these in its PATH."""
 
 
 def plain(environ: Mapping[str, str]) -> dict[str, str]:
     """What of ENVIRON a program needs to find things."""
-    return DEFAULTS | {name: environ[name] for name in PASSED if name in environ}
+    given = DEFAULTS | {name: environ[name] for name in PASSED if name in environ}
+    places = given["PATH"].split(os.pathsep)
+    return {**given, "PATH": os.pathsep.join([*places, *(place for place in SYSTEM if place not in places)])}
 
 
 def told(order: Order) -> dict[str, str]:
@@ -39,8 +44,12 @@ def _flat(prefix: str, table: Table) -> dict[str, str]:
     return {
         re.sub(r"[^A-Z0-9]", "_", "_".join((prefix, *path)).upper()): _text(value)
         for path, value in leaves(table)
-        if path
+        if path and not _is_secret(path[-1], value)
     }
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    return is_secret(name, value) or any(inside(_text(value)))
 
 
 def _text(value: Any) -> str:

@@ -20,7 +20,6 @@ from typing import Self
 from pytest_runbook import clock
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import StepOutcome
-from pytest_runbook.probes._plain import shortened
 from pytest_runbook.runbooks import environment, family
 from pytest_runbook.runbooks.order import Errand, Order, Performed
 from pytest_runbook.runbooks.output import Capped
@@ -29,7 +28,7 @@ __all__ = ["Order", "Performed", "perform"]
 
 CHILD = "pytest_runbook.runbooks.child"
 CHUNK = 65536
-PATIENCE = 2.0
+PATIENCE = 5.0
 """Seconds that the process gets to end after it said what became of the step."""
 DRAINED = 64
 """Chunks that are read after its end at most: who writes on and on is not followed."""
@@ -62,7 +61,7 @@ def perform(
         why = f"it was killed after {clock.duration(timeout)}, with all that it had started"
         return Performed(StepOutcome.TIMED_OUT, None, output, duration, why)
     outcome, value, why = child.told
-    return Performed(outcome, value, output, duration, shortened(redactor.text(why), REASON))
+    return Performed(outcome, value, output, duration, _shortened(redactor.text(why)))
 
 
 class _Child:
@@ -182,5 +181,12 @@ class _Child:
         except subprocess.TimeoutExpired:
             pass
         finally:
-            family.end(lambda: [*family.descendants(self.process.pid), *family.marked(self._mark)], grace=0.0)
-            self._leave()
+            if self.process.returncode != 0:
+                family.end(lambda: [*family.descendants(self.process.pid), *family.marked(self._mark)], grace=0.0)
+                self._leave()
+
+
+def _shortened(why: str) -> str:
+    """WHY without its middle when it is long: it begins with what was done, and ends with what came of it."""
+    half = REASON // 2
+    return why if len(why) <= REASON else f"{why[:half]} … {why[-half:]}"

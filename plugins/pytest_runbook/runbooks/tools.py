@@ -43,9 +43,12 @@ class Rows(str):
     __slots__ = ("first",)
     first: Any
 
-    def __new__(cls, rows: Sequence[Sequence[Any]]) -> Self:
-        """ROWS as a cursor fetches them."""
-        made = super().__new__(cls, "\n".join("  ".join(map(str, row)) for row in rows))
+    def __new__(cls, rows: Sequence[Sequence[Any]], total: int) -> Self:
+        """ROWS as a cursor fetches them, the first of TOTAL."""
+        lines = ["  ".join(map(str, row)) for row in rows]
+        if lines and total > len(lines):
+            lines.append(f"… {total - len(lines):,} rows more")
+        made = super().__new__(cls, "\n".join(lines))
         made.first = rows[0][0] if rows and rows[0] else None
         return made
 
@@ -74,12 +77,12 @@ class Tools:
 
     # -- programs ------------------------------------------------------------------------------------------------------
 
-    def run(self, *argv: str, on: str | None = None, timeout: float | None = None) -> str:
-        """Standard output of ARGV, on the host of the probe ON (None: this machine), within TIMEOUT seconds.
+    def run(self, *argv: str | os.PathLike[str], on: str | None = None, timeout: float | None = None) -> str:
+        """Standard output of ARGV, on the host of the probe ON (None: here, in the root folder), within TIMEOUT seconds.
 
         Raises StepFailed when it ends with another status than 0, cannot be started, cannot be reached, or is late.
         """
-        return _answer(self._follow(Task(list(map(os.fspath, argv))), on, timeout))
+        return _answer(self._follow(Task([os.fspath(word) for word in argv]), on, timeout))
 
     def script(self, file: str, *arguments: str, on: str | None = None, timeout: float | None = None) -> str:
         """Standard output of FILE, an executable that lies beside the runbook, with `RUNBOOK_*` variables; see `run`."""
@@ -165,15 +168,15 @@ class Tools:
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement.encode(), parameters or None)
-                return Rows(cursor.fetchmany(ROWS) if cursor.description else [])
+                return Rows(cursor.fetchmany(ROWS) if cursor.description else [], cursor.rowcount)
         except psycopg.Error as error:
             raise servers.failed(error, probe) from None
 
     def database(self, name: str = "database") -> psycopg.Connection[tuple[Any, ...]]:
         """A connection to the server of the probe NAME, autocommit; the server ends what runs when the step's time is over."""
         if name not in self._databases:
-            made = servers.database(name, self._probe(name, "postgresql"), self._left)
-            self._databases[name] = self._open.enter_context(made)
+            self._databases[name] = servers.database(name, self._probe(name, "postgresql"), self._left)
+            self._open.callback(self._databases[name].close)
         return self._databases[name]
 
     def cache(self, name: str = "cache") -> redis.Redis:
