@@ -11,7 +11,7 @@ from pytest_runbook.probes.base import Probe, ProbeSettings
 
 from tests.docs.pages import DOCS, spoken
 
-OWN = {"kind", "Settings", "target", "close"}
+OWN = {"kind", "remote", "Settings", "target", "address", "explained", "close"}
 """What every probe has, and no check calls."""
 
 
