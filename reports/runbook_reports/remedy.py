@@ -15,6 +15,8 @@ LOOKS_ONLY, TAKES_BACK = "diagnose", "undo"
 """Stages of steps that are not meant to fix anything."""
 _LAST = "~"
 """Sorts after every moment."""
+_WHY = 300
+"""Characters of a reason: what a program said before it failed may be pages, and is in its output."""
 _Dated = tuple[str, bool, Attempt | Step]
 """When, whether it comes after what has the same moment, and what."""
 
@@ -64,7 +66,7 @@ def ending(step: Step) -> str:
 def described(step: Step) -> str:
     """STEP in one line: `Restart the worker (restart, 2.4 s): exit status 3`."""
     took = f", {clock.duration(step.duration)}" if step.started and step.outcome != StepOutcome.UNKNOWN else ""
-    why = f": {one_line(step.why)}" if step.why else ""
+    why = f": {one_line(step.why, _WHY)}" if step.why else ""
     return f"{one_line(step.title)} ({step.risk}{took}){why}"
 
 

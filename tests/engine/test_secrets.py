@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 from pathlib import Path
 from urllib.parse import quote
 
@@ -132,6 +133,107 @@ CHECKS = """
 """
 
 
+RUNBOOK = '''
+"""Web down.
+
+Symptom
+    It does not answer.
+"""
+import base64, json, sys, urllib.parse
+from pathlib import Path
+from pytest_runbook import *
+
+SECRETS = json.loads(Path("secrets.json").read_text())
+
+
+def everything():
+    forms = []
+    for secret in SECRETS:
+        forms += [secret, urllib.parse.quote(secret, safe=""), repr({"x": secret}), base64.b64encode(secret.encode()).decode()]
+    return " ".join(forms)
+
+
+def tell(tools, *, words):
+    """Say words."""
+    print(words)
+    sys.stderr.write(words)
+    return words
+
+
+def crash(tools, *, words):
+    """Crash with words."""
+    try:
+        raise ValueError(words)
+    except ValueError as error:
+        raise RuntimeError([words]) from error
+
+
+def give_up(tools, *, words):
+    """Give up with words."""
+    raise StepFailed(words)
+
+
+@diagnose
+def look(at):
+    """Show the environment and the secrets."""
+    return [command("env"), command("echo", everything())]
+
+
+@correct(within=0, only_if=lambda at: call(crash, words=everything()))
+def cannot_tell_whether(at):
+    """Crash when asked whether it is needed."""
+    return command("echo", everything())
+
+
+@correct(within=0, only_if=lambda at: command("sh", "-c", "echo " + SECRETS[0] + "; exit 1"))
+def need_not(at):
+    """Need not."""
+    return command("true", everything())
+
+
+@correct(within=0)
+def breaks(at):
+    """Break with a message."""
+    return command("sh", "-c", "echo \\"$1\\" >&2; exit 3", "x", everything())
+
+
+@correct(within=0)
+def crashes(at):
+    """Crash."""
+    return call(crash, words=everything())
+
+
+@correct(within=0)
+def gives_up(at):
+    """Give up."""
+    return call(give_up, words=everything())
+
+
+@correct(within=0, timeout=1)
+def hangs(at):
+    """Say it and hang."""
+    return command("sh", "-c", "echo \\"$1\\"; sleep 60", "x", everything())
+
+
+@correct(within=0)
+def runs_a_script(at):
+    """Run a script that shows what it was given."""
+    return script("show.sh", *SECRETS)
+
+
+@correct(risk="restart", within=0, undo=lambda at: call(tell, words=everything()))
+def mend(at):
+    """Mend it, and say everything."""
+    return [call(tell, words=everything()), command("cp", "mended", "state")]
+
+
+@last_resort(risk="destructive")
+def never(at):
+    """Never."""
+    return command("echo", everything())
+'''
+
+
 def outputs(run: Finished, *places: Path) -> dict[str, str]:
     """Everything a person or a machine could read afterwards, by name."""
     texts = {"terminal": run.output}
@@ -145,6 +247,17 @@ def outputs(run: Finished, *places: Path) -> dict[str, str]:
 
 def forms(secret: str) -> list[str]:
     return [secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode().rstrip("=")[:-1]]
+
+
+def leaks(texts: dict[str, str]) -> list[str]:
+    """Where one of the secrets can be read, with what stands before it."""
+    return [
+        f"{kind} in {name}: …{text[max(0, text.find(form) - 60) : text.find(form) + 10]}"
+        for kind, secret in CANARIES.items()
+        for form in forms(secret)
+        for name, text in texts.items()
+        if form in text
+    ]
 
 
 @pytest.mark.parametrize(
@@ -168,15 +281,55 @@ def test_no_output_of_a_failing_run_holds_a_secret(project: Project, options: tu
     texts = outputs(run, *files)
     for needed in ("run.json", "journal.jsonl", "junit.xml", "report.html", "x.xml", "x.html"):
         assert any(name.endswith(needed) for name in texts), f"{needed} was not written"
-    leaks = [
-        f"{kind} in {name}: …{text[max(0, text.find(form) - 60) : text.find(form) + 10]}"
-        for kind, secret in CANARIES.items()
-        for form in forms(secret)
-        for name, text in texts.items()
-        if form in text
-    ]
-    assert leaks == []
+    assert leaks(texts) == []
     assert "****" in texts["terminal"]
+
+
+@pytest.mark.parametrize(
+    ("mended", "options", "outcome"),
+    [
+        ("down", ("--remediate=plan",), "failed"),
+        ("down", ("--remediate=apply", "--max-risk=restart"), "still-failing"),
+        ("up", ("--remediate=apply", "--max-risk=restart"), "remediated"),
+    ],
+    ids=["plan", "in vain", "mended"],
+)
+def test_nothing_that_a_runbook_does_shows_a_secret(
+    project: Project, mended: str, options: tuple[str, ...], outcome: str
+) -> None:
+    project.settings(SETTINGS + "[remediation]\npasses = 1\ninterval = 0.0\n")
+    project.checks(
+        "web/availability.py",
+        """
+        @check("daily", severity="P1", runbook="web-down")
+        def test_answers():
+            "It answers."
+            assert open("state").read() == "up"
+        """,
+    )
+    project.write("remediation/web-down.py", RUNBOOK)
+    project.write("remediation/show.sh", '#!/bin/sh\nenv\necho "$@"\nexit 4\n').chmod(0o755)
+    project.write("state", "down")
+    project.write("mended", mended)
+    project.write("secrets.json", json.dumps(list(CANARIES.values())))
+    project.write(".env", f"SHOP_SECRET_KEY={CANARIES['dotenv']}\n")
+    files = [project.folder / name for name in ("x.xml", "x.html", "allure")]
+    asked = [f"--junitxml={files[0]}", f"--html={files[1]}", f"--alluredir={files[2]}"]
+
+    run = project.run("-m", "daily", *options, *asked, env={"SHOP_API_TOKEN": CANARIES["environment"]})
+
+    (result,) = run.record.results
+    assert result.outcome == outcome, run.output
+    assert [step.name for step in result.steps[:9]] == [
+        *("look", "cannot_tell_whether", "need_not", "breaks", "crashes", "gives_up", "hangs", "runs_a_script", "mend")
+    ]
+    assert all("****" in " ".join(step.actions) for step in result.steps)
+    if outcome != "failed":
+        assert "****" in result.steps[0].output
+        assert "****" in "".join(step.why for step in result.steps)
+    texts = outputs(run, *files, project.folder / "var")
+    assert any(name.endswith("history.db") for name in texts) == (outcome != "failed")
+    assert leaks(texts) == []
 
 
 def test_a_secret_as_a_parameter_is_refused(project: Project) -> None:
