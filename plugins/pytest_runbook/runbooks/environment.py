@@ -15,7 +15,11 @@ PASSED = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
     # How `systemctl --user`, ssh's agent and the docker and kubectl clients are found: addresses, no passwords.
     *("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "SSH_AUTH_SOCK", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"),
-    *("DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "KUBECONFIG"),
+    *("DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "KUBECONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+    # What the clients of databases and buckets take when the settings leave it to them; a password only by its file.
+    *("PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE", "PGSSLCERT"),
+    *("PGSSLKEY", "PGSSLROOTCERT", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE"),
+    *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
 )
 """Variables of the run that its programs get as well."""
 DEFAULTS = {"PATH": os.defpath, "LANG": "C.UTF-8"}
