@@ -16,7 +16,7 @@ class Case:
     service: str
     results: list[Result]
     dependants: list[Result] = field(default_factory=list)
-    """What they explain."""
+    """What they explain, and what of the same runbook could not be looked at: judged again when they pass."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -29,9 +29,9 @@ class Case:
         return tuple(result.check.id for result in self.results)
 
     @property
-    def unseen(self) -> list[Result]:
-        """Those that could not look: nothing is mended that was not seen broken."""
-        return [result for result in self.results if result.outcome == Outcome.UNMEASURED]
+    def unseen(self) -> bool:
+        """Whether none of them could look: nothing is mended that was not seen broken."""
+        return all(result.outcome == Outcome.UNMEASURED for result in self.results)
 
 
 def find(record: RunRecord) -> list[Case]:
@@ -44,6 +44,10 @@ def find(record: RunRecord) -> list[Case]:
         case = found.setdefault(key, Case(*key, []))
         case.results.append(head)
         case.dependants += dependants
+    for case in found.values():
+        if not case.unseen:
+            case.dependants += [result for result in case.results if result.outcome == Outcome.UNMEASURED]
+            case.results = [result for result in case.results if result.outcome != Outcome.UNMEASURED]
     return list(found.values())
 
 

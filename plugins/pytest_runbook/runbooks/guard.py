@@ -46,7 +46,7 @@ class Guard:
         moment = clock.now()
         if halted := self.halted():
             return halted
-        if len(case.unseen) == len(case.results):
+        if case.unseen:
             return "nothing was seen to be broken: the check could not look"
         for result in case.results:
             if accepted := self.policy.accepted(result.check, moment):
