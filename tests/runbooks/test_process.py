@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,9 +41,12 @@ def book(tmp_path: Path) -> Book:
 
 
 @pytest.fixture
-def token() -> str:
-    """A word that only the processes of this test have in their command line."""
-    return f"token-{secrets.token_hex(8)}"
+def token() -> Iterator[str]:
+    """A word that only the processes of this test have in their command line; in the end nothing has it."""
+    word = f"token-{secrets.token_hex(8)}"
+    yield word
+    for one in running(word):
+        one.kill()
 
 
 def tree(token: str) -> str:

@@ -62,8 +62,12 @@ def far(book: Book, ssh: Ssh) -> Book:
 
 
 @pytest.fixture
-def token() -> str:
-    return f"token-{secrets.token_hex(8)}"
+def token() -> Iterator[str]:
+    """A word that only the processes of this test have in their command line; in the end nothing has it."""
+    word = f"token-{secrets.token_hex(8)}"
+    yield word
+    for one in running(word):
+        one.kill()
 
 
 def step(book: Book, action: str) -> None:
