@@ -19,7 +19,7 @@ mode=$1 folder=$2 bytes=$3
 [[ $bytes =~ ^[0-9]+$ ]] && [ "$bytes" -gt 0 ] || fail "\"$bytes\" is no size in bytes"
 [[ $folder == /* ]] || fail "\"$folder\" should be an absolute path"
 real=$(realpath -e -- "$folder")
-[[ $real =~ ^/[^/]+/[^/]+ && ! $real =~ ^/(bin|boot|dev|etc|lib|lib32|lib64|proc|sbin|sys|usr)/ ]] ||
+[[ $real =~ ^/[^/]+/[^/]+ && ! $real =~ ^/(bin|boot|dev|etc|lib|lib32|lib64|proc|sbin|sys|usr|var/lib)/ ]] ||
     fail "\"$folder\" is \"$real\", which is no folder of logs"
 cd -P -- "$real"
 

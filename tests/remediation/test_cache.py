@@ -1,0 +1,178 @@
+"""The runbooks of the cache on a real Redis: what they put right, and what they must leave alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.probes.databases import RedisServer, free_port
+from tests.remediation.acting import Acting, settings
+
+LIMIT = 64 * 2**20
+FULL = "cache/capacity::memory"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    started = RedisServer(tmp_path, "--appendonly", "yes", "--maxmemory", str(LIMIT))
+    yield started
+    started.stop()
+
+
+def acting(server: RedisServer, runbook: str, *checks: str, **overrides: object) -> Acting:
+    return Acting(runbook, settings(probes__cache__uri=server.uri, **overrides), checks)
+
+
+def test_expired_entries_go_and_ten_thousand_others_stay(server: RedisServer) -> None:
+    with server.client.pipeline(transaction=False) as pipe:
+        for number in range(10_000):
+            pipe.set(f"cache:species:{number}", "x", ex=600)
+        for number in range(3_000):
+            pipe.set(f"cache:species:{number}:expired", "x")
+        pipe.zadd("prediction:queue", {"job": 1.0})
+        pipe.rpush("celery", "task")
+        pipe.set("session:of-a-user", "x")
+        pipe.set("cache:expired:not", "x")
+        pipe.set("expired", "x")
+        pipe.execute()
+    before = server.client.info("commandstats")
+    acting(server, "cache-expired-keys").do("remove")
+    assert server.client.dbsize() == 10_005
+    assert not list(server.client.scan_iter("cache:*:expired", count=1000))
+    after = server.client.info("commandstats")
+    assert "cmdstat_keys" not in after
+    assert "cmdstat_flushdb" not in after
+    assert after["cmdstat_scan"]["calls"] - before.get("cmdstat_scan", {"calls": 0})["calls"] >= 20, "in batches"
+
+
+def test_nothing_to_remove_is_no_failure(server: RedisServer) -> None:
+    acting(server, "cache-expired-keys").do("count")
+    acting(server, "cache-expired-keys").do("remove")
+
+
+def test_switched_off_saving_is_switched_on(server: RedisServer) -> None:
+    server.client.config_set("appendonly", "no")
+    server.client.set("value", "x")
+    book = acting(server, "cache-persistence")
+    assert book.needed("settings")
+    book.do("settings")
+    assert server.client.config_get("appendonly") == {"appendonly": "yes"}
+    assert server.client.config_get("save")["save"] == "3600 1 300 100 60 10000"
+    assert not book.needed("settings")
+    assert book.needed("save")
+    book.do("save")
+    assert server.client.info("persistence")["rdb_changes_since_last_save"] == 0
+    assert not book.needed("save")
+
+
+def test_a_save_that_fails_again_says_so(server: RedisServer, tmp_path: Path) -> None:
+    server.client.set("value", "x")
+    (tmp_path / "dump.rdb").mkdir()  # stands in the way
+    for runbook in ("cache-persistence", "cache-down"):
+        assert "failed again" in acting(server, runbook).refusal("save")
+    assert acting(server, "cache-down").needed("save")
+
+
+def test_writes_are_taken_again_after_a_failed_save(server: RedisServer, tmp_path: Path) -> None:
+    server.client.config_set("save", "1 1")
+    (tmp_path / "dump.rdb").mkdir()
+    book = acting(server, "cache-down")
+    book.refusal("save")
+    with pytest.raises(redis.ResponseError, match="MISCONF"):
+        server.client.set("value", "x")
+    (tmp_path / "dump.rdb").rmdir()
+    book.do("save")
+    assert server.client.set("value", "x")
+
+
+def test_a_demand_for_replicas_that_are_not_there_is_taken_back(server: RedisServer) -> None:
+    server.client.config_set("min-replicas-to-write", 3)
+    with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
+        server.client.set("value", "x")
+    book = acting(server, "cache-down")
+    assert book.needed("settings")
+    book.do("settings")
+    assert server.client.set("value", "x")
+    assert server.client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction", "there was room: no reason"
+    assert not book.needed("settings")
+
+
+def test_a_full_cache_drops_cached_values_and_takes_writes(server: RedisServer) -> None:
+    for number in range(700):
+        server.client.set(f"cache:{number}", "x" * 90_000, ex=600)
+    server.client.rpush("celery", "task")
+    server.client.config_set("maxmemory", server.client.info("memory")["used_memory"] - 1)
+    with pytest.raises(redis.ResponseError, match="used memory > .maxmemory"):
+        server.client.set("value", "x")
+    book = acting(server, "cache-down")
+    assert book.needed("settings")
+    book.do("settings")
+    assert server.client.set("value", "x")
+    assert server.client.llen("celery") == 1
+
+
+def test_a_cache_that_would_lose_data_is_not_restarted(server: RedisServer) -> None:
+    book = acting(server, "cache-down")
+    assert book.needed("restart"), "the append-only file has everything"
+    server.client.config_set("appendonly", "no")
+    server.client.set("value", "x")
+    assert not book.needed("restart"), "the value is in memory only"
+    server.client.save()
+    assert book.needed("restart")
+
+
+def test_a_cache_that_does_not_answer_is_restarted_one_that_refuses_us_is_not(server: RedisServer) -> None:
+    refused = Acting("cache-down", settings(probes__cache__uri=f"redis://:wrong@127.0.0.1:{server.port}/0"))
+    assert not refused.needed("restart")
+    silent = Acting("cache-down", settings(probes__cache__uri=f"redis://127.0.0.1:{free_port()}/0"))
+    assert silent.needed("restart")
+
+
+def test_memory_may_be_raised_as_far_as_the_settings_say_and_taken_back(server: RedisServer) -> None:
+    told = {"facts__cache__memory": LIMIT, "facts__cache__memory_most": 2 * LIMIT}
+    book = acting(server, "cache-memory", FULL, **told)
+    assert book.needed("raise_limit")
+    book.do("raise_limit")
+    assert server.client.config_get("maxmemory")["maxmemory"] == str(2 * LIMIT)
+    assert not book.needed("raise_limit"), "no further"
+    book.undo("raise_limit")
+    assert server.client.config_get("maxmemory")["maxmemory"] == str(LIMIT)
+    assert not acting(server, "cache-memory", FULL).needed("raise_limit"), "by default nobody allows it"
+    assert not acting(server, "cache-memory", "cache/capacity::evictions", **told).needed("raise_limit")
+
+
+def test_a_policy_that_drops_queues_is_changed(server: RedisServer) -> None:
+    book = acting(server, "cache-memory", "cache/capacity::memory_policy")
+    assert not book.needed("policy")
+    server.client.config_set("maxmemory-policy", "allkeys-random")
+    assert book.needed("policy")
+    book.do("policy")
+    assert server.client.config_get("maxmemory-policy")["maxmemory-policy"] == "volatile-lru"
+    assert not book.needed("drop_cached"), "the policy is no reason to delete anything"
+
+
+def test_cached_values_are_dropped_and_sessions_and_queues_stay(server: RedisServer) -> None:
+    server.client.set("cache:hog", "x" * 1000)
+    server.client.set("session:1", "x")
+    server.client.zadd("prediction:queue", {"job": 1.0})
+    book = acting(server, "cache-memory", FULL)
+    assert book.needed("drop_cached")
+    book.do("drop_cached")
+    assert sorted(server.client.keys()) == ["prediction:queue", "session:1"]
+
+
+def test_what_a_person_would_look_at_is_shown(server: RedisServer, capfd: pytest.CaptureFixture[str]) -> None:
+    server.client.set("cache:large", "x" * 5000)
+    for runbook, step, words in (
+        ("cache-memory", "memory", "maxmemory_policy: noeviction"),
+        ("cache-memory", "largest", "cache:large"),
+        ("cache-down", "state", "aof_enabled: 1"),
+        ("cache-persistence", "state", "rdb_last_bgsave_status: ok"),
+        ("cache-slow", "slow_commands", ""),
+        ("cache-slow", "clients", "127.0.0.1:"),
+    ):
+        acting(server, runbook).do(step)
+        assert words in capfd.readouterr().out
