@@ -8,12 +8,13 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-import pytest
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_runbook.errors import unknown
 from pytest_runbook.model import Check, Severity
+
+if TYPE_CHECKING:
+    import pytest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,6 +51,8 @@ def check(
     NEEDS names services beyond the own one and its dependencies. UNMEASURED is the severity with which a check that could
     not look gates. Names are verified at collection, all at once.
     """
+    import pytest  # late: the process of each step imports this module too, and marks nothing
+
     given = {
         "severity": severity,
         "runbook": runbook,

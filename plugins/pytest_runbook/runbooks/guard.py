@@ -81,11 +81,10 @@ class Guard:
         """A fix that has to be made again and again hides the cause."""
         told = self.settings.remediation
         since = clock.now() - timedelta(seconds=told.window)
-        rows = self.store.rows(runbook=case.runbook, service=case.service, limit=told.fixes + 50)
-        fixes = [row for row in rows if row.outcome == "remediated" and row.started >= since]
-        if len(fixes) < told.fixes:
+        fixes = self.store.fixes(case.runbook, case.service, since)
+        if fixes < told.fixes:
             return None
-        return f"it fixed this {len(fixes)} times within {clock.duration(told.window)}: a person has to find the cause"
+        return f"it fixed this {fixes} times within {clock.duration(told.window)}: a person has to find the cause"
 
     def _broken(self) -> str | None:
         """The breaker of the whole system."""
