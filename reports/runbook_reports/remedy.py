@@ -104,7 +104,8 @@ def seconds_to_fix(result: Result) -> float | None:
 def upshot(result: Result) -> str:
     """What came of RESULT's runbook, in one line; empty when none was asked for, or its steps say it all."""
     if would := [step for step in result.steps if step.outcome == StepOutcome.WOULD_RUN]:
-        return f"a plan, nothing was done: {len(would)} of {count(len(result.steps), 'step')} would run"
+        every = count(len(result.steps), "step")
+        return f"a plan, nothing was done: {every if would == result.steps else f'{len(would)} of {every}'} would run"
     if fix(result):
         return ""
     return one_line(result.remediation.removeprefix(f"{result.outcome}: "))

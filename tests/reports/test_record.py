@@ -14,6 +14,8 @@ import jsonschema
 import pytest
 from pytest_runbook import model
 from pytest_runbook.model import Outcome, RunRecord, Severity
+from pytest_runbook.runbooks.steps import Stage
+from pytest_runbook.runbooks.treatment import UNDO
 from runbook_reports import record as renderer
 
 SCHEMA: dict[str, Any] = json.loads(renderer.SCHEMA_FILE.read_text(encoding="utf-8"))
@@ -43,6 +45,27 @@ def test_what_is_written_is_what_the_model_says(ill: RunRecord) -> None:
     written = json.loads(renderer.text(ill))
 
     assert written == json.loads(json.dumps(ill.to_json()))
+    assert RunRecord.from_json(written) == ill
+
+
+def test_a_record_written_before_there_were_runbooks_is_read(ill: RunRecord) -> None:
+    written = json.loads(renderer.text(ill))
+    del written["remediation"]
+    for result in written["results"]:
+        del result["remediation"], result["recurred"]
+        result["steps"] = []
+
+    read = RunRecord.from_json(written)
+
+    assert read.remediation == "off"
+    assert {(result.remediation, result.recurred) for result in read.results} == {("", "")}
+
+
+def test_members_that_a_later_writer_adds_are_left_out(ill: RunRecord) -> None:
+    written = json.loads(renderer.text(ill))
+    for shape in (written, *written["results"], *(step for result in written["results"] for step in result["steps"])):
+        shape["later"] = 1
+
     assert RunRecord.from_json(written) == ill
 
 
@@ -95,6 +118,9 @@ def test_no_class_of_the_model_is_missing_from_the_schema() -> None:
     assert records == {kind.__name__ for kind in CLASSES}
     assert SCHEMA["$defs"]["severity"]["enum"] == list(Severity)
     assert SCHEMA["$defs"]["outcome"]["enum"] == list(Outcome)
+    step = SCHEMA["$defs"]["Step"]["properties"]
+    assert (step["risk"]["enum"], step["outcome"]["enum"]) == (list(model.Risk), list(model.StepOutcome))
+    assert step["stage"]["enum"] == [*Stage, UNDO]
     assert SCHEMA["$defs"]["RunRecord"]["properties"]["schema"] == {"const": model.SCHEMA}
 
 
@@ -105,6 +131,9 @@ def test_no_class_of_the_model_is_missing_from_the_schema() -> None:
         (("extra",), 1),
         (("results", 0, "outcome"), "ok"),
         (("results", 0, "check", "id"), ""),
+        (("results", 14, "steps", 0, "risk"), "harmless"),
+        (("results", 14, "steps", 0, "outcome"), "worked"),
+        (("results", 14, "steps", 0, "started"), "yesterday"),
         (("results", 0, "check", "typo"), 1),
         (("results", 0, "evidence", 0, "duration"), -1),
         (("results", 0, "sections"), [["only a title"]]),

@@ -65,6 +65,14 @@ def test_many_equal_looks_are_one_line() -> None:
     assert parts[-1] == ("passed", 3)
 
 
+def test_a_plan_counts_what_would_run() -> None:
+    one = planned().results[0]
+
+    assert remedy.upshot(one) == "a plan, nothing was done: 2 of 4 steps would run"
+    one.steps = one.steps[:1]
+    assert remedy.upshot(one) == "a plan, nothing was done: 1 step would run"
+
+
 def test_the_fix_is_the_last_step_that_acted() -> None:
     one = result(remediated(), ROOT)
 
