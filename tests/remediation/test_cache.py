@@ -105,7 +105,7 @@ def test_a_full_cache_drops_cached_values_and_takes_writes(server: RedisServer) 
         server.client.set(f"cache:{number}", "x" * 90_000, ex=600)
     server.client.rpush("celery", "task")
     server.client.config_set("maxmemory", server.client.info("memory")["used_memory"] - 1)
-    with pytest.raises(redis.ResponseError, match="used memory > .maxmemory"):
+    with pytest.raises(redis.ResponseError, match=r"used memory > .maxmemory"):
         server.client.set("value", "x")
     book = acting(server, "cache-down")
     assert book.needed("settings")

@@ -1,0 +1,305 @@
+"""The runbooks of database and standby on real servers: whom they end, what they drop, and what they must leave alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Thread
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.probes.databases import PostgresServer, free_port, until
+from tests.remediation.acting import Acting, settings
+
+SLOW = "database/performance::query_time_p95"
+WAITING = "database/performance::nobody_waits_for_a_lock"
+FORGOTTEN = "database/performance::no_forgotten_transaction"
+
+
+def acting(server: PostgresServer, runbook: str, *checks: str, **overrides: object) -> Acting:
+    told = {"probes__database__uri": server.uri(database="shop"), **overrides}
+    return Acting(runbook, settings(**told), checks)
+
+
+def pair(primary: PostgresServer, standby: PostgresServer, runbook: str, **overrides: object) -> Acting:
+    return acting(primary, runbook, probes__standby__uri=standby.uri(database="shop"), **overrides)
+
+
+class Session:
+    """One session of an application."""
+
+    def __init__(self, server: PostgresServer, name: str) -> None:
+        self.connection = psycopg.connect(server.uri(database="shop"), autocommit=True, application_name=name)
+        self.pid = self.connection.info.backend_pid
+
+    def run(self, statement: str) -> None:
+        self.connection.execute(statement.encode())
+
+    @property
+    def alive(self) -> bool:
+        try:
+            self.run("SELECT 1")
+        except psycopg.Error:
+            return self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR
+        return True
+
+
+@contextmanager
+def sessions(server: PostgresServer, *names: str) -> Iterator[list[Session]]:
+    with ExitStack() as stack:
+        made = [Session(server, name) for name in names]
+        for session in made:
+            stack.enter_context(session.connection)
+        yield made
+
+
+@contextmanager
+def working(server: PostgresServer, statement: str, name: str = "report") -> Iterator[Thread]:
+    """A session that works on STATEMENT until the end of the context."""
+    with psycopg.connect(server.uri(database="shop"), autocommit=True, application_name=name) as connection:
+
+        def work() -> None:
+            with suppress(psycopg.Error):
+                connection.execute(statement.encode())
+
+        thread = Thread(target=work, daemon=True)
+        thread.start()
+        until(
+            lambda: server.sql(f"SELECT 1 FROM pg_stat_activity WHERE application_name = '{name}' AND state = 'active'")
+        )
+        yield thread
+        server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{name}'")
+        thread.join(10)
+
+
+@pytest.mark.parametrize("runbook", ["database-slow", "database-connections"])
+def test_only_forgotten_transactions_are_ended(primary: PostgresServer, runbook: str) -> None:
+    names = ("app", "aborted", "pg_dumper", "pg_dump", "pg_basebackup", "pytest-runbook", "idle", "young")
+    followers = primary.sql("SELECT pid FROM pg_stat_replication")
+    with sessions(primary, *names) as made, working(primary, "SELECT pg_sleep(60)") as busy:
+        for session in made[:6]:
+            session.run("BEGIN")
+        with pytest.raises(psycopg.Error):
+            made[1].run("no statement at all")
+        time.sleep(1.2)
+        made[7].run("BEGIN")
+        book = acting(primary, runbook, limits__database__idle_in_transaction_age=1)
+        assert book.needed("end_forgotten")
+        book.do("end_forgotten")
+        assert [session.alive for session in made] == [False, False, False, True, True, True, True, True]
+        assert not book.needed("end_forgotten")
+        assert busy.is_alive(), "who works long is left alone"
+    assert primary.sql("SELECT pid FROM pg_stat_replication") == followers, "the standby is left alone"
+
+
+def test_a_session_that_was_just_forgotten_is_left_alone(primary: PostgresServer) -> None:
+    with sessions(primary, "app") as (session,):
+        session.run("BEGIN")
+        assert not acting(primary, "database-slow").needed("end_forgotten"), "ten minutes are not over"
+
+
+def test_statistics_are_refreshed_only_when_queries_are_slow(primary: PostgresServer) -> None:
+    primary.sql("CREATE TABLE crowd WITH (autovacuum_enabled = false) AS SELECT generate_series(1, 5000) AS n", "shop")
+    primary.sql("DELETE FROM crowd WHERE n > 1000", "shop")
+    seen = "SELECT n_dead_tup, last_vacuum IS NOT NULL, last_analyze IS NOT NULL FROM pg_stat_user_tables WHERE relname = 'crowd'"
+    until(lambda: primary.sql(seen, "shop") == [(4000, False, False)])
+    try:
+        assert not acting(primary, "database-slow", FORGOTTEN).needed("vacuum")
+        book = acting(primary, "database-slow", SLOW)
+        assert book.needed("vacuum")
+        book.do("vacuum")
+        until(lambda: primary.sql(seen, "shop") == [(0, True, True)])
+    finally:
+        primary.sql("DROP TABLE crowd", "shop")
+
+
+def test_tables_are_analysed_and_a_locked_one_is_waited_for_by_nobody(primary: PostgresServer) -> None:
+    for name in ("first", "second"):
+        primary.sql(
+            f"CREATE TABLE {name} WITH (autovacuum_enabled = false) AS SELECT generate_series(1, 100) AS n", "shop"
+        )
+    analysed = (
+        "SELECT relname FROM pg_stat_user_tables WHERE last_analyze IS NOT NULL AND relname IN ('first', 'second')"
+    )
+    try:
+        with sessions(primary, "app") as (session,):
+            session.run("BEGIN")
+            session.run("LOCK TABLE second IN ACCESS EXCLUSIVE MODE")
+            acting(primary, "tables-not-analysed").do("vacuum")
+        until(lambda: primary.sql(analysed, "shop") == [("first",)])
+        acting(primary, "tables-not-analysed").do("vacuum")
+        until(lambda: len(primary.sql(analysed, "shop")) == 2)
+    finally:
+        primary.sql("DROP TABLE first, second", "shop")
+
+
+def test_the_database_is_restarted_only_when_users_wait_and_nothing_is_lost(primary: PostgresServer) -> None:
+    assert acting(primary, "database-slow", SLOW).needed("restart")
+    assert acting(primary, "database-slow", FORGOTTEN, WAITING).needed("restart")
+    assert not acting(primary, "database-slow", FORGOTTEN).needed("restart"), "nobody waits"
+    with sessions(primary, "pg_dump"):
+        assert not acting(primary, "database-slow", SLOW).needed("restart"), "a backup would be lost"
+    primary.sql("CREATE TABLE crowd AS SELECT generate_series(1, 10) AS n", "shop")
+    try:
+        with sessions(primary, "app") as (session,):
+            session.run("BEGIN")
+            session.run("LOCK TABLE crowd IN ROW EXCLUSIVE MODE")
+            with working(primary, "CREATE INDEX CONCURRENTLY crowd_n ON crowd (n)", "migration"):
+                assert not acting(primary, "database-slow", SLOW).needed("restart"), "an index would be lost"
+    finally:
+        primary.sql("DROP TABLE crowd", "shop")
+
+
+def test_web_is_restarted_only_when_it_holds_the_connections(primary: PostgresServer) -> None:
+    assert not acting(primary, "database-connections").needed("restart_web")
+    with sessions(primary, *["nightscan-web"] * 8):
+        assert acting(primary, "database-connections").needed("restart_web")
+        assert not acting(primary, "database-connections", facts__database__application="").needed("restart_web")
+
+
+def test_a_database_that_was_switched_to_read_only_takes_writes_again(primary: PostgresServer) -> None:
+    book = acting(primary, "database-down")
+    assert not book.needed("take_writes")
+    primary.sql("ALTER SYSTEM SET default_transaction_read_only = on")
+    primary.sql("SELECT pg_reload_conf()")
+    mode = "SHOW default_transaction_read_only"
+    try:
+        until(lambda: primary.sql(mode) == [("on",)])
+        assert book.needed("take_writes")
+        book.do("take_writes")
+        until(lambda: primary.sql(mode) == [("off",)])
+        book.undo("take_writes")
+        until(lambda: primary.sql(mode) == [("on",)])
+    finally:
+        primary.sql("ALTER SYSTEM RESET default_transaction_read_only")
+        primary.sql("SELECT pg_reload_conf()")
+    until(lambda: primary.sql(mode) == [("off",)])
+
+
+def test_a_standby_that_is_taken_for_the_database_is_not_made_to_take_writes(standby: PostgresServer) -> None:
+    book = acting(standby, "database-down")
+    assert not book.needed("take_writes")
+    assert not book.needed("restart")
+
+
+def test_only_a_database_that_does_not_answer_is_restarted(primary: PostgresServer) -> None:
+    assert not acting(primary, "database-down").needed("restart")
+    wrong = primary.uri(database="shop").replace("s3cret", "wrong")
+    assert not acting(primary, "database-down", probes__database__uri=wrong).needed("restart"), (
+        "it refuses us, not users"
+    )
+    silent = primary.uri(database="shop", port=free_port())
+    assert acting(primary, "database-down", probes__database__uri=silent).needed("restart")
+
+
+def test_replay_that_was_paused_goes_on(primary: PostgresServer, standby: PostgresServer) -> None:
+    book = pair(primary, standby, "replication-lag")
+    assert not book.needed("resume")
+    paused = "SELECT pg_is_wal_replay_paused()"
+    book.undo("resume")
+    assert standby.sql(paused) == [(True,)]
+    assert book.needed("resume")
+    book.do("resume")
+    assert standby.sql(paused) == [(False,)]
+
+
+def test_a_standby_is_restarted_and_one_that_was_promoted_is_not(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    assert pair(primary, standby, "replication-lag").needed("restart")
+    assert not pair(primary, primary, "replication-lag").needed("restart"), "a primary is no standby"
+    silent = standby.uri(port=free_port())
+    assert acting(primary, "replication-lag", probes__standby__uri=silent).needed("restart")
+
+
+def test_a_slot_that_nobody_reads_is_dropped_and_the_others_stay(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    write = "SELECT pg_logical_emit_message(false, 'test', repeat('x', 1000000)) FROM generate_series(1, 3)"
+    book = pair(primary, standby, "replication-slot", limits__database__slot_wal=2_000_000)
+    primary.sql("SELECT pg_create_physical_replication_slot('forgotten', true)")
+    primary.sql(write)
+    primary.sql("CHECKPOINT")  # from where on a new slot keeps the log
+    primary.sql("SELECT pg_create_physical_replication_slot('fresh', true)")
+    try:
+        assert book.needed("drop_slots")
+        book.do("drop_slots")
+        assert primary.sql("SELECT slot_name FROM pg_replication_slots") == [("fresh",)]
+        assert not book.needed("drop_slots")
+    finally:
+        primary.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+
+
+def test_the_standby_is_restarted_for_its_slot_only_when_it_is_down(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    assert not pair(primary, standby, "replication-slot").needed("restart_standby")
+    assert not acting(primary, "replication-slot").needed("restart_standby"), "there is none"
+    silent = standby.uri(port=free_port())
+    assert acting(primary, "replication-slot", probes__standby__uri=silent).needed("restart_standby")
+
+
+@pytest.fixture
+def crowd(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """A table with a good index, one that cannot be rebuilt, and what a rebuild that failed has left."""
+    primary.sql("CREATE TABLE crowd AS SELECT n, n % 10 AS twice FROM generate_series(1, 1000) AS n", "shop")
+    primary.sql('CREATE INDEX "Crowd N" ON crowd (n)', "shop")
+    for name in ("crowd_twice", "crowd_twice_ccnew", "crowd_twice_ccold1"):
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            primary.sql(f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON crowd (twice)", "shop")
+    yield primary
+    primary.sql("DROP TABLE crowd", "shop")
+
+
+def indexes(server: PostgresServer) -> dict[str, Any]:
+    """Name to file of each index of the crowd."""
+    question = (
+        "SELECT relname, relfilenode FROM pg_class JOIN pg_index ON indexrelid = oid WHERE indrelid = 'crowd'::regclass"
+    )
+    return dict(server.sql(question, "shop"))
+
+
+def test_leftovers_of_a_failed_rebuild_are_dropped_and_nothing_else(crowd: PostgresServer) -> None:
+    book = acting(crowd, "indexes-bloated")
+    assert book.needed("drop_leftovers")
+    book.do("drop_leftovers")
+    assert sorted(indexes(crowd)) == ["Crowd N", "crowd_twice"]
+    assert not book.needed("drop_leftovers")
+
+
+def test_every_index_is_rebuilt_though_one_cannot_be(crowd: PostgresServer) -> None:
+    book = acting(crowd, "indexes-bloated")
+    book.do("drop_leftovers")
+    before = indexes(crowd)
+    why = book.refusal("rebuild")
+    assert "1 not" in why
+    assert "crowd_twice" in why
+    after = indexes(crowd)
+    assert sorted(after) == ["Crowd N", "crowd_twice"], "what failed has left nothing behind"
+    assert after["Crowd N"] != before["Crowd N"]
+
+
+@pytest.mark.parametrize(
+    ("runbook", "step"),
+    [
+        ("database-slow", "activity"),
+        ("database-slow", "statements"),
+        ("database-slow", "tables"),
+        ("database-connections", "sessions"),
+        ("database-connections", "room"),
+        ("replication-lag", "followers"),
+        ("replication-lag", "replay"),
+        ("replication-slot", "slots"),
+        ("tables-not-analysed", "tables"),
+        ("tables-not-analysed", "holders"),
+        ("indexes-bloated", "invalid"),
+        ("indexes-bloated", "largest"),
+    ],
+)
+def test_what_a_person_would_look_at_is_asked_in_words_that_the_server_knows(
+    primary: PostgresServer, standby: PostgresServer, runbook: str, step: str
+) -> None:
+    pair(primary, standby, runbook).do(step)
