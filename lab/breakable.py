@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,9 @@ from lab.servers.postgresql import DATABASE, PostgreSQL
 from lab.servers.redis import Cache
 from lab.site import LabError, write_private
 from lab.waiting import NotReady, until
+
+UNTIL_RESTART = "until_restart"
+"""Key of the rules that end with a restart, as lab/serving/faults.py has it."""
 
 
 class Breakable(Healable):
@@ -64,11 +68,20 @@ class Breakable(Healable):
     def _undo_restart(self, name: str) -> None:
         self.restart(name)
 
-    def pause(self, name: str) -> None:
-        """Freeze a server with all its processes: it accepts connections and never answers."""
+    def pause(self, name: str, *, children: bool = True) -> None:
+        """Freeze a server with all its processes, or without its CHILDREN: it accepts connections and never answers."""
         self._note("resume", name=name)
-        for process in self._family(name):
+        for process in self._family(name)[: None if children else 1]:
             process.send_signal(signal.SIGSTOP)
+
+    def break_program(self, name: str) -> None:
+        """Have a server's program be gone when it is started the next time; what runs goes on."""
+        self._note("program", name=name)
+        self._configure({}, gone=name)
+
+    def _undo_program(self, name: str) -> None:
+        self._configure({})
+        self._undo_start(name)
 
     def _undo_start(self, name: str) -> None:
         server = self.servers[name]
@@ -78,14 +91,18 @@ class Breakable(Healable):
 
     def _undo_resume(self, name: str) -> None:
         for process in self._family(name):
-            process.send_signal(signal.SIGCONT)
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
 
     def _family(self, name: str) -> list[psutil.Process]:
         pid = self.supervisor.processes()[name]["pid"]
         if not pid:
             return []
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
+        try:
+            process = psutil.Process(pid)
+            return [process, *process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
     def set_environment(self, name: str, **variables: str) -> None:
         """Give a server other environment variables, and restart it."""
@@ -97,11 +114,13 @@ class Breakable(Healable):
         self._configure({})
         self.restart(name)
 
-    def _configure(self, variables: Mapping[str, Mapping[str, str]]) -> None:
+    def _configure(self, variables: Mapping[str, Mapping[str, str]], gone: str | None = None) -> None:
         processes = {}
         for name, server in self.servers.items():
             process = server.process()
             processes[name] = replace(process, environment={**process.environment, **variables.get(name, {})})
+            if name == gone:
+                processes[name] = replace(process, command=[str(self.site.path("gone", name))])
         self.supervisor.configure(processes)
 
     def spawn(self, *command: str, environment: Mapping[str, str] | None = None) -> int:
@@ -197,11 +216,22 @@ class Breakable(Healable):
 
     def misbehave(self, service: str, **rules: Any) -> None:
         """Let a stand-in service misbehave: the rules of lab/serving/faults.py (`misbehave("web", slow={"seconds": 3})`)."""
+        self._misbehave(service, rules)
+
+    def confuse(self, service: str, **rules: Any) -> None:
+        """The same of a service that has got into a bad state: a restart brings it back."""
+        self._misbehave(service, rules, {name: time.time() for name in rules})
+
+    def _misbehave(self, service: str, rules: dict[str, Any], until_restart: dict[str, float] | None = None) -> None:
         self._note("misbehave", service=service, rules=list(rules))
-        self._write_rules(service, {**self._rules(service), **rules})
+        before = self._rules(service)
+        ending = {**before.get(UNTIL_RESTART, {}), **(until_restart or {})}
+        self._write_rules(service, {**before, **rules, UNTIL_RESTART: ending})
 
     def _undo_misbehave(self, service: str, rules: list[str]) -> None:
-        self._write_rules(service, {name: rule for name, rule in self._rules(service).items() if name not in rules})
+        left = {name: rule for name, rule in self._rules(service).items() if name not in rules}
+        ending = {name: moment for name, moment in left.get(UNTIL_RESTART, {}).items() if name not in rules}
+        self._write_rules(service, {**left, UNTIL_RESTART: ending})
 
     def _rules(self, service: str) -> dict[str, Any]:
         path = self.site.path(f"{service}-faults.json")

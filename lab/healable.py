@@ -92,10 +92,20 @@ class Healable:
                 )
             yield
 
+    def undo(self, name: str) -> None:
+        """Undo what the fault NAME did, and keep it in the books: what is left when somebody else has mended it."""
+        with self._changing():
+            self._undo_all(name)
+
     def _heal(self, name: str) -> None:
-        broken = self.site.state.broken.get(name)
-        if broken is None:
+        if name not in self.site.state.broken:
             return
+        self._undo_all(name)
+        del self.site.state.broken[name]
+        self._save()
+
+    def _undo_all(self, name: str) -> None:
+        broken = self.site.state.broken[name]
         # A fault that this version does not know any more is undone all the same.
         known = faults.load().get(name)
         steps = [partial(known.healing, cast("Lab", self))] if known and known.healing else []
@@ -110,8 +120,6 @@ class Healable:
             raise LabError(
                 f'"{name}" is not healed:\n  ' + "\n  ".join(problems) + "\n  hint: python -m lab down, then up"
             )
-        del self.site.state.broken[name]
-        self._save()
 
     def _undo(self, method: str, arguments: dict[str, Any]) -> None:
         getattr(self, f"_undo_{method}")(**arguments)

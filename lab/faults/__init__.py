@@ -17,7 +17,7 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lab.site import LabError
 
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from lab.lab import Lab
 
 Action = Callable[["Lab"], None]
+Expected = Literal["remediated", "still-failing", "person", "not-needed", "unmeasured"]
+"""What is to come of the checks that a fault makes fail, when their runbooks may act up to the risk `restart`.
+
+`remediated`: a step mends it, and they pass again. `still-failing`: steps run and do not help. `person`: the runbook has no
+step for it, none that applies or only riskier ones, and the refusal says so. `not-needed`: it is over before a step runs.
+`unmeasured`: they cannot see, and what was not seen broken is not mended.
+"""
 
 
 @dataclass

@@ -14,14 +14,18 @@ No file, or `{}`, is good behaviour. A file that is half written is ignored unti
     "log_silent": true             writes no record at all
     "wrong_class": 0.5             ml: this share of predictions names another class
 
-RULE is {"path": "/login", "share": 0.1}, or a list of them. `path` is a pattern as of fnmatch, every path without it;
-`share` is the part of the matching requests that is hit, all of them without it. Hits are spread evenly in each worker
-process and begin with the first request, so that a fault in place is a fault that shows.
+    "until_restart": {"slow": 1763848800.0}        these keys count in services that were started before that time only
+
+RULE is {"path": "/login", "share": 0.1, "lasts": 5}, or a list of them. `path` is a pattern as of fnmatch, every path
+without it; `share` is the part of the matching requests that is hit, all of them without it; `lasts` is for how many seconds
+from the first hit on, for ever without it. Hits are spread evenly in each worker process and begin with the first request, so
+that a fault in place is a fault that shows.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections import defaultdict
@@ -33,6 +37,7 @@ from flask import Flask, Response, jsonify, make_response, request
 from flask.typing import ResponseReturnValue
 
 FILE = "{service}-faults.json"
+UNTIL_RESTART = "until_restart"
 
 
 class Faults:
@@ -43,6 +48,8 @@ class Faults:
         self._seen: tuple[int, int, int] | None = None
         self._rules: dict[str, Any] = {}
         self._due: defaultdict[str, float] = defaultdict(lambda: 1.0)
+        self._first: dict[str, float] = {}
+        self._born = time.time()
         self._lock = threading.Lock()
 
     def get(self, key: str) -> Any:
@@ -53,9 +60,16 @@ class Faults:
         """The rule of KEY that strikes this request for PATH, if one does."""
         rules = self.get(key) or []
         for rule in rules if isinstance(rules, list) else [rules]:
-            if fnmatchcase(path, rule.get("path", "*")) and self.strikes(f"{key} {rule}", rule.get("share", 1.0)):
+            if fnmatchcase(path, rule.get("path", "*")) and self._strikes(key, rule):
                 return dict(rule)
         return None
+
+    def _strikes(self, key: str, rule: dict[str, Any]) -> bool:
+        """Whether the RULE of KEY, whose path fits, strikes now: it is not over, and it is its turn."""
+        name, now = f"{key} {rule}", time.monotonic()
+        if now - self._first.setdefault(name, now) > rule.get("lasts", math.inf):
+            return False
+        return self.strikes(name, rule.get("share", 1.0))
 
     def strikes(self, name: str, share: float) -> bool:
         """Whether this occurrence of NAME is of the SHARE that is hit: the first one is, then each 1/SHARE-th."""
@@ -75,12 +89,18 @@ class Faults:
         seen = (state.st_ino, state.st_mtime_ns, state.st_size)
         if seen != self._seen:
             try:
-                self._rules = json.loads(self.path.read_bytes() or b"{}")
+                self._rules = self._of_now(json.loads(self.path.read_bytes() or b"{}"))
             except (OSError, ValueError):
                 return self._rules
             self._seen = seen
             self._due.clear()
+            self._first.clear()
         return self._rules
+
+    def _of_now(self, rules: dict[str, Any]) -> dict[str, Any]:
+        """RULES without those that a restart has ended."""
+        ended = {name for name, moment in rules.pop(UNTIL_RESTART, {}).items() if moment < self._born}
+        return {name: rule for name, rule in rules.items() if name not in ended}
 
 
 def install(app: Flask, faults: Faults) -> None:

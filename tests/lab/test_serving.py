@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,21 @@ def test_faults_are_spread_evenly_and_begin_at_once(tmp_path: Path, share: float
     assert sum(struck) == hits
     assert struck[0] is (hits > 0)
     assert faults.hit("slow", "/b") is None
+
+
+def test_a_fault_that_a_restart_ends_counts_in_those_started_before_it(tmp_path: Path) -> None:
+    before = Faults(tmp_path, "web")
+    told = {"slow": {"seconds": 1}, "version": "0.9.9", "until_restart": {"slow": time.time()}}
+    (tmp_path / "web-faults.json").write_text(json.dumps(told))
+    assert (before.hit("slow", "/"), before.get("version")) == ({"seconds": 1}, "0.9.9")
+    restarted = Faults(tmp_path, "web")
+    assert (restarted.hit("slow", "/"), restarted.get("version")) == (None, "0.9.9")
+
+
+def test_a_fault_that_lasts_for_a_time_is_over_after_it(tmp_path: Path) -> None:
+    (tmp_path / "web-faults.json").write_text(json.dumps({"status": {"code": 503, "lasts": 0.3}}))
+    faults = Faults(tmp_path, "web")
+    time.sleep(0.35)  # counted from the first request on, and not from here
+    assert faults.hit("status", "/") is not None
+    time.sleep(0.35)
+    assert faults.hit("status", "/") is None
