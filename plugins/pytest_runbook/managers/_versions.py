@@ -41,9 +41,9 @@ class VersionFile:
         """All variables of the file."""
         return re.findall(r"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=", self._read(), re.MULTILINE)
 
-    def current(self) -> str | None:
+    def current(self) -> str:
         """The version that the next start runs."""
-        return value(self._read(), self._variable)
+        return self._current(self._read())
 
     def previous(self) -> str | None:
         """The version before the last switch."""
@@ -52,17 +52,19 @@ class VersionFile:
     def switch(self, version: str) -> None:
         """Replace the file by one that says VERSION, and the one until now as the previous; else it stays as it is."""
         if not VERSION.fullmatch(version):
-            raise ManagerError(
-                f'"{version}" cannot be a version\n  hint: letters, digits, ".", "_" and "-", as in an image\'s tag'
-            )
+            hint = 'letters, digits, ".", "_" and "-", as in the tag of an image'
+            raise ManagerError(f'"{version}" cannot be a version\n  hint: {hint}')
         text = self._read()
-        before = value(text, self._variable)
-        if before is None:
-            raise ManagerError(
-                f'"{self._path}" does not say "{self._variable}"\n  hint: add the line {self._variable}=, with what runs now'
-            )
+        before = self._current(text)
         if before != version:
             self._write(switched(text, self._variable, before, version))
+
+    def _current(self, text: str) -> str:
+        if found := value(text, self._variable):
+            return found
+        raise ManagerError(
+            f'"{self._path}" does not say "{self._variable}"\n  hint: add the line {self._variable}=, with what runs now'
+        )
 
     def _read(self) -> str:
         return self._ask("sh", "-c", READ, "read", self._path)

@@ -81,7 +81,7 @@ class Containers(UnitManager[C]):
         if status.pids:
             self._docker("kill", "--signal=CONT", *found)
         seconds = max(math.ceil(grace), 1)
-        return self._docker("stop", f"--time={seconds}", *found, timeout=seconds + ENGINE)
+        return self._docker("stop", f"-t={seconds}", *found, timeout=seconds + ENGINE)
 
     def _kill(self, unit: str, timeout: float) -> Completed:
         return self._docker("kill", *self._containers(unit), timeout=timeout)
@@ -165,12 +165,12 @@ class Docker(Containers[DockerSettings]):
 
     def _prepare(self, unit: str, timeout: float) -> None:
         """Make the container that is to come, beside the one that still runs."""
-        words = self._made(unit)
-        if not words or any(container["image"] in words for container in self._inspect(unit)):
+        words, coming = self._made(unit), f"{unit}.coming"
+        if not words or self._is_made_by(coming, words):
             return
-        coming = f"{unit}.coming"
         self._docker("rm", "--force", coming)  # of a time before, when this did not come to its end
-        self._must(self._docker("create", f"--name={coming}", *words, timeout=timeout))
+        if not self._is_made_by(unit, words):
+            self._must(self._docker("create", f"--name={coming}", *words, timeout=timeout))
 
     def _begin(self, unit: str, timeout: float) -> Completed:
         self._awake(unit)
@@ -181,12 +181,15 @@ class Docker(Containers[DockerSettings]):
                 self._must(self._docker("rename", *coming, unit))
         return super()._begin(unit, timeout)
 
+    def _is_made_by(self, name: str, words: list[str]) -> bool:
+        return any(container["image"] in words for container in self._inspect(name))
+
     def _made(self, unit: str) -> list[str]:
         """The arguments that make UNIT, in the version that is wanted."""
         words = self.settings.run.get(unit, ())
         mark = f"${{{self.settings.version_variable}}}"
-        version = self._version_file(unit).current() if any(mark in word for word in words) else None
-        return [word.replace(mark, version or "") for word in words]
+        version = self._version_file(unit).current() if any(mark in word for word in words) else ""
+        return [word.replace(mark, version) for word in words]
 
 
 def status(container: Mapping[str, Any]) -> Status:

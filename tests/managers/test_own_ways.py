@@ -1,0 +1,187 @@
+"""What only one kind of manager does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_runbook.errors import ManagerError
+from pytest_runbook.managers import Completed
+from pytest_runbook.managers._processes import started_with
+from pytest_runbook.managers.compose import Compose, ComposeSettings
+from pytest_runbook.managers.docker import Docker, DockerSettings, tag
+from pytest_runbook.managers.run import local
+from pytest_runbook.managers.supervisor import Supervisor, SupervisorSettings
+
+from tests.managers import engine as engines
+from tests.managers.bench import Bench
+from tests.managers.conftest import short_folder
+from tests.managers.supervisord import CONTROL, supervisord
+
+CLIENTS = [("docker", "compose"), ("docker-compose",)]
+
+
+@pytest.fixture
+def docker(engine: engines.Engine, tmp_path: Path) -> Iterator[Bench]:
+    with engines.docker(engine, tmp_path) as bench:
+        bench.reset()
+        yield bench
+
+
+@pytest.fixture(params=CLIENTS, ids=" ".join)
+def compose(request: pytest.FixtureRequest, engine: engines.Engine, tmp_path: Path) -> Iterator[Bench]:
+    with engines.compose(engine, tmp_path, request.param) as bench:
+        bench.reset()
+        yield bench
+
+
+def test_group_of_programs_is_one_unit() -> None:
+    with short_folder() as folder, supervisord(folder) as bench:
+        bench.manager.start("worker:*", 20)
+        before = bench.manager.status("worker:*")
+        assert (before.state, len(before.pids)) == ("running", 2)
+        bench.manager.stop("worker:0", 20)
+        assert bench.manager.status("worker:*").state == "stopped", "the worst of them counts"
+        bench.manager.restart("worker:*", 20)
+        after = bench.manager.status("worker:*")
+        assert (after.state, len(after.pids)) == ("running", 2)
+        assert not set(before.pids) & set(after.pids)
+
+
+def test_supervisord_that_is_not_there_is_told(tmp_path: Path) -> None:
+    config = tmp_path / "supervisord.conf"
+    config.write_text(f"[supervisorctl]\nserverurl=unix://{tmp_path}/sock\n")
+    manager = Supervisor("lab", SupervisorSettings(kind="supervisor", command=CONTROL, config=str(config)), local)
+    with pytest.raises(ManagerError) as caught:
+        manager.restart("web", 5)
+    assert 'supervisord of the manager "lab" does not answer: ' in str(caught.value)
+    assert "  hint: start it, or correct managers.lab.config" in str(caught.value)
+
+
+def test_engine_that_is_not_there_is_told(tmp_path: Path) -> None:
+    settings = DockerSettings(kind="docker", engine=f"unix://{tmp_path}/sock")
+    if local(["docker", "--version"], 10).status:
+        pytest.skip("no docker client on this machine")
+    with pytest.raises(ManagerError, match="Cannot connect to the Docker daemon") as caught:
+        Docker("engine", settings, local).status("web")
+    assert "or correct managers.engine" in str(caught.value)
+
+
+def test_compose_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    env = tmp_path / "env"
+    env.write_text("VERSION=1\n")
+    manager = Compose("production", ComposeSettings(kind="compose", file="x.yml", project="shop"), local)
+    with pytest.raises(ManagerError, match="finds no compose"):
+        manager.units()
+
+
+def test_image_that_is_not_there_leaves_the_container_running(docker: Bench) -> None:
+    _image_that_is_not_there(docker)
+
+
+def test_image_that_is_not_there_leaves_the_service_running(compose: Bench) -> None:
+    _image_that_is_not_there(compose)
+
+
+def _image_that_is_not_there(bench: Bench) -> None:
+    bench.manager.start("web", 30)
+    before = bench.manager.status("web")
+    bench.manager.switch_version("web", "9.9.9")
+    with pytest.raises(ManagerError, match=r"shop/demo:9\.9\.9|no such host|pull"):
+        bench.manager.restart("web", 60)
+    assert bench.manager.status("web") == before
+
+
+def test_compose_is_found_in_the_form_that_is_there(compose: Bench) -> None:
+    given = compose.manager.settings
+    found = Compose("production", given.model_copy(update={"command": ()}), local)
+    found.start("web", 30)
+    assert compose.manager.status("web").state == "running"
+
+
+def test_tag_that_is_no_variable_cannot_be_switched(compose: Bench) -> None:
+    with pytest.raises(ManagerError) as caught:
+        compose.manager.switch_version("deaf", "1.4.3")
+    assert 'the image "shop/demo:1.4.2" of "deaf" has no variable for its tag' in str(caught.value)
+
+
+def test_removed_container_of_a_service_is_made_again(compose: Bench, engine: engines.Engine) -> None:
+    compose.manager.start("web", 30)
+    engine.docker("rm", "--force", "shop-web")
+    assert compose.manager.status("web").detail == "no container"
+    compose.manager.restart("web", 30)
+    assert compose.manager.status("web").state == "running"
+
+
+def test_variable_that_compose_misses_is_told(compose: Bench) -> None:
+    compose.env_file.write_text("LEVEL=info\n")
+    with pytest.raises(ManagerError, match="the tag to run"):
+        compose.manager.start("web", 30)
+
+
+def test_paused_container_is_no_running_one_and_can_be_started(docker: Bench, engine: engines.Engine) -> None:
+    docker.manager.start("web", 20)
+    engine.docker("pause", "web")
+    paused = docker.manager.status("web")
+    assert (paused.state, paused.detail.partition(",")[0]) == ("stopped", "paused")
+    docker.manager.start("web", 20)
+    assert docker.manager.status("web").state == "running"
+    engine.docker("pause", "web")
+    docker.manager.restart("web", 20)
+    assert docker.manager.status("web").state == "running"
+
+
+def test_image_and_its_digest_are_told(docker: Bench, engine: engines.Engine) -> None:
+    docker.manager.start("web", 20)
+    digest = engine.docker("image", "inspect", "--format={{.Id}}", "shop/demo:1.4.2").output
+    assert docker.manager.status("web").detail == f"shop/demo:1.4.2 {digest[:19]}"
+
+
+def test_container_without_a_recipe_cannot_be_switched(docker: Bench) -> None:
+    with pytest.raises(ManagerError) as caught:
+        docker.manager.switch_version("deaf", "1.4.3")
+    assert 'the container "deaf" cannot change its image "shop/demo:1.4.2"' in str(caught.value)
+    assert "managers.engine.run.deaf" in str(caught.value)
+
+
+def test_container_that_is_gone_is_made_by_its_recipe(docker: Bench, engine: engines.Engine) -> None:
+    engine.docker("rm", "--force", "web")
+    assert docker.manager.status("web").state == "stopped"
+    docker.manager.start("web", 20)
+    assert docker.manager.version("web") == "1.4.2"
+
+
+def test_container_left_by_a_switch_that_was_cut_off_is_not_taken_for_another_version(
+    docker: Bench, engine: engines.Engine
+) -> None:
+    assert engine.docker("create", "--name=web.coming", "--network=none", "shop/demo:1.4.3", "true").status == 0
+    docker.manager.restart("web", 20)
+    assert docker.manager.version("web") == "1.4.2"
+    assert "web.coming" not in docker.manager.units()
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        ("web", "latest"),
+        ("shop/web:1.4.2", "1.4.2"),
+        ("registry.example.org:5000/shop/web", "latest"),
+        ("registry.example.org:5000/shop/web:1.4.2", "1.4.2"),
+        ("shop/web:1.4.2@sha256:0123", "1.4.2"),
+        ("shop/web@sha256:0123", None),
+        ("sha256:0123456789ab", None),
+    ],
+)
+def test_tag_of_an_image(image: str, found: str | None) -> None:
+    assert tag(image) == found
+
+
+def test_version_that_nobody_can_tell_is_none() -> None:
+    def command(*argv: str) -> Completed:
+        return local(argv, 10)
+
+    assert started_with(command, "NO_SUCH_VARIABLE", [os.getpid()]) is None
+    assert started_with(command, "PATH", []) is None
