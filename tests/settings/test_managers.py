@@ -1,0 +1,107 @@
+"""Managers are declared with their kind's own settings, and services name them; every fault is told."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_runbook import managers
+from pytest_runbook.errors import UsageError
+from pytest_runbook.managers import manager_of
+from pytest_runbook.managers.base import ManagerSettings, UnitManager
+from pytest_runbook.managers.run import local
+from pytest_runbook.settings import Settings
+
+from .conftest import SETTINGS, Project
+
+DECLARED = """
+[managers.production]
+kind = "compose"
+file = "/opt/shop/compose.yml"
+project = "shop"
+"""
+
+
+def with_manager(project: Project, unit: str = "") -> Settings:
+    named = SETTINGS.replace("[services.web]\n", f'[services.web]\nmanager = "production"\n{unit}')
+    project.settings(DECLARED, base=named)
+    return project.load().settings
+
+
+def test_every_kind_has_its_class_and_settings() -> None:
+    assert {"supervisor", "compose", "docker", "systemd"} <= set(managers.names())
+    for kind in managers.names():
+        found = managers.find(kind)
+        assert issubclass(found, UnitManager)
+        assert issubclass(found.Settings, ManagerSettings)
+        assert found.kind == kind
+
+
+def test_service_gets_its_manager_and_its_unit(project: Project) -> None:
+    manager, unit = manager_of(with_manager(project), "web", local)
+    assert (type(manager).__name__, unit) == ("Compose", "web")
+    _, unit = manager_of(with_manager(project, 'unit = "shop-web"\n'), "web", local)
+    assert unit == "shop-web"
+
+
+def test_service_without_a_manager_says_which_key_to_set(project: Project) -> None:
+    with pytest.raises(UsageError) as caught:
+        manager_of(with_manager(project), "database", local)
+    assert str(caught.value) == (
+        'the service "database" has no manager (known: production)\n'
+        "  hint: set services.database.manager to one of [managers.*] in the settings file"
+    )
+    with pytest.raises(UsageError, match=r'unknown service "wbe" \(known: database, web\)'):
+        manager_of(with_manager(project), "wbe", local)
+
+
+def test_environment_can_declare_another_manager(project: Project) -> None:
+    with_manager(project)
+    project.environ.update(
+        RUNBOOK__SERVICES__WEB__MANAGER="lab",
+        RUNBOOK__MANAGERS__LAB__KIND="supervisor",
+        RUNBOOK__MANAGERS__LAB__COMMAND='["python", "-m", "supervisor.supervisorctl"]',
+        RUNBOOK__MANAGERS__LAB__GRACE="2.5",
+    )
+    manager, _ = manager_of(project.load().settings, "web", local)
+    assert isinstance(manager, UnitManager)
+    assert manager.settings.grace == 2.5
+    assert manager.settings.command == ("python", "-m", "supervisor.supervisorctl")
+    assert project.origin("managers.lab.kind") == "environment RUNBOOK__MANAGERS__LAB__KIND"
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (
+            '[managers.x]\nkind = "upstart"',
+            'managers.x.kind: unknown kind of service manager "upstart" (known: compose, docker, supervisor, systemd)',
+        ),
+        ("[managers.x]\ngrace = 3", "managers.x.kind: should be one of: compose, docker, supervisor, systemd"),
+        ('[managers.x]\nkind = "compose"\nproject = "shop"', "managers.x.file: missing"),
+        ('[managers.x]\nkind = "systemd"\nusr = true', "managers.x.usr: unknown key"),
+        ('[managers.x]\nkind = "systemd"\nusr = true', 'did you mean "managers.x.user"?'),
+        ('[managers.x]\nkind = "systemd"\ngrace = 0', "managers.x.grace: should be greater than 0"),
+        ('[managers.x]\nkind = "systemd"\non = "web"', 'managers.x.on: unknown host probe "web" (known: none)'),
+        (
+            '[services.x]\nmanager = "prod"\n[managers.production]\nkind = "systemd"',
+            'services.x.manager: unknown manager "prod" (known: production)',
+        ),
+        ('[services.x]\nunit = "--all"', "services.x.unit: string should match pattern"),
+    ],
+)
+def test_faults_are_told(project: Project, more: str, problem: str) -> None:
+    project.settings(more)
+    assert problem in project.refused()
+
+
+def test_all_faults_are_told_at_once(project: Project) -> None:
+    project.settings(
+        '[services.x]\nmanager = "prod"\n[managers.y]\nkind = "systemd"\nusr = 1\non = "db"\ngrace = "long"'
+    )
+    message = project.refused()
+    for key in ("services.x.manager", "managers.y.usr", "managers.y.on", "managers.y.grace"):
+        assert f"runbook.toml: {key}: " in message
+
+
+def test_manager_on_a_host_that_is_looked_at_is_right(project: Project) -> None:
+    project.settings('[probes.app]\nkind = "host"\nuri = "ssh://app"\n[managers.x]\nkind = "systemd"\non = "app"')
+    assert project.load().settings.managers["x"].on == "app"
