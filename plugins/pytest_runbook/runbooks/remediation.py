@@ -43,10 +43,8 @@ class Remediation:
         if recorder is None:
             return answer
         recorder.diagnose()
-        if not self.only and not any(Outcome(result.outcome).bad for result in recorder.record.results):
-            return answer
         begun = self.run.settings.history.begun(self.config.rootpath)
-        if self.mode == Mode.OFF and not begun:
+        if not self._asked(begun):
             return answer
         try:
             if self.mode == Mode.PLAN and not begun:
@@ -55,8 +53,16 @@ class Remediation:
             else:
                 self._after(session, self.run.settings.history.url.get_secret_value())
         except HistoryError as error:
-            recorder.problem(f"nothing was mended, for without a history there are no guards: {error}")
+            acted = any(step.started for result in recorder.record.results for step in result.steps)
+            ended = "nothing more was" if acted else "nothing was"
+            recorder.problem(f"{ended} mended, for without a history there are no guards: {error}")
         return answer
+
+    def _asked(self, begun: bool) -> bool:
+        """Whether there is something to do after the checks; the history, if it was BEGUN, may tell of a run that died."""
+        if self.only or any(Outcome(result.outcome).bad for result in self.run.known_recorder.record.results):
+            return begun or self.mode != Mode.OFF
+        return begun and self.mode in (Mode.ASK, Mode.APPLY)
 
     def _after(self, session: pytest.Session, url: str) -> None:
         # Late: a green run pays for neither.
@@ -70,15 +76,19 @@ class Remediation:
             return
         if self.mode == Mode.PLAN:
             return Ward(self, session, store).treat_all()
-        for step in store.close_unknown():
-            if step.started:
-                recorder.problem(
-                    f'the run {step.run} was killed while "{step.step}" of {step.runbook} ran on {step.service}:'
-                    " nobody knows whether it took effect"
-                )
+        self.tell_unknown(store)
         store.begin_run(recorder.record.id)
         Ward(self, session, store).treat_all()
         store.end_run(recorder.record.id, verdict(recorder.record, 0, 0))
+
+    def tell_unknown(self, store: Store) -> None:
+        """Close what runs that died left open, and say which steps nobody knows the end of."""
+        for step in store.close_unknown():
+            if step.started:
+                self.run.known_recorder.problem(
+                    f'the run {step.run} was killed while "{step.step}" of {step.runbook} ran on {step.service}:'
+                    " nobody knows whether it took effect"
+                )
 
     def _promote(self, store: Store) -> None:
         """A check that fails again soon after its fix counts one severity higher."""

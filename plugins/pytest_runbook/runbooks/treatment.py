@@ -7,12 +7,14 @@ before the next thing happens, so that a kill at any point leaves nothing that l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
+from pytest_runbook.errors import HistoryError
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import Outcome, Result, Step, StepOutcome
 from pytest_runbook.runbooks.cases import Case
@@ -60,7 +62,7 @@ class Treated:
     """What came of a case."""
 
     outcome: AttemptOutcome | None = None
-    """None: nothing was done."""
+    """None: nothing was done, or it was not done to its end."""
     why: str = ""
     """In words: by which step it was fixed, or why not."""
     steps: list[Step] = field(default_factory=list)
@@ -105,9 +107,16 @@ class Treatment:
         """Climb the ladder while LOCK holds; the attempt is on record from its beginning to its end."""
         room = self._room
         attempt = room.store.begin_attempt(room.run, *self._case.key, self._case.checks)
-        outcome = self._climb(attempt, lock)
-        if outcome != "remediated" and self._acted:
-            self._take_back(attempt, lock)
+        try:
+            outcome = self._climb(attempt, lock)
+            if outcome != "remediated" and self._acted:
+                self._take_back(attempt, lock)
+        except BaseException:  # Ctrl-C, or a history that answers no more: what is known goes on record
+            self.treated.why = "the run ended in the middle of it"
+            acted = any(step.started for step in self.treated.steps)
+            with suppress(HistoryError):
+                room.store.end_attempt(attempt, "unknown" if acted else "refused")
+            raise
         room.store.end_attempt(attempt, outcome)
         self.treated.outcome = outcome
         return self.treated
@@ -135,15 +144,15 @@ class Treatment:
 
     def _run(self, spec: StepSpec, attempt: int, lock: Lock) -> Step:
         """SPEC through its guards, its precondition and its process."""
-        step = self._step(spec, StepOutcome.REFUSED)
-        if why := self._room.guard.step(spec):
-            step.why = why
-        elif spec.only_if is None or self._needed(spec, step):
-            if spec.stage != Stage.DIAGNOSE and self._room.guard.mode == Mode.ASK and not self._room.agree(step):
-                step.outcome, step.why = StepOutcome.REFUSED, "a person said no"
-            else:
-                self._act(step, spec, "do", attempt, lock)
-        return self._keep(step)
+        with self._kept(self._step(spec, StepOutcome.REFUSED)) as step:
+            if why := self._room.guard.step(spec):
+                step.why = why
+            elif spec.only_if is None or self._needed(spec, step):
+                if spec.stage != Stage.DIAGNOSE and self._room.guard.mode == Mode.ASK and not self._room.agree(step):
+                    step.outcome, step.why = StepOutcome.REFUSED, "a person said no"
+                else:
+                    self._act(step, spec, "do", attempt, lock)
+        return step
 
     def _needed(self, spec: StepSpec, step: Step) -> bool:
         """Whether there is something for SPEC to do; STEP says so, or why that is not known."""
@@ -167,7 +176,13 @@ class Treatment:
             return
         self._room.tell(f"{step.title} ({step.risk}) …")
         step.started = clock.iso(clock.now())
-        done = self._perform(spec, part, tuple(self._raw(spec, part)))
+        try:
+            done = self._perform(spec, part, tuple(self._raw(spec, part)))
+        except BaseException:  # Ctrl-C: its process is gone, with all that it had started
+            step.outcome, step.why = StepOutcome.UNKNOWN, "it was interrupted, whether it took effect is not known"
+            with suppress(HistoryError):
+                store.finish(intent, step.outcome, step.why)
+            raise
         step.outcome, step.why, step.output, step.duration = done.outcome, done.why, done.output, done.duration
         store.finish(intent, done.outcome, done.output, done.duration)
 
@@ -210,13 +225,12 @@ class Treatment:
         """Undo what acted and can be undone, the latest first; one that fails keeps no other from being done."""
         undone = [spec for spec in reversed(self._acted) if spec.undo]
         for spec in undone:
-            step = self._step(spec, StepOutcome.REFUSED)
-            step.stage, step.actions = UNDO, [self._clean(line) for line in self._raw(spec, UNDO)]
-            if why := self._room.guard.halted():
-                step.why = why
-            else:
-                self._act(step, spec, UNDO, attempt, lock)
-            self._keep(step)
+            with self._kept(self._step(spec, StepOutcome.REFUSED)) as step:
+                step.stage, step.actions = UNDO, [self._clean(line) for line in self._raw(spec, UNDO)]
+                if why := self._room.guard.halted():
+                    step.why = why
+                else:
+                    self._act(step, spec, UNDO, attempt, lock)
         if undone and (broken := self._broken()):
             self.treated.why += f"; after taking back what was done, {', '.join(broken)} fail"
 
@@ -238,10 +252,20 @@ class Treatment:
         actions = spec.undoing(self._situation) if part == UNDO else spec.actions(self._situation)
         return [action.describe() for action in actions]
 
-    def _keep(self, step: Step) -> Step:
+    def _keep(self, step: Step) -> None:
         self.treated.steps.append(step)
         self._room.note("step", checks=self._case.checks, step=step.to_json())
-        return step
+
+    @contextmanager
+    def _kept(self, step: Step) -> Iterator[Step]:
+        """STEP goes on record, whatever happens on the way."""
+        try:
+            yield step
+        except BaseException:
+            step.why = step.why or "the run ended before it"
+            raise
+        finally:
+            self._keep(step)
 
     def _clean(self, text: str) -> str:
         return self._room.redactor.text(text)

@@ -32,7 +32,7 @@ class Ward:
     """Everything that the cases of one run need, and what becomes of their checks."""
 
     def __init__(self, plan: Remediation, session: pytest.Session, store: Store) -> None:
-        self._run, self._config, self._store = plan.run, plan.config, store
+        self._plan, self._run, self._config, self._store = plan, plan.run, plan.config, store
         self._recorder = plan.run.known_recorder
         self._record = self._recorder.record
         self._terminal = Terminal(plan.config, plan.run.redactor)
@@ -108,12 +108,19 @@ class Ward:
 
     def _under_lock(self, case: Case, runbook: Runbook) -> None:
         lease = self._run.settings.remediation.lease
+        self._store.heartbeat(self._record.id)  # until it has a lock nothing else says that this run lives
         with self._store.lock(case.service, self._record.id, lease) as lock:
+            self._plan.tell_unknown(self._store)  # the run that had the lock may have died since this one began
             if not self._still_failing(case):
                 return
             if refused := self._guard.case(case):  # another run may have tried while this one waited
                 return self._leave(case, f"refused: {refused}")
-            treated = self._treatment(case, runbook).carry_out(lock)
+            treatment = self._treatment(case, runbook)
+            try:
+                treated = treatment.carry_out(lock)
+            except BaseException:  # Ctrl-C, or a history that answers no more
+                self._leave(case, f"unknown: {treatment.treated.why}", treatment.treated)
+                raise
             if any(step.started for step in treated.steps):
                 self._treated.append(case.runbook)
             self._settle(case, treated)
