@@ -78,6 +78,20 @@ def test_compose_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.M
         manager.units()
 
 
+@pytest.mark.parametrize("started", ["systemd"], indirect=True)
+def test_unit_that_failed_often_is_not_refused(bench: Bench) -> None:
+    for _ in range(7):  # systemd takes five starts in ten seconds
+        with pytest.raises(ManagerError, match=r"failed \(exit-code 3\)"):
+            bench.manager.start("broken", 20)
+
+
+@pytest.mark.parametrize("started", ["systemd"], indirect=True)
+def test_unit_is_known_with_and_without_its_type(bench: Bench) -> None:
+    bench.manager.start("web.service", 20)
+    assert bench.manager.status("web") == bench.manager.status("web.service")
+    assert bench.manager.status("systemd-journald").state == "running"
+
+
 def test_image_that_is_not_there_leaves_the_container_running(docker: Bench) -> None:
     _image_that_is_not_there(docker)
 

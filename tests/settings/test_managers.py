@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from pytest_runbook import managers
 from pytest_runbook.errors import UsageError
@@ -105,3 +109,24 @@ def test_all_faults_are_told_at_once(project: Project) -> None:
 def test_manager_on_a_host_that_is_looked_at_is_right(project: Project) -> None:
     project.settings('[probes.app]\nkind = "host"\nuri = "ssh://app"\n[managers.x]\nkind = "systemd"\non = "app"')
     assert project.load().settings.managers["x"].on == "app"
+
+
+def test_installed_package_adds_a_kind(tmp_path: Path, project: Project) -> None:
+    (tmp_path / "rc.py").write_text(
+        "from pytest_runbook.managers.supervisor import Supervisor\nclass Rc(Supervisor):\n    kind = 'rc'\n"
+    )
+    info = tmp_path / "rc-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rc\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pytest_runbook.managers]\nrc = rc:Rc\n")
+    project.settings('[services.x]\nmanager = "own"\n[managers.own]\nkind = "rc"')
+    code = (
+        "import pathlib; from pytest_runbook import managers; from pytest_runbook.settings import load;"
+        "s = load(pathlib.Path('.'), file=pathlib.Path('runbook.toml'), environ={}).settings;"
+        "print(type(managers.manager_of(s, 'x', None)[0]).__name__)"
+    )
+    environment = {"PYTHONPATH": str(tmp_path)}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], check=False, cwd=project.root, env=environment, capture_output=True, text=True
+    )
+    assert answer.stdout == "Rc\n", answer.stderr

@@ -165,6 +165,8 @@ class UnitManager(ABC, Generic[S]):
             self._failed(unit, "did not stay up", Status("failed", detail="it ended, and was started again"), done)
 
     def _stop(self, unit: str, before: Status, deadline: Deadline) -> Status:
+        if before.state == "stopped" and not before.pids:
+            return before
         done = self._end(unit, before, min(self.settings.grace, deadline.timeout / 2))
         status = self.status(unit)
         if not _ended(status):
