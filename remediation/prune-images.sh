@@ -15,6 +15,7 @@ look)
     [ -n "$engine" ] && "$engine" image ls --filter dangling=true
     ;;
 remove)
+    [ -n "$engine" ] || { echo "no container engine is named"; exit 0; }
     "$engine" image prune --force --filter "until=${hours}h"
     if "$engine" builder prune --help >/dev/null 2>&1; then
         "$engine" builder prune --force --filter "until=${hours}h"
