@@ -14,7 +14,7 @@ from pytest_runbook.model import RunRecord
 from lab.site import LabError
 
 ROOT = Path(__file__).parent.parent
-SCHEDULES = "predeploy or postdeploy or daily or weekly"
+SCHEDULES = "predeploy or postdeploy or daily or weekly or monthly"
 HURRY = {
     # Confirmed as always, two failures of three, only sooner.
     "RUNBOOK__CONFIRM__INTERVAL": "0.1",

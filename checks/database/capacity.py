@@ -42,6 +42,36 @@ async def test_slots_keep_little_wal(database, limits, measure):
     )
 
 
+@check("monthly", severity="P3", runbook="indexes-bloated")
+async def test_indexes_are_dense(database, limits, measure):
+    """No index takes much more room than its entries need: what many changes have left empty is read all the same (guide G34).
+
+    The need is estimated from the planner's statistics, for indexes of columns that are large enough to matter.
+    """
+    rows = await database.query(
+        """
+        SELECT i.indexrelid::regclass::text AS name,
+               pg_relation_size(i.indexrelid) / (8192 + c.reltuples * (12 + 8 * ceil(widths.bytes / 8)) / 0.9) AS bloat
+        FROM pg_index i
+        JOIN pg_class c ON c.oid = i.indexrelid
+        JOIN pg_class t ON t.oid = i.indrelid
+        JOIN pg_namespace n ON n.oid = t.relnamespace
+        CROSS JOIN LATERAL (
+            SELECT sum(s.avg_width)::float8 AS bytes, count(*) AS known
+            FROM pg_attribute a JOIN pg_stats s ON (s.schemaname, s.tablename, s.attname) = (n.nspname, t.relname, a.attname)
+            WHERE a.attrelid = t.oid AND a.attnum = ANY (i.indkey::int2[])
+        ) AS widths
+        WHERE c.relkind = 'i' AND c.relam = (SELECT oid FROM pg_am WHERE amname = 'btree') AND n.nspname !~ '^pg_'
+          AND c.reltuples > 0 AND widths.known = i.indnatts AND pg_relation_size(i.indexrelid) > %s
+        """,
+        [limits.database.index_size],
+    )
+    loosest = max(rows, key=lambda row: row["bloat"], default={"name": "none", "bloat": 1.0})
+    assert measure("database.index_bloat", loosest["bloat"], "ratio") < limits.database.index_bloat, (
+        f'index "{loosest["name"]}" is loose'
+    )
+
+
 def _most(counts):
     """`web (41), psql (3)`: the largest of COUNTS first."""
     largest = sorted(counts.items(), key=lambda item: -item[1])[:3]

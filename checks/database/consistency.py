@@ -33,3 +33,12 @@ async def test_migrations_are_applied(database, facts):
     assert len(revisions) == 1, f"the database should be at one revision and is at {len(revisions)}: {revisions}"
     expected = facts.database.revision or revisions[0]
     assert revisions[0] == expected, f'the database is at revision "{revisions[0]}", this release needs "{expected}"'
+
+
+@check("monthly", severity="P2", runbook="indexes-bloated")
+async def test_indexes_are_whole(database):
+    """No index is broken: one whose making failed half-way slows every change down and is never used (guide G34)."""
+    rows = await database.query(
+        "SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid ORDER BY 1"
+    )
+    assert not rows, f"never built to their end: {', '.join(row['name'] for row in rows)}"

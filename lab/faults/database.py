@@ -194,3 +194,40 @@ def not_analysed(lab: Lab) -> None:
         "CREATE TABLE import_of_yesterday WITH (autovacuum_enabled = false) AS SELECT generate_series(1, 1000) AS n",
         undo="DROP TABLE IF EXISTS import_of_yesterday",
     )
+
+
+@fault(
+    "database-index-broken",
+    service="database",
+    fails=["database/consistency::indexes_are_whole"],
+    schedule="monthly",
+    outcome="remediated",
+)
+def index_broken(lab: Lab) -> None:
+    """Rebuilding an index failed half-way, and left it behind."""
+    lab.sql(
+        "CREATE INDEX detection_species_ccnew ON detection (species)",
+        undo="DROP INDEX IF EXISTS detection_species_ccnew",
+    )
+    lab.sql("ALTER INDEX detection_species_ccnew OWNER TO nightscan")
+    lab.sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'detection_species_ccnew'::regclass")
+
+
+@fault(
+    "database-index-bloated",
+    service="database",
+    fails=["database/capacity::indexes_are_dense"],
+    schedule="monthly",
+    outcome="remediated",
+)
+def index_bloated(lab: Lab) -> None:
+    """Nearly all rows of a table were deleted, and its index is as large as before; the limit is lowered to a megabyte."""
+    lab.change_setting("limits.database.index_size", 2**20)
+    lab.sql(
+        "CREATE TABLE import_of_last_year AS SELECT md5(n::text) AS name FROM generate_series(1, 40000) AS n",
+        undo="DROP TABLE IF EXISTS import_of_last_year",
+    )
+    lab.sql("ALTER TABLE import_of_last_year OWNER TO nightscan")
+    lab.sql("CREATE INDEX import_of_last_year_name ON import_of_last_year (name)")
+    lab.sql("DELETE FROM import_of_last_year WHERE name > '1'")
+    lab.sql("VACUUM ANALYZE import_of_last_year")
