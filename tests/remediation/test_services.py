@@ -1,0 +1,189 @@
+"""Conditions of the runbooks for web, predictions, proxy, certificate, clock and queues: when a step has something to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+from pytest_runbook.evidence.redaction import Redactor
+from pytest_runbook.model import StepOutcome
+from pytest_runbook.runbooks.order import Order
+from pytest_runbook.runbooks.process import perform
+
+from tests.probes.databases import RedisServer
+from tests.remediation.acting import FOLDER, ROOT, Acting, settings, situation
+
+AUTHORITY = trustme.CA()
+
+
+class Proxy:
+    """A server with a certificate, which it reads once."""
+
+    def __init__(self, folder: Path, expires: timedelta) -> None:
+        self.file = folder / "nightscan.pem"
+        self.write(expires)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.file)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._context = context
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def write(self, expires: timedelta) -> None:
+        """Put a new certificate into the file."""
+        end = datetime.now(UTC) + expires
+        issued = AUTHORITY.issue_cert("localhost", not_before=end - timedelta(days=90), not_after=end)
+        self.file.write_bytes(issued.private_key_and_cert_chain_pem.bytes())
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                self._context.wrap_socket(connection, server_side=True).close()
+            except OSError:
+                connection.close()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Proxy]:
+    made = Proxy(tmp_path, timedelta(days=5))
+    yield made
+    made.close()
+
+
+def certificate(proxy: Proxy, **overrides: object) -> Acting:
+    told = {"probes__proxy__url": f"https://localhost:{proxy.port}", "facts__paths__certificate": proxy.file}
+    return Acting("certificate-expiring", settings(**told, **overrides))
+
+
+def test_a_certificate_that_was_renewed_is_loaded(proxy: Proxy) -> None:
+    assert not certificate(proxy).needed("reload"), "it is the one that is served"
+    proxy.write(timedelta(days=80))
+    book = certificate(proxy)
+    assert book.needed("reload")
+    assert book.needed("restart")
+    assert not book.needed("renew")
+    proxy.write(timedelta(days=-1))
+    assert not certificate(proxy).needed("reload"), "what has ended is no better"
+
+
+def test_a_certificate_that_ends_soon_is_renewed_by_the_command_of_the_settings(proxy: Proxy, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    told = {
+        "facts__proxy__renewal": json.dumps(["touch", f"{done}-renewed"]),
+        "facts__proxy__test": json.dumps(["touch", f"{done}-tested"]),
+        "facts__proxy__reload": json.dumps(["touch", f"{done}-loaded"]),
+    }
+    book = certificate(proxy, **told)
+    assert book.needed("renew")
+    book.do("renew")
+    assert sorted(path.name for path in tmp_path.glob("done-*")) == ["done-loaded", "done-renewed", "done-tested"]
+
+
+def test_a_configuration_that_is_broken_is_not_loaded(proxy: Proxy, tmp_path: Path) -> None:
+    told = {"facts__proxy__test": '["false"]', "facts__proxy__reload": json.dumps(["touch", str(tmp_path / "loaded")])}
+    assert "status 1" in certificate(proxy, **told).refusal("reload")
+    assert not (tmp_path / "loaded").exists()
+
+
+def test_without_a_command_a_person_is_told_where_to_name_one(proxy: Proxy) -> None:
+    assert "facts.proxy.renewal" in certificate(proxy, facts__proxy__renewal="[]").refusal("renew")
+    clock = Acting("clock-skew", settings(facts__host__clock_step="[]"), ["host/consistency::clock_is_right"])
+    assert clock.needed("step_clock")
+    assert "facts.host.clock_step" in clock.refusal("step_clock")
+
+
+def test_the_clock_of_another_machine_is_left_to_people() -> None:
+    book = Acting("clock-skew", settings(), ["host/consistency::clocks_agree"])
+    assert not book.needed("restart_service")
+    assert not book.needed("step_clock")
+
+
+@pytest.mark.parametrize(
+    ("runbook", "step", "check", "needed"),
+    [
+        ("web-errors", "restart", "web/errors::error_rate", True),
+        ("web-errors", "restart", "web/errors::error_rate_of_users", True),
+        ("web-errors", "restart", "web/errors::no_new_errors_in_the_log", False),
+        ("proxy-unavailable", "reload", "proxy/availability::leads_to_the_web_service", True),
+        ("proxy-unavailable", "reload", "proxy/availability::tls_port_answers", False),
+    ],
+)
+def test_what_failed_decides(runbook: str, step: str, check: str, needed: bool) -> None:
+    assert Acting(runbook, settings(), [check]).needed(step) is needed
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "audio.npz").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    told = {"name": "audio", "version": "2", "file": "audio.npz", "sha256": digest}
+    (folder / "metadata.json").write_text(json.dumps(told))
+    return folder
+
+
+def test_predictions_are_not_restarted_into_broken_models(models: Path, tmp_path: Path) -> None:
+    told = settings(facts__paths__models=models, facts__paths__backups=tmp_path / "backups")
+    old = Acting("ml-models-invalid", told, ["ml/models::loaded_models_are_those_on_disk"])
+    broken = Acting("ml-models-invalid", told, ["ml/models::models_are_whole"])
+    errors = Acting("ml-errors", told)
+    assert old.needed("restart")
+    assert errors.needed("restart")
+    assert not broken.needed("restart"), "it is not what the service has loaded"
+    (models / "audio.npz").write_bytes(b"rotten")
+    assert not old.needed("restart"), "what runs now would not come back"
+    assert not errors.needed("restart")
+    assert not broken.needed("repair"), "nobody has a copy"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[RedisServer]:
+    started = RedisServer(tmp_path)
+    yield started
+    started.stop()
+
+
+def test_a_worker_that_works_is_not_restarted(cache: RedisServer) -> None:
+    told = settings(probes__cache__uri=cache.uri)
+    book = Acting("queue-too-long", told)
+    book.do("lengths")
+    cache.client.zadd("prediction:queue", {f"job-{number}": number for number in range(150)})
+    timer = threading.Timer(1.0, lambda: cache.client.zpopmin("prediction:queue", 5))
+    timer.start()
+    assert not book.needed("restart_worker"), "the queue gets shorter"
+    timer.join()
+    assert book.needed("restart_worker"), "nobody takes from it"
+    assert cache.client.zcard("prediction:queue") == 145, "looking takes nothing away"
+
+
+def test_a_step_runs_in_a_process_of_its_own_as_in_a_run(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "nightscan.log.7"
+    log.parent.mkdir()
+    log.write_text("{}\n")
+    moment = time.time() - 40 * 86_400
+    os.utime(log, (moment, moment))
+    at = situation("logs-old", settings(facts__paths__logs=log.parent), ["host/freshness::old_logs_are_gone"])
+    shown = tuple(action.describe() for action in Acting("logs-old", at.settings).steps["remove"].actions(at))
+    done = perform(Order(FOLDER, "remove", "do", at, shown, ROOT), timeout=60, redactor=Redactor([]))
+    assert (done.outcome, done.why) == (StepOutcome.DONE, "")
+    assert "1 files removed" in done.output
+    assert not log.exists()
