@@ -73,6 +73,7 @@ def certificate_for_another_name(lab: Lab) -> None:
 )
 def certificate_not_loaded(lab: Lab) -> None:
     """The certificate was renewed, and nobody told the proxy."""
+    lab.restart_when_healed("proxy")  # which may have been told since
     for path in tls.certificate_files(lab.site):
         lab.replace_file(path, path.read_bytes())
     tls.issue(lab.site, datetime.now(UTC) + timedelta(days=90))
