@@ -10,6 +10,7 @@ one), `verification` (whether the checks pass since) · `problem` · `run-finish
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Journal:
         self.redactor = redactor
         self.failure: str | None = None
         """Why writing stopped, if it did."""
+        _mend(self.path)
         self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def write(self, kind: str, **data: Any) -> None:
@@ -70,6 +72,12 @@ class Journal:
             self._file.flush()
         except OSError as error:
             self.failure = str(error)
+
+
+def _mend(path: Path) -> None:
+    """Take away the line that a kill cut off, so that the next one does not become a part of it."""
+    if path.exists() and not (told := path.read_bytes()).endswith(b"\n"):
+        os.truncate(path, told.rfind(b"\n") + 1)
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:

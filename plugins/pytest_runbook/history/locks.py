@@ -49,6 +49,8 @@ class Lock:
 
     def __init__(self, owner: Locks, target: str, run: str, lease: float) -> None:
         self.target, self.run, self.lease, self.token = target, run, lease, uuid4().hex
+        self.after: str | None = None
+        """The run that it was taken from, because that had died or was silent."""
         self._owner, self._taken, self._released = owner, False, Event()
         self._renewed = clock.monotonic()
 
@@ -157,7 +159,9 @@ class Locks(Part):
         """Compare and set: only what was SEEN, not renewed and not taken since, becomes LOCK."""
         same = (locks.c.token == seen.token, locks.c.beats == seen.beats)
         with self._database.write() as connection:
-            return changed(connection, update(locks).where(*same).values(**self._values(lock)))
+            given = changed(connection, update(locks).where(*same).values(**self._values(lock)))
+        lock.after = seen.run if given else None
+        return given
 
     def _values(self, lock: Lock) -> dict[str, Any]:
         now, beginning = self._now(), {"token": lock.token, "run": lock.run, "lease": lock.lease, "beats": 0}

@@ -16,6 +16,7 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
+from pytest_runbook import clock
 from pytest_runbook.runbooks.order import Errand
 
 if TYPE_CHECKING:
@@ -40,11 +41,12 @@ def main() -> int:
         _work(errand, answers, bell)
     from pytest_runbook.runbooks import family  # while the worker works: before there is need for it
 
-    status = _wait(worker, bell)
+    status = _wait(worker, bell, errand.silence)
     if status == 0:
         return 0
     if status is not None:
-        _answer(answers, {"outcome": "failed", "value": None, "why": _died(status)})
+        why = status if isinstance(status, str) else _died(status)
+        _answer(answers, {"outcome": "failed", "value": None, "why": why})
     family.end(lambda: _rest(errand.mark))
     return 1
 
@@ -88,10 +90,14 @@ def _bell() -> int:
     return reading
 
 
-def _wait(worker: int, bell: int) -> int | None:
-    """The exit code of WORKER; None when the life line was cut first, or we are asked to end."""
+def _wait(worker: int, bell: int, silence: float) -> int | str | None:
+    """The exit code of WORKER; None when the life line was cut first, or we are asked to end.
+
+    In words when the run was stopped for so long that it may not act any more.
+    """
+    heard = clock.monotonic()
     while True:
-        ready, _, _ = select.select([0, bell], [], [])
+        ready, _, _ = select.select([0, bell], [], [], max(0.0, heard + silence - clock.monotonic()))
         if bell in ready:
             rung = os.read(bell, 4096)
             ended = _reaped()
@@ -99,8 +105,12 @@ def _wait(worker: int, bell: int) -> int | None:
                 return ended[worker]
             if any(number in rung for number in ENDING):
                 return None
-        if 0 in ready and not os.read(0, 1):
-            return None
+        if 0 in ready:
+            if not os.read(0, 4096):
+                return None
+            heard = clock.monotonic()
+        elif clock.monotonic() - heard >= silence:
+            return f"it was ended: the run itself was stopped for {clock.duration(silence)}, and another may act by now"
 
 
 def _reaped() -> dict[int, int]:

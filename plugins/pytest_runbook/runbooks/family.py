@@ -33,6 +33,14 @@ def marked(mark: str) -> list[psutil.Process]:
     return _living(one for one in psutil.process_iter() if _mark(one).startswith(mark))
 
 
+def command(process: psutil.Process) -> list[str]:
+    """The command line of PROCESS; empty when it ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def end(find: Callable[[], Iterable[psutil.Process]], grace: float = GRACE) -> bool:
     """End what FIND finds, until it finds nothing: asked first, killed after GRACE seconds; whether all are gone."""
     begun, asked = clock.monotonic(), set[psutil.Process]()

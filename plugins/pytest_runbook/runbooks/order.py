@@ -8,6 +8,9 @@ from pathlib import Path
 from pytest_runbook.model import StepOutcome
 from pytest_runbook.runbooks.steps import Situation
 
+SILENCE = 60.0
+"""Seconds; for when nobody says how long a run may be silent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -33,7 +36,9 @@ class Errand:
     order: Order
     timeout: float
     mark: str
-    """Stands in the environment of every program of the step, so that it is found wherever it went."""
+    """Stands in the environment of every program of the step, so that it is found wherever it went; begins with the run."""
+    silence: float = SILENCE
+    """Seconds without a word from the run, after which the step is ended: another run may act on the service by then."""
 
 
 @dataclass(frozen=True, slots=True)

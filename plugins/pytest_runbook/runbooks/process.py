@@ -13,6 +13,7 @@ import secrets
 import selectors
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
@@ -21,7 +22,7 @@ from pytest_runbook import clock
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import StepOutcome
 from pytest_runbook.runbooks import environment, family
-from pytest_runbook.runbooks.order import Errand, Order, Performed
+from pytest_runbook.runbooks.order import SILENCE, Errand, Order, Performed
 from pytest_runbook.runbooks.output import Capped
 
 __all__ = ["Order", "Performed", "perform"]
@@ -32,21 +33,30 @@ PATIENCE = 5.0
 """Seconds that the process gets to end after it said what became of the step."""
 DRAINED = 64
 """Chunks that are read after its end at most: who writes on and on is not followed."""
+BEATS = 5
+"""How often a run says that it lives, within the time it may be silent."""
 REASON = 2000
 """Characters that are kept of the reason why a step is not done."""
 
 
 def perform(
-    order: Order, *, timeout: float, redactor: Redactor, on_start: Callable[[int], object] | None = None
+    order: Order,
+    *,
+    timeout: float,
+    redactor: Redactor,
+    silence: float = SILENCE,
+    on_start: Callable[[int], object] | None = None,
 ) -> Performed:
     """Perform ORDER, TIMEOUT seconds at most.
+
+    When this process is stopped for SILENCE seconds, the step ends: by then another run may act in its place.
 
     ON_START is called with the process's id before it knows what to do: what it raises keeps the step from beginning. What
     runs in the background when the step ends by itself goes on, as a server that was started has to; after a time-out, a
     kill of this process or KeyboardInterrupt nothing does.
     """
     begun = clock.monotonic()
-    errand = Errand(order, timeout, secrets.token_hex(16))
+    errand = Errand(order, timeout, f"{order.situation.run}.{secrets.token_hex(16)}", silence)
     try:
         child = _Child(errand)
     except OSError as error:
@@ -64,6 +74,19 @@ def perform(
     return Performed(outcome, value, output, duration, _shortened(redactor.text(why)))
 
 
+def over(run: str) -> bool:
+    """Wait until no step of RUN, which died, works on this machine any more; False when one does not end.
+
+    What a step left behind on purpose, as a server that was started, is no step.
+    """
+    end = clock.monotonic() + family.GRACE + family.LAST
+    while any(CHILD in family.command(one) for one in family.marked(f"{run}.")):
+        if clock.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 class _Child:
     """The process of a step, as this one sees it; as a context manager it is gone in the end, and read to its end."""
 
@@ -71,6 +94,7 @@ class _Child:
         """Start it; ERRAND is what it is to be told. Raises OSError."""
         self.said = Capped()
         self._mark = errand.mark
+        self._beat, self._said_alive = errand.silence / BEATS, clock.monotonic()
         self._errand = pickle.dumps(errand)
         self._answer = bytearray()
         self._answers, theirs = os.pipe()
@@ -127,7 +151,9 @@ class _Child:
             selector.register(self._answers, selectors.EVENT_READ)
             selector.register(self._output, selectors.EVENT_READ)
             while (seconds := deadline - clock.monotonic()) > 0:
-                for key, _ in selector.select(seconds):
+                if not left:
+                    self._say_alive()
+                for key, _ in selector.select(min(seconds, self._beat)):
                     if key.fileobj is self._line:
                         left = self._tell(left)
                         if not left:
@@ -147,6 +173,13 @@ class _Child:
             return left[os.write(self._line.fileno(), left[:CHUNK]) :]
         except BrokenPipeError:  # it died: that no answer comes says so
             return left[:0]
+
+    def _say_alive(self) -> None:
+        """Write to the life line that this process is not stopped, a beat after the last time."""
+        if clock.monotonic() - self._said_alive >= self._beat:
+            self._said_alive = clock.monotonic()
+            with suppress(BlockingIOError, BrokenPipeError):
+                os.write(self._line.fileno(), b".")
 
     def _hear(self) -> bool:
         """Whether the answer is complete, or nobody is left to give one."""

@@ -189,7 +189,8 @@ class Treatment:
     def _perform(self, spec: StepSpec, part: str, expected: tuple[str, ...]) -> Performed:
         room = self._room
         order = Order(room.folder, spec.name, part, self._situation, expected, room.root)
-        return perform(order, timeout=spec.timeout, redactor=room.redactor)
+        lease = room.guard.settings.remediation.lease
+        return perform(order, timeout=spec.timeout, redactor=room.redactor, silence=lease)
 
     # -- whether it helped -----------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from pytest_runbook.runbooks.guard import Guard
 from pytest_runbook.runbooks.loading import Runbook, load, snapshot
 from pytest_runbook.runbooks.mode import Mode
 from pytest_runbook.runbooks.observer import Observer
+from pytest_runbook.runbooks.process import over
 from pytest_runbook.runbooks.steps import Situation
 from pytest_runbook.runbooks.terminal import Terminal
 from pytest_runbook.runbooks.treatment import Room, Treated, Treatment
@@ -111,6 +112,8 @@ class Ward:
         self._store.heartbeat(self._record.id)  # until it has a lock nothing else says that this run lives
         with self._store.lock(case.service, self._record.id, lease) as lock:
             self._plan.tell_unknown(self._store)  # the run that had the lock may have died since this one began
+            if lock.after and not over(lock.after):
+                return self._leave(case, f"refused: a step of the run {lock.after}, which died, does not end")
             if not self._still_failing(case):
                 return
             if refused := self._guard.case(case):  # another run may have tried while this one waited
