@@ -53,7 +53,7 @@ class Breakable(Healable):
 
     def kill_process(self, name: str) -> None:
         """Kill a server without warning; its supervisor starts it again."""
-        for process in self._family(name):
+        for process in self.family(name):
             process.kill()
 
     def restart(self, name: str) -> None:
@@ -71,7 +71,7 @@ class Breakable(Healable):
     def pause(self, name: str, *, children: bool = True) -> None:
         """Freeze a server with all its processes, or without its CHILDREN: it accepts connections and never answers."""
         self._note("resume", name=name)
-        for process in self._family(name)[: None if children else 1]:
+        for process in self.family(name)[: None if children else 1]:
             process.send_signal(signal.SIGSTOP)
 
     def break_program(self, name: str) -> None:
@@ -90,11 +90,12 @@ class Breakable(Healable):
         until(server.ready, f'"{name}" is ready', deadline=server.deadline)
 
     def _undo_resume(self, name: str) -> None:
-        for process in self._family(name):
+        for process in self.family(name):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
 
-    def _family(self, name: str) -> list[psutil.Process]:
+    def family(self, name: str) -> list[psutil.Process]:
+        """The process of a server, which comes first, and its children; none when it does not run."""
         pid = self.supervisor.processes()[name]["pid"]
         if not pid:
             return []

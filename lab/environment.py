@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from lab import home, packages, past, tls
-from lab.servers import REPOSITORY, smtp
+from lab.servers import REPOSITORY, ntp, smtp
+from lab.servers.postgresql import INDEXES
 from lab.servers.proxy import Proxy
 from lab.servers.redis import MEMORY, SAVE
 from lab.servers.s3 import BUCKET, REGION
@@ -74,8 +75,9 @@ def _remedies(site: Site) -> dict[str, str]:
     return {
         "RUNBOOK__FACTS__PATHS__SYSTEM_LOGS": "",
         "RUNBOOK__FACTS__HOST__JOURNAL": "false",
-        "RUNBOOK__FACTS__HOST__CLOCK_RESTART": "[]",
-        "RUNBOOK__FACTS__HOST__CLOCK_STEP": "[]",
+        "RUNBOOK__FACTS__HOST__CLOCK_RESTART": json.dumps(ntp.correct(site)),
+        "RUNBOOK__FACTS__HOST__CLOCK_STEP": json.dumps(ntp.correct(site)),
+        "RUNBOOK__FACTS__DATABASE__INDEXES": json.dumps(INDEXES),
         "RUNBOOK__FACTS__LOGS__LOGROTATE": "",
         "RUNBOOK__FACTS__CACHE__SAVE": SAVE,
         "RUNBOOK__FACTS__CACHE__MEMORY": str(MEMORY),

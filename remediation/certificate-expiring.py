@@ -17,8 +17,8 @@ Correction, mildest first
     1. The file is newer than what is served: test the proxy's configuration, and have it load the file, without dropping
        connections (step reload):
            docker exec nightscan-nginx nginx -t && docker exec nightscan-nginx nginx -s reload
-    2. The file itself ends soon, or has ended: renew it by the command of the settings (facts.proxy.renewal), whose deploy hook
-       writes facts.paths.certificate; then load it (step renew):
+    2. The file itself ends soon, has ended, or begins only later: renew it by the command of the settings
+       (facts.proxy.renewal), whose deploy hook writes facts.paths.certificate; then load it (step renew):
            certbot renew --cert-name nightscan.com --non-interactive
            docker exec nightscan-nginx nginx -t && docker exec nightscan-nginx nginx -s reload
     3. The proxy was told and still shows the old one: restart it (step restart): docker compose restart nginx-proxy
@@ -60,7 +60,7 @@ def reload(at):
 
 @correct(
     risk="routine",
-    only_if=lambda at: call(ends_soon, path=at.facts.paths.certificate, days=at.limits.certificate.days),
+    only_if=lambda at: call(is_due, path=at.facts.paths.certificate, days=at.limits.certificate.days),
     settle=1,
     within=15,
     timeout=300,
@@ -90,9 +90,10 @@ def newer_on_disk(tools, *, url, path):
     return good and lies.fingerprint(lies.signature_hash_algorithm) != seen.fingerprint(lies.signature_hash_algorithm)
 
 
-def ends_soon(tools, *, path, days):
-    """Whether the certificate in the file is good for fewer days than these."""
-    return _on_disk(tools, path).not_valid_after_utc < datetime.now(UTC) + timedelta(days=days)
+def is_due(tools, *, path, days):
+    """Whether the certificate in the file is not good yet, or for fewer days than these."""
+    lies, now = _on_disk(tools, path), datetime.now(UTC)
+    return now < lies.not_valid_before_utc or lies.not_valid_after_utc < now + timedelta(days=days)
 
 
 def nobody_says_how(tools, *, fact):

@@ -22,11 +22,14 @@ Correction, mildest first
            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE state LIKE 'idle in transaction%' AND state_change < now() - interval '10 minutes'
               AND backend_type = 'client backend' AND application_name !~ 'pg_dump|pg_basebackup' AND pid <> pg_backend_pid();
-    2. Refresh statistics and clear dead rows, slowly, and without waiting for anybody's lock (step vacuum):
+    2. An index that the release declares (facts.database.indexes) is gone: build it again, while users work (step
+       build_indexes):
+           CREATE INDEX CONCURRENTLY <name> ON <table> (<columns>);
+    3. Refresh statistics and clear dead rows, slowly, and without waiting for anybody's lock (step vacuum):
            SET vacuum_cost_delay = '2ms'; VACUUM (ANALYZE, SKIP_LOCKED);
-    3. A person: one query takes it all and nobody needs it; asking it to stop loses only that query:
+    4. A person: one query takes it all and nobody needs it; asking it to stop loses only that query:
            SELECT pg_cancel_backend(<pid>);
-    4. A person: one statement is slow by nature; the index that it needs: CREATE INDEX CONCURRENTLY.
+    5. A person: one statement is slow by nature; the index that it needs: CREATE INDEX CONCURRENTLY.
 
 Last resort
     Users wait, and nothing above helped: restart PostgreSQL. Every connection is dropped, caches are cold, and it is slower
@@ -103,7 +106,19 @@ def end_forgotten(at):
     )
 
 
-@correct(risk="routine", only_if=lambda at: call(among, checks=WAITING[:1]), settle=2, within=30, timeout=1800)
+@correct(
+    risk="routine",
+    only_if=lambda at: call(lacking, declared=at.facts.database.indexes),
+    settle=1,
+    within=10,
+    timeout=3600,
+)
+def build_indexes(at):
+    """Build the indexes that the release declares and that are gone"""
+    return call(build, declared=at.facts.database.indexes)
+
+
+@correct(risk="routine", only_if=lambda at: call(among, checks=WAITING[:1]), settle=2, within=10, timeout=1800)
 def vacuum(at):
     """Refresh the planner's statistics and clear dead rows, slowly"""
     return call(vacuum_slowly)
@@ -122,6 +137,19 @@ def among(tools, *, checks):
     return bool({*checks} & {*tools.situation.checks})
 
 
+def lacking(tools, *, declared):
+    """Whether queries are slow, and an index that is DECLARED, `NAME ON TABLE (COLUMNS)`, is not there."""
+    return among(tools, checks=WAITING[:1]) and bool(_gone(tools, declared))
+
+
+def build(tools, *, declared):
+    """CREATE INDEX CONCURRENTLY, one after the other."""
+    gone = _gone(tools, declared)
+    for told in gone:
+        tools.sql("database", f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {told}")
+    return "\n".join(gone)
+
+
 def vacuum_slowly(tools):
     """VACUUM (ANALYZE, SKIP_LOCKED) with pauses, so that users hardly notice."""
     tools.sql("database", "SET vacuum_cost_delay = '2ms'")
@@ -131,6 +159,12 @@ def vacuum_slowly(tools):
 def may_restart(tools, *, protected):
     """Whether users wait, and no backup, index or other long work would be lost."""
     return among(tools, checks=WAITING) and tools.sql("database", BUSY, (protected,)).first == 0
+
+
+def _gone(tools, declared):
+    """Those of the indexes that the database does not have."""
+    asked = "SELECT to_regclass(%s) IS NULL"
+    return [told for told in declared if tools.sql("database", asked, (told.split()[0],)).first]
 
 
 def _forgotten(at):

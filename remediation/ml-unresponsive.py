@@ -37,7 +37,8 @@ Verify
     pytest checks/ml/availability.py checks/ml/models.py
 """
 
-from pytest_runbook import correct, diagnose, last_resort, manage, script
+import httpx
+from pytest_runbook import RunbookError, call, correct, diagnose, last_resort, manage, script
 
 
 @diagnose
@@ -70,13 +71,31 @@ def repair(at):
     return [script("restore-models", "repair", on="host"), manage("restart", "ml")]
 
 
-@correct(risk="restart", settle=2, within=90, timeout=120)
+@correct(risk="restart", only_if=lambda at: call(would_help, url=_health(at)), settle=2, within=90, timeout=120)
 def restart(at):
     """Restart the prediction service"""
     return manage("restart", "ml")
 
 
-@last_resort(risk="restart", settle=5, within=90, timeout=240)
+@last_resort(risk="restart", only_if=lambda at: call(would_help, url=_health(at)), settle=5, within=90, timeout=240)
 def start_anew(at):
     """Stop it, and start it anew"""
     return [manage("stop", "ml"), manage("start", "ml")]
+
+
+def would_help(tools, *, url):
+    """Whether a start can help: it runs, or nothing else answers in its place."""
+    manager, unit = tools.manager("ml")
+    if manager.status(unit).state in ("running", "starting"):
+        return True
+    try:
+        httpx.get(url, timeout=5)
+    except httpx.TransportError:
+        return True
+    raise RunbookError(
+        "it does not run, and something else answers in its place\n  hint: stop that, see who holds the port"
+    )
+
+
+def _health(at):
+    return at.settings.probes["ml"].url.rstrip("/") + at.facts.ml.health

@@ -33,7 +33,8 @@ Verify
     pytest checks/web/availability.py
 """
 
-from pytest_runbook import command, correct, diagnose, last_resort, manage
+import httpx
+from pytest_runbook import RunbookError, call, command, correct, diagnose, last_resort, manage
 
 
 @diagnose
@@ -54,13 +55,31 @@ def port(at):
     return command("ss", "-ltnp", f"sport = :{at.facts.ports.web}", on="host")
 
 
-@correct(risk="restart", settle=2, within=60, timeout=120)
+@correct(risk="restart", only_if=lambda at: call(would_help, url=_health(at)), settle=2, within=60, timeout=120)
 def restart(at):
     """Restart the web service"""
     return manage("restart", "web")
 
 
-@last_resort(risk="restart", settle=5, within=60, timeout=240)
+@last_resort(risk="restart", only_if=lambda at: call(would_help, url=_health(at)), settle=5, within=60, timeout=240)
 def start_anew(at):
     """Stop it, and start it anew"""
     return [manage("stop", "web"), manage("start", "web")]
+
+
+def would_help(tools, *, url):
+    """Whether a start can help: it runs, or nothing else answers in its place."""
+    manager, unit = tools.manager("web")
+    if manager.status(unit).state in ("running", "starting"):
+        return True
+    try:
+        httpx.get(url, timeout=5)
+    except httpx.TransportError:
+        return True
+    raise RunbookError(
+        "it does not run, and something else answers in its place\n  hint: stop that, see who holds the port"
+    )
+
+
+def _health(at):
+    return at.settings.probes["web"].url.rstrip("/") + at.facts.web.health

@@ -1,4 +1,4 @@
-"""What can be wrong with what is deployed: variables, secrets, JSON, compose file."""
+"""What can be wrong with what is deployed: variables, secrets, JSON, compose file. All of it is for a person to mend."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lab.lab import Lab
     blocks=["configuration/consistency::required_values_are_set"],
     root="configuration/availability::environment_is_named",
     schedule="predeploy",
+    outcome="person",
 )
 def environment_not_named(lab: Lab) -> None:
     """NIGHTSCAN_ENV is not set."""
@@ -26,6 +27,7 @@ def environment_not_named(lab: Lab) -> None:
     fails=["configuration/availability::configuration_file_parses"],
     root="configuration/availability::configuration_file_parses",
     schedule="predeploy",
+    outcome="person",
 )
 def configuration_broken(lab: Lab) -> None:
     """The JSON file ends in the middle, as a copy that was interrupted does."""
@@ -40,6 +42,7 @@ def configuration_broken(lab: Lab) -> None:
     fails=["configuration/availability::env_file_parses"],
     root="configuration/availability::env_file_parses",
     schedule="predeploy",
+    outcome="person",
 )
 def env_file_broken(lab: Lab) -> None:
     """A line of .env has lost its value, and its closing quote."""
@@ -52,6 +55,7 @@ def env_file_broken(lab: Lab) -> None:
     service="configuration",
     fails=["configuration/consistency::required_values_are_set"],
     schedule="predeploy",
+    outcome="person",
 )
 def variable_missing(lab: Lab) -> None:
     """The key that signs tokens is set nowhere."""
@@ -64,6 +68,7 @@ def variable_missing(lab: Lab) -> None:
     service="configuration",
     fails=["configuration/consistency::no_value_is_left_from_the_example"],
     schedule="predeploy",
+    outcome="person",
 )
 def value_from_example(lab: Lab) -> None:
     """The administrator's address is still the one of the example file."""
@@ -78,6 +83,7 @@ def value_from_example(lab: Lab) -> None:
         "configuration/consistency::no_value_is_left_from_the_example",
     ],
     schedule="predeploy",
+    outcome="person",
 )
 def secret_placeholder(lab: Lab) -> None:
     """The mail password is still the placeholder of the example file."""
@@ -89,6 +95,7 @@ def secret_placeholder(lab: Lab) -> None:
     service="configuration",
     fails=["configuration/security::no_secret_is_a_placeholder"],
     schedule="predeploy",
+    outcome="person",
 )
 def secret_default(lab: Lab) -> None:
     """The mail password is a word that everybody tries first."""
@@ -96,14 +103,24 @@ def secret_default(lab: Lab) -> None:
 
 
 @fault(
-    "secret-short", service="configuration", fails=["configuration/security::no_secret_is_short"], schedule="predeploy"
+    "secret-short",
+    service="configuration",
+    fails=["configuration/security::no_secret_is_short"],
+    schedule="predeploy",
+    outcome="person",
 )
 def secret_short(lab: Lab) -> None:
     """The mail password has five characters."""
     lab.rewrite_env(SMTP_PASSWORD="k3#vQ")
 
 
-@fault("secret-twice", service="configuration", fails=["configuration/security::secrets_differ"], schedule="predeploy")
+@fault(
+    "secret-twice",
+    service="configuration",
+    fails=["configuration/security::secrets_differ"],
+    schedule="predeploy",
+    outcome="person",
+)
 def secret_twice(lab: Lab) -> None:
     """Sessions and forms are signed with the same key."""
     lab.rewrite_env(CSRF_SECRET_KEY=lab.site.secret("secret-key"))
@@ -114,6 +131,7 @@ def secret_twice(lab: Lab) -> None:
     service="configuration",
     fails=["configuration/security::secret_files_are_private"],
     schedule="predeploy",
+    outcome="person",
 )
 def secrets_readable(lab: Lab) -> None:
     """Everybody on the machine may read .env."""
@@ -125,6 +143,7 @@ def secrets_readable(lab: Lab) -> None:
     service="configuration",
     fails=["configuration/consistency::production_is_not_in_debug"],
     schedule="predeploy",
+    outcome="person",
 )
 def debug_on(lab: Lab) -> None:
     """Production runs in debug."""
@@ -136,6 +155,7 @@ def debug_on(lab: Lab) -> None:
     service="configuration",
     fails=["configuration/consistency::protection_is_on"],
     schedule="predeploy",
+    outcome="person",
 )
 def protection_off(lab: Lab) -> None:
     """Somebody switched the protection against forged forms off."""
@@ -147,6 +167,7 @@ def protection_off(lab: Lab) -> None:
     service="configuration",
     fails=["configuration/consistency::only_known_sites_may_call"],
     schedule="predeploy",
+    outcome="person",
 )
 def origins_open(lab: Lab) -> None:
     """Scripts of any site may act for a user."""
@@ -162,6 +183,7 @@ def origins_open(lab: Lab) -> None:
         "configuration/deployment::images_have_a_fixed_tag",
     ],
     schedule="predeploy",
+    outcome="person",
 )
 def compose_broken(lab: Lab) -> None:
     """The compose file is not YAML any more."""
@@ -174,6 +196,7 @@ def compose_broken(lab: Lab) -> None:
     service="configuration",
     fails=["configuration/deployment::compose_file_has_its_variables"],
     schedule="predeploy",
+    outcome="person",
 )
 def compose_variable_missing(lab: Lab) -> None:
     """The compose file uses a password that is not set."""
@@ -188,6 +211,7 @@ def compose_variable_missing(lab: Lab) -> None:
         "web/version::version_served_is_the_version_deployed",  # nobody can tell what is served
     ],
     schedule="predeploy",
+    outcome="person",
 )
 def image_latest(lab: Lab) -> None:
     """The version to deploy is whatever was built last."""
@@ -195,7 +219,11 @@ def image_latest(lab: Lab) -> None:
 
 
 @fault(
-    "image-missing", service="configuration", fails=["configuration/deployment::images_are_there"], schedule="predeploy"
+    "image-missing",
+    service="configuration",
+    fails=["configuration/deployment::images_are_there"],
+    schedule="predeploy",
+    outcome="person",
 )
 def image_missing(lab: Lab) -> None:
     """The container engine does not have the images of the version to deploy.

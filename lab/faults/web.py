@@ -8,8 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from lab import past
 from lab.faults import fault
+from lab.faults.standby import pause_replay
 from lab.lab import Lab
+from lab.servers.standins import WEB_WORKERS
 from lab.site import HOST
+from lab.waiting import NotReady, until
 
 TRACEBACK = """<pre>Traceback (most recent call last):
   File "/opt/nightscan/web/app.py", line 211, in route
@@ -33,6 +36,21 @@ while True:
     time.sleep(0.05)
 """
 
+KILLING = """
+import socket, sys, time
+from lab import Lab
+lab = Lab(sys.argv[1])
+while True:
+    time.sleep(0.1)
+    try:
+        socket.create_connection(("127.0.0.1", lab.site.port("web")), timeout=1).close()
+        break
+    except OSError:
+        continue
+time.sleep(2.5)
+lab.kill_process("web")
+"""
+
 PORT = "web/availability::port_is_free_or_ours"
 HEALTH = "web/availability::health_endpoint_answers"
 VERSION = "web/version::version_served_is_the_version_deployed"
@@ -41,6 +59,7 @@ ABSENT = "web/exposure::error_pages_tell_nothing"
 REFUSED = (
     "web/availability::ready_to_serve",
     "web/availability::page_opens*",
+    "web/capacity::*",
     "web/errors::error_rate_of_users",
     "web/exposure::failed_logins",
     "web/performance::p95_response_time_of_users",
@@ -63,10 +82,98 @@ def stopped(lab: Lab) -> None:
     lab.stop_process("web")
 
 
+@fault(
+    "web-program-broken",
+    service="web",
+    fails=[HEALTH],
+    blocks=[*REFUSED, "web/errors::error_rate", "web/performance::*", ABSENT, "web/uptime::*"],
+    root=HEALTH,
+    outcome="still-failing",
+)
+def program_broken(lab: Lab) -> None:
+    """The web service does not run, and its program is gone: no restart brings it back."""
+    lab.stop_process("web")
+    lab.break_program("web")
+
+
+@fault(
+    "web-falls-again",
+    service="web",
+    fails=[HEALTH],
+    blocks=[*REFUSED, "web/errors::error_rate", "web/performance::*", ABSENT, "web/uptime::*"],
+    root=HEALTH,
+)
+def falls_again(lab: Lab) -> None:
+    """The web service does not run, and when it runs again it is killed once more."""
+    lab.stop_process("web")
+    lab.spawn(sys.executable, "-c", KILLING, str(lab.folder))
+
+
+@fault(
+    "web-frozen",
+    service="web",
+    fails=[HEALTH],
+    blocks=[
+        *REFUSED,
+        "web/errors::error_rate",
+        "web/performance::*",
+        ABSENT,
+        "web/uptime::*",
+        "proxy/security::security_headers",
+    ],
+    root=HEALTH,
+)
+def frozen(lab: Lab) -> None:
+    """The web service takes connections and never answers; nobody waits for longer than two seconds meanwhile."""
+    for probe in ("web", "metrics", "proxy"):
+        lab.change_setting(f"probes.{probe}.timeout", 2)
+    lab.pause("web")
+
+
+@fault(
+    "web-hiccup",
+    service="web",
+    fails=[HEALTH],
+    blocks=[VERSION, PROXY],
+    may_block=["web/uptime::*"],
+    root=HEALTH,
+    outcome="not-needed",
+)
+def hiccup(lab: Lab) -> None:
+    """The web service says for some seconds that it is not healthy, and recovers by itself."""
+    lab.misbehave("web", body={"path": "/health", "json": {"status": "unhealthy"}, "lasts": 4})
+
+
+@fault(
+    "web-and-standby",
+    service="web",
+    fails=[HEALTH, "standby/freshness::replication_lag"],
+    blocks=[*REFUSED, "web/errors::error_rate", "web/performance::*", ABSENT, "web/uptime::*"],
+    root=HEALTH,
+)
+def web_and_standby(lab: Lab) -> None:
+    """The web service does not run, and somebody paused the replay on the standby: two faults, each with its own cause."""
+    lab.stop_process("web")
+    pause_replay(lab)
+
+
+@fault("web-worker-gone", service="web", fails=["web/capacity::every_worker_answers"])
+def worker_gone(lab: Lab) -> None:
+    """One of the web service's worker processes is gone, and no other took its place."""
+    lab.restart_when_healed("web")
+    lab.supervisor.signal("web", "TTOU")  # gunicorn: one worker less
+
+    def gone() -> None:
+        if (left := len(lab.family("web")) - 1) >= WEB_WORKERS:
+            raise NotReady(f"{left} workers")
+
+    until(gone, "a worker has ended", deadline=10)
+
+
 @fault("web-unhealthy", service="web", fails=[HEALTH], blocks=[VERSION, PROXY], root=HEALTH)
 def unhealthy(lab: Lab) -> None:
     """The health endpoint answers 200, and says that the service is not healthy."""
-    lab.misbehave("web", body={"path": "/health", "json": {"status": "unhealthy"}})
+    lab.confuse("web", body={"path": "/health", "json": {"status": "unhealthy"}})
 
 
 @fault(
@@ -79,7 +186,7 @@ def unhealthy(lab: Lab) -> None:
 )
 def error_page_with_200(lab: Lab) -> None:
     """The health endpoint answers 200 with a page for people."""
-    lab.misbehave(
+    lab.confuse(
         "web", body={"path": "/health", "text": "<html><h1>Something went wrong</h1></html>", "type": "text/html"}
     )
 
@@ -91,6 +198,7 @@ def error_page_with_200(lab: Lab) -> None:
     blocks=[HEALTH, *REFUSED, "web/uptime::*"],
     root=PORT,
     schedule="predeploy",
+    outcome="person",
 )
 def port_taken(lab: Lab) -> None:
     """Another program holds the web service's port, and answers there."""
@@ -106,8 +214,8 @@ def port_taken(lab: Lab) -> None:
     root="web/availability::ready_to_serve",
 )
 def not_ready(lab: Lab) -> None:
-    """The web service answers, and lacks disk space to work."""
-    lab.misbehave("web", not_ready=["disk_space"])
+    """The web service answers, and says that it lacks disk space to work."""
+    lab.confuse("web", not_ready=["disk_space"])
 
 
 @fault(
@@ -119,7 +227,7 @@ def not_ready(lab: Lab) -> None:
 )
 def home_replaced(lab: Lab) -> None:
     """Instead of the home page users get a web server's own."""
-    lab.misbehave("web", body={"path": "/", "text": "<html><h1>Welcome to nginx!</h1></html>", "type": "text/html"})
+    lab.confuse("web", body={"path": "/", "text": "<html><h1>Welcome to nginx!</h1></html>", "type": "text/html"})
 
 
 @fault(
@@ -132,7 +240,7 @@ def home_replaced(lab: Lab) -> None:
 )
 def page_broken(lab: Lab) -> None:
     """Where users sign in, another page is answered."""
-    lab.misbehave("web", body={"path": "/login", "text": "<html><h1>It works!</h1></html>", "type": "text/html"})
+    lab.confuse("web", body={"path": "/login", "text": "<html><h1>It works!</h1></html>", "type": "text/html"})
 
 
 @fault(
@@ -140,6 +248,7 @@ def page_broken(lab: Lab) -> None:
     service="web",
     fails=["web/version::version_served_is_the_version_deployed"],
     schedule="postdeploy",
+    outcome="person",
 )
 def version_old(lab: Lab) -> None:
     """The deployment did not take: the version before it is still served."""
@@ -155,13 +264,33 @@ def slow(lab: Lab) -> None:
     """Every third request for a page takes longer than users accept, and so does what they do there."""
     lab.change_setting("facts.web.sample", "/register")
     rule = {"seconds": 2.5}
-    lab.misbehave("web", slow=[{"path": "/register", "share": 0.3, **rule}, {"path": "/api/*", **rule}])
+    lab.confuse("web", slow=[{"path": "/register", "share": 0.3, **rule}, {"path": "/api/*", **rule}])
+
+
+@fault("web-slow-tenth", service="web", fails=["web/performance::p95_response_time"])
+def slow_tenth(lab: Lab) -> None:
+    """Every tenth request for a page takes longer than users accept; enough are sampled to meet it."""
+    lab.change_setting("facts.web.sample", "/ready")
+    lab.change_setting("facts.web.sample_requests", 40)
+    lab.confuse("web", slow={"path": "/ready", "share": 0.1, "seconds": 2.5})
+
+
+@fault(
+    "web-restart-makes-it-worse",
+    service="web",
+    fails=["web/performance::p95_response_time"],
+    outcome="still-failing",
+)
+def restart_makes_it_worse(lab: Lab) -> None:
+    """Pages take longer than users accept, and the program is gone: who restarts the service takes it away altogether."""
+    slow_tenth.inject(lab)
+    lab.break_program("web")
 
 
 @fault("web-slow-for-users", service="web", fails=["web/performance::p95_response_time_of_users"])
 def slow_for_users(lab: Lab) -> None:
     """What users do takes longer than they accept; the pages that are sampled are quick."""
-    lab.misbehave("web", slow={"path": "/api/*", "seconds": 2.5})
+    lab.confuse("web", slow={"path": "/api/*", "seconds": 2.5})
     for _ in range(3):
         lab.spawn(sys.executable, "-c", READING, HOST, str(lab.site.port("web")))
 
@@ -171,18 +300,25 @@ def errors(lab: Lab) -> None:
     """One request in five for a page ends in an error of the service, and so does half of what users do there."""
     lab.change_setting("facts.web.sample", "/register")
     rule = {"code": 500}
-    lab.misbehave("web", status=[{"path": "/register", "share": 0.2, **rule}, {"path": "/api/*", "share": 0.5, **rule}])
+    lab.confuse("web", status=[{"path": "/register", "share": 0.2, **rule}, {"path": "/api/*", "share": 0.5, **rule}])
+
+
+@fault("web-endpoint-broken", service="web", fails=["web/errors::error_rate_of_users"])
+def endpoint_broken(lab: Lab) -> None:
+    """One endpoint answers nothing but errors; all others are well."""
+    lab.confuse("web", status={"path": "/api/v1/predictions", "code": 500})
+    lab.spawn(sys.executable, "-c", READING, HOST, str(lab.site.port("web")))
 
 
 @fault("web-errors-for-users", service="web", fails=["web/errors::error_rate_of_users"])
 def errors_for_users(lab: Lab) -> None:
     """Half of what users do ends in an error; the pages that are sampled are well."""
-    lab.misbehave("web", status={"path": "/api/*", "code": 500, "share": 0.5})
+    lab.confuse("web", status={"path": "/api/*", "code": 500, "share": 0.5})
     for _ in range(3):
         lab.spawn(sys.executable, "-c", READING, HOST, str(lab.site.port("web")))
 
 
-@fault("web-log-errors", service="web", fails=["web/errors::no_new_errors_in_the_log"])
+@fault("web-log-errors", service="web", fails=["web/errors::no_new_errors_in_the_log"], outcome="person")
 def log_errors(lab: Lab) -> None:
     """The service writes errors into its log."""
     lab.misbehave("web", log_errors=True)
@@ -192,26 +328,26 @@ def log_errors(lab: Lab) -> None:
 def log_silent(lab: Lab) -> None:
     """Nobody has written into the log for hours, although the services answer."""
     for service in ("web", "ml"):
-        lab.misbehave(service, log_silent=True)
+        lab.confuse(service, log_silent=True)
     lab.stop_process("worker")
     before = datetime.now(UTC) - timedelta(hours=5)
     last = {"timestamp": before.isoformat(), "level": "INFO", "logger": "nightscan.web", "message": "request"}
     lab.replace_file(lab.site.home / "logs" / "nightscan.log", json.dumps(last) + "\n")
 
 
-@fault("web-shows-internals", service="web", fails=["web/exposure::error_pages_tell_nothing"])
+@fault("web-shows-internals", service="web", fails=["web/exposure::error_pages_tell_nothing"], outcome="person")
 def shows_internals(lab: Lab) -> None:
     """The page for what does not exist shows a traceback."""
     lab.misbehave("web", body={"path": "/there-is-no-such-page", "text": TRACEBACK, "type": "text/html", "code": 404})
 
 
-@fault("web-passwords-tried", service="web", fails=["web/exposure::failed_logins"])
+@fault("web-passwords-tried", service="web", fails=["web/exposure::failed_logins"], outcome="person")
 def passwords_tried(lab: Lab) -> None:
     """Somebody tries one password after the other."""
     lab.spawn(sys.executable, "-c", GUESSING, HOST, str(lab.site.port("web")))
 
 
-@fault("web-was-down", service="web", fails=["web/uptime::uptime"])
+@fault("web-was-down", service="web", fails=["web/uptime::uptime"], outcome="person")
 def was_down(lab: Lab) -> None:
     """The web service is up, and was down on two of the last ten days."""
     past.write(lab, HEALTH, ["passed", "passed", "failed", "blocked-by", *["passed"] * 6])

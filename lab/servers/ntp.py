@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
+import sys
 import time
+from pathlib import Path
 from typing import ClassVar
 
 from lab.servers import Process, Server
-from lab.site import HOST
+from lab.site import HOST, Site
 
 EPOCH = 2_208_988_800
 """Seconds from 1900, where NTP begins to count, to 1970."""
@@ -18,20 +19,33 @@ SERVER = 0x24
 STRATUM = 3
 
 
-def answer(question: bytes) -> bytes:
-    """The reply to one datagram; a client knows it by the time stamp that it sent."""
-    now = struct.pack("!Q", round((time.time() + EPOCH) * 2**32))
+def offset_file(site: Site) -> Path:
+    """Where it stands by how many seconds the machine's clock is wrong; no file: it is right.
+
+    Nobody may set a laptop's clock for a test: instead of it the time that the server tells is moved.
+    """
+    return site.path("clock-offset")
+
+
+def correct(site: Site) -> list[str]:
+    """The command that sets the clock right, as far as the time server can tell."""
+    return ["rm", "-f", str(offset_file(site))]
+
+
+def answer(question: bytes, wrong: float = 0.0) -> bytes:
+    """The reply to one datagram, for a clock that is WRONG by seconds; a client knows it by the time stamp that it sent."""
+    now = struct.pack("!Q", round((time.time() - wrong + EPOCH) * 2**32))
     return struct.pack("!BBBb", SERVER, STRATUM, 6, -20) + bytes(12) + now + question[40:48] + now + now
 
 
-def serve(port: int) -> None:
-    """Answer until killed."""
+def serve(port: int, offset: Path) -> None:
+    """Answer until killed; OFFSET is the file that says how wrong the clock is."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
         wire.bind((HOST, port))
         while True:
             question, client = wire.recvfrom(512)
             if len(question) >= 48:
-                wire.sendto(answer(question), client)
+                wire.sendto(answer(question, float(offset.read_text()) if offset.exists() else 0.0), client)
 
 
 class TimeServer(Server):
@@ -42,7 +56,7 @@ class TimeServer(Server):
 
     def process(self) -> Process:
         """This module."""
-        return Process.of_module(__name__, environment={"LAB_NTP_PORT": str(self.site.port("ntp"))})
+        return Process.of_module(__name__, [str(self.site.port("ntp")), str(offset_file(self.site))])
 
     def ready(self) -> None:
         """It answers a question."""
@@ -54,4 +68,4 @@ class TimeServer(Server):
 
 
 if __name__ == "__main__":
-    serve(int(os.environ["LAB_NTP_PORT"]))
+    serve(int(sys.argv[1]), Path(sys.argv[2]))

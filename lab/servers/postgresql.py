@@ -22,6 +22,11 @@ from lab.waiting import NotReady
 
 DATABASE = ROLE = "nightscan"
 SLOT = "standby"
+INDEXES = [
+    "prediction_user_created ON prediction (user_id, created_at DESC)",
+    "detection_detected_at ON detection (detected_at)",
+]
+"""Those that schema.sql makes and that queries need."""
 LAUNCH = Path(__file__).parents[1] / "launch.py"
 
 
