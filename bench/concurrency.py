@@ -58,22 +58,22 @@ def run(folder: Path) -> list[Row]:
                 "pytest.ini": ACTIVE,
                 "settings.toml": settings,
                 "checks/web/pages.py": TOGETHER,
-                "serial/pages.py": SERIAL.format(url=url, checks=CHECKS),
-                "empty/pages.py": "def test_nothing():\n    assert True\n",
+                "checks/serial/pages.py": SERIAL.format(url=url, checks=CHECKS),
+                "checks/empty/pages.py": "def test_nothing():\n    assert True\n",
                 "bare.py": BARE.format(url=url, checks=CHECKS),
             },
         )
         costs = in_turn(
             {
-                "together": pytest_command("checks", "--report=report"),
+                "together": pytest_command("checks/web", "--report=report"),
                 "bare client": [sys.executable, "bare.py"],
-                "pytest's start": pytest_command(*PLAIN, "empty"),
-                "xdist": pytest_command(*PLAIN, "serial", "-n", "8"),
+                "pytest's start": pytest_command(*PLAIN, "checks/empty"),
+                "xdist": pytest_command(*PLAIN, "checks/serial", "-n", "8"),
             },
             folder,
             runs=3,
         )
-        serial = once(pytest_command(*PLAIN, "serial"), folder).wall
+        serial = once(pytest_command(*PLAIN, "checks/serial"), folder).wall
     together, bare, start, xdist = (median_wall(costs[name]) for name in costs)
     return [
         Row("bare client, 200 requests of 250 ms", bare, " s"),

@@ -35,14 +35,14 @@ def run(folder: Path) -> list[Row]:
         {
             "pytest.ini": ACTIVE,
             "settings.toml": settings,
-            "plain/facts.py": PLAIN_SUITE,
+            "checks/plain/facts.py": PLAIN_SUITE,
             "checks/host/facts.py": CHECKS,
         },
     )
     costs = in_turn(
         {
-            "engine": pytest_command("checks", "--report=report"),
-            "plain": pytest_command(*PLAIN, "plain", "--hosts=local://"),
+            "engine": pytest_command("checks/host", "--report=report"),
+            "plain": pytest_command(*PLAIN, "checks/plain", "--hosts=local://"),
         },
         folder,
         runs=5,

@@ -26,18 +26,18 @@ def run(folder: Path) -> list[Row]:
         {
             "pytest.ini": ACTIVE,
             "settings.toml": '[system]\nname = "bench"\n[services.one]\n[services.many]\n',
-            "one/trivial.py": SUITE.format(checks=1),
-            "many/trivial.py": SUITE.format(checks=CHECKS),
+            "checks/one/trivial.py": SUITE.format(checks=1),
+            "checks/many/trivial.py": SUITE.format(checks=CHECKS),
         },
     )
     costs = in_turn(
         {
-            "one, engine": pytest_command("one", *QUIET),
-            "one, plain": pytest_command(*PLAIN, "one"),
-            "one, reports": pytest_command("one", "--report=report"),
-            "many, engine": pytest_command("many", *QUIET),
-            "many, plain": pytest_command(*PLAIN, "many"),
-            "many, reports": pytest_command("many", "--report=report"),
+            "one, engine": pytest_command("checks/one", *QUIET),
+            "one, plain": pytest_command(*PLAIN, "checks/one"),
+            "one, reports": pytest_command("checks/one", "--report=report"),
+            "many, engine": pytest_command("checks/many", *QUIET),
+            "many, plain": pytest_command(*PLAIN, "checks/many"),
+            "many, reports": pytest_command("checks/many", "--report=report"),
         },
         folder,
         runs=7,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-INI = "[pytest]\npython_files = *.py\naddopts = --import-mode=importlib -p no:cacheprovider\n"
+INI = "[pytest]\npython_files = checks/*.py\naddopts = --import-mode=importlib -p no:cacheprovider\n"
 ACTIVE = INI + "runbook_settings = settings.toml\n"
 PLAIN = ("-p", "no:runbook")
 """Options that leave the engine out."""

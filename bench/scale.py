@@ -26,19 +26,19 @@ async def test_answers(n, probes):
 
 def run(folder: Path) -> list[Row]:
     """The figures, measured in FOLDER."""
-    write(folder, {"pytest.ini": ACTIVE, "trivial/trivial/trivial.py": TRIVIAL, "checks/web/pages.py": REAL})
+    write(folder, {"pytest.ini": ACTIVE, "checks/trivial/trivial.py": TRIVIAL, "checks/web/pages.py": REAL})
     write(folder, {"settings.toml": '[system]\nname = "bench"\n[services.trivial]\n'})
     costs = in_turn(
         {
-            "engine": pytest_command("trivial", "--report=report", *REPORTS),
-            "plain": pytest_command(*PLAIN, "trivial", *REPORTS),
+            "engine": pytest_command("checks/trivial", "--report=report", *REPORTS),
+            "plain": pytest_command(*PLAIN, "checks/trivial", *REPORTS),
         },
         folder,
         runs=2,
     )
     with server(hosts=TARGETS) as port:
         write(folder, {"settings.toml": _settings(port)})
-        real = once(pytest_command("checks", "--report=real"), folder)
+        real = once(pytest_command("checks/web", "--report=real"), folder)
     if real.code != 0:
         raise SystemExit(f"bench: scale ended with {real.code}:\n{(folder / 'output.txt').read_text()[-3000:]}")
     return [

@@ -71,7 +71,8 @@ class Project:
         self.folder = folder
         self.write(
             "pytest.ini",
-            "[pytest]\nrunbook_settings = shop.toml\npython_files = *.py\naddopts = -p no:randomly --import-mode=importlib\n",
+            "[pytest]\nrunbook_settings = shop.toml\npython_files = checks/*.py\n"
+            "addopts = -p no:randomly --import-mode=importlib\n",
         )
         self.write("shop.toml", SETTINGS)
 
