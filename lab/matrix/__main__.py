@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import queue
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -53,8 +54,11 @@ class Ward:
     def each(self, task: Callable[[Lab, T, Path], object], things: Sequence[T]) -> None:
         """TASK for each of THINGS, with a free lab and a folder of its own."""
         with ThreadPoolExecutor(len(self._labs)) as pool:
-            for done in [pool.submit(self._with_lab, task, thing) for thing in things]:
-                done.result()
+            try:
+                for done in [pool.submit(self._with_lab, task, thing) for thing in things]:
+                    done.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def heal(self, lab: Lab) -> None:
         """LAB was made whole just now."""
@@ -108,6 +112,8 @@ def main(arguments: Sequence[str]) -> int:
         for alarm in found:
             print(f"healthy round {number}: FALSE ALARM {alarm}", flush=True)
 
+    # However it is stopped, no lab is left running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="faults-") as folder, Ward(Path(folder), option.labs) as ward:
         ward.each(one, names)
         ward.each(well, range(1, rounds + 1))
