@@ -174,6 +174,29 @@ def test_an_interrupted_step_is_ended_and_on_record(project: Project, number: si
     assert not after.record.problems, "the interrupted run has told it"
 
 
+def test_a_history_that_breaks_ends_the_mending_and_what_was_done_is_on_record(project: Project) -> None:
+    system = Crashing(project)
+    system.set("web", "down")
+    system.runbook(
+        "web-down",
+        """
+        @correct(within=0)
+        def break_it(at):
+            '''Break the history.'''
+            overwrite = 'for file in var/history.db*; do echo "no history any more" > $file; done'
+            return command("sh", "-c", overwrite)
+        """,
+    )
+    done = system.finish()
+    assert done.code == 1, done.output
+    result = done.results[WEB]
+    assert [(step.name, step.outcome) for step in result.steps] == [("break_it", "done")]
+    assert (result.outcome, result.remediation) == ("failed", "unknown: the run ended in the middle of it")
+    (problem,) = done.record.problems
+    assert problem.startswith("nothing more was mended, for without a history there are no guards: history ")
+    assert "hint: move the file away" in problem
+
+
 def test_of_two_runs_at_any_distance_one_acts(project: Project) -> None:
     print(f"CRASH_SEED={SEED}")
     chance, system = random.Random(SEED), Crashing(project)

@@ -62,7 +62,7 @@ class Treated:
     """What came of a case."""
 
     outcome: AttemptOutcome | None = None
-    """None: nothing was done, or it was not done to its end."""
+    """None: nothing was done."""
     why: str = ""
     """In words: by which step it was fixed, or why not."""
     steps: list[Step] = field(default_factory=list)
@@ -111,13 +111,13 @@ class Treatment:
             outcome = self._climb(attempt, lock)
             if outcome != "remediated" and self._acted:
                 self._take_back(attempt, lock)
+            room.store.end_attempt(attempt, outcome)
         except BaseException:  # Ctrl-C, or a history that answers no more: what is known goes on record
             self.treated.why = "the run ended in the middle of it"
-            acted = any(step.started for step in self.treated.steps)
+            self.treated.outcome = "unknown" if any(step.started for step in self.treated.steps) else "refused"
             with suppress(HistoryError):
-                room.store.end_attempt(attempt, "unknown" if acted else "refused")
+                room.store.end_attempt(attempt, self.treated.outcome)
             raise
-        room.store.end_attempt(attempt, outcome)
         self.treated.outcome = outcome
         return self.treated
 

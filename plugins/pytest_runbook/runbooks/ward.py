@@ -122,7 +122,7 @@ class Ward:
             try:
                 treated = treatment.carry_out(lock)
             except BaseException:  # Ctrl-C, or a history that answers no more
-                self._leave(case, f"unknown: {treatment.treated.why}", treatment.treated)
+                self._leave(case, f"{treatment.treated.outcome}: {treatment.treated.why}", treatment.treated)
                 raise
             if any(step.started for step in treated.steps):
                 self._treated.append(case.runbook)

@@ -258,7 +258,7 @@ class Remediation(Section):
     watch: NonNegativeFloat = 86_400.0
     """How long a fix is watched: a failure in that time counts one severity higher."""
     lease: PositiveFloat = 60.0
-    """Without a sign of life for this long, the lock of a run on another machine is taken over."""
+    """Without a sign of life for this long, a run loses its locks to another one, and the step that it runs is ended."""
 
 
 class Mail(Section):
