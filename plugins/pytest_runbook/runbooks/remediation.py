@@ -65,7 +65,7 @@ class Remediation:
         return begun and self.mode in (Mode.ASK, Mode.APPLY)
 
     def _after(self, session: pytest.Session, url: str) -> None:
-        # Late: a green run pays for neither.
+        # Late: a run that may not act, or has nothing to tell, pays for neither.
         from pytest_runbook.history.store import Store
         from pytest_runbook.runbooks.ward import Ward
 
