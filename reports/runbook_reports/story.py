@@ -116,7 +116,8 @@ class Story:
     @cached_property
     def mended(self) -> list[list[Result]]:
         """What failed and passes again, by the run of a runbook that fixed it, worst first."""
-        return remedy.cases(self.record.of(Outcome.REMEDIATED))
+        # What a runbook was run for comes before what only waited for it.
+        return remedy.cases(sorted(self.record.of(Outcome.REMEDIATED), key=lambda result: not result.steps))
 
     @cached_property
     def _steps_told(self) -> dict[tuple[str, ...], str]:

@@ -125,7 +125,7 @@ def test_what_does_not_help_is_still_failing(ailing: Ailing) -> None:
     done = ailing.apply()
     assert done.code == 1
     assert done.outcomes[WEB] == "still-failing"
-    assert done.results[WEB].remediation == "still-failing: 1 steps did not help"
+    assert done.results[WEB].remediation == "still-failing: 1 step did not help"
     assert "FAILED" in done.output
 
 

@@ -134,7 +134,7 @@ class Treatment:
                 self.treated.why = f'"{step.title}" made it worse: {", ".join(broken)} failed after it'
                 return "worse"
         if self._acted:
-            self.treated.why = f"{len(self._acted)} steps did not help"
+            self.treated.why = f"{_count(len(self._acted), 'step')} did not help"
             return "still-failing"
         refused = next((s for s in self.treated.steps if s.outcome == StepOutcome.REFUSED), None)
         self.treated.why = f'"{refused.title}": {refused.why}' if refused else "no step applies"
@@ -210,9 +210,9 @@ class Treatment:
             "verification", step=spec.name, verified=verdict.verified, looks=len(verdict.looks), failing=failing
         )
         self._room.tell(
-            f"  verified: {len(self._case.checks)} checks pass again"
+            f"  verified: {_count(len(self._case.checks), 'check')} looked at {_count(len(verdict.looks), 'time')}"
             if verdict.verified
-            else f"  {len(failing)} checks still fail"
+            else f"  not verified: {', '.join(failing)}"
         )
 
     def _broken(self) -> list[str]:
@@ -270,3 +270,7 @@ class Treatment:
 
     def _clean(self, text: str) -> str:
         return self._room.redactor.text(text)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
