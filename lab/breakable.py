@@ -299,12 +299,12 @@ class Breakable(Healable):
         path = home.env_file(self.site)
         write_private(path, text, mode=path.stat().st_mode & 0o7777)
 
-    def issue_certificate(self, expires: datetime, names: tuple[str, ...] = tls.NAMES) -> None:
-        """Show a certificate that ends at EXPIRES, from the lab's authority."""
+    def issue_certificate(self, expires: datetime, names: tuple[str, ...] = tls.NAMES, **told: Any) -> None:
+        """Show a certificate that ends at EXPIRES, from the lab's authority unless TOLD otherwise; see lab/tls.py."""
         self.restart_when_healed("proxy")
         for path in tls.certificate_files(self.site):
             self._keep(path)
-        tls.issue(self.site, expires, names)
+        tls.issue(self.site, expires, names, **told)
         self.restart("proxy")
 
     def _keep(self, path: Path) -> None:

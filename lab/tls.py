@@ -31,12 +31,19 @@ def ensure(site: Site) -> None:
         issue(site)
 
 
-def issue(site: Site, expires: datetime | None = None, names: tuple[str, ...] = NAMES) -> None:
-    """Write a new certificate; who serves it reads it when it starts."""
+def issue(
+    site: Site,
+    expires: datetime | None = None,
+    names: tuple[str, ...] = NAMES,
+    *,
+    begins: datetime | None = None,
+    authority: trustme.CA | None = None,
+) -> None:
+    """Write a new certificate, by default of the lab's AUTHORITY; who serves it reads it when it starts."""
     now = datetime.now(UTC)
     end = expires or now + VALIDITY
-    begin = min(now, end) - timedelta(days=1)
-    issued = _authority(site).issue_cert(*names, not_before=begin, not_after=end, common_name=names[0])
+    begin = begins or min(now, end) - timedelta(days=1)
+    issued = (authority or _authority(site)).issue_cert(*names, not_before=begin, not_after=end, common_name=names[0])
     certificate, key = certificate_files(site)
     write_private(key, issued.private_key_pem.bytes().decode())
     chain = "".join(part.bytes().decode() for part in issued.cert_chain_pems)

@@ -8,6 +8,7 @@ from lab import home
 from lab.faults import fault
 from lab.lab import Lab
 from lab.servers import REPOSITORY
+from lab.servers.postgresql import INDEXES, ROLE
 
 SLOW_CLIENT = """
 import os, psycopg
@@ -17,6 +18,21 @@ with psycopg.connect(os.environ["LAB_URI"], autocommit=True) as connection:
 """
 
 
+READING = """
+import os, psycopg, time
+with psycopg.connect(os.environ["LAB_URI"], autocommit=True) as connection:
+    while True:
+        connection.execute("SELECT id FROM prediction WHERE user_id = 0 ORDER BY created_at DESC LIMIT 10", prepare=False)
+        time.sleep(0.02)
+"""
+UNCHECKED = "SET session_replication_role = replica"
+"""No foreign key is looked at: what takes seconds else takes one."""
+
+ANSWERS = "database/availability::answers"
+QUERY_TIME = "database/performance::query_time_p95"
+LOCKS = "database/performance::nobody_waits_for_a_lock"
+FORGOTTEN = "database/performance::no_forgotten_transaction"
+SLOTS = "database/capacity::slots_keep_little_wal"
 CUT_OFF = ["database/*", "host/consistency::clocks_agree", "web/availability::ready_to_serve"]
 """Checks that see nothing, or see their own service fail, without the database."""
 CACHED = ["web/availability::page_opens[/]", "web/errors::*", "web/performance::*"]
@@ -26,10 +42,10 @@ CACHED = ["web/availability::page_opens[/]", "web/errors::*", "web/performance::
 @fault(
     "database-stopped",
     service="database",
-    fails=["database/availability::answers"],
+    fails=[ANSWERS],
     blocks=[*CUT_OFF, "standby/availability::follows_the_primary", "standby/freshness::replication_lag"],
     may_block=CACHED,
-    root="database/availability::answers",
+    root=ANSWERS,
 )
 def stopped(lab: Lab) -> None:
     """PostgreSQL does not run."""
@@ -37,16 +53,37 @@ def stopped(lab: Lab) -> None:
 
 
 @fault(
-    "database-black-hole",
+    "database-and-web",
     service="database",
-    fails=["database/availability::answers"],
-    blocks=CUT_OFF,
+    fails=[ANSWERS],
+    blocks=[
+        *CUT_OFF,
+        "standby/availability::follows_the_primary",
+        "standby/freshness::replication_lag",
+        "web/availability::health_endpoint_answers",
+        "web/version::version_served_is_the_version_deployed",
+        "proxy/availability::leads_to_the_web_service",
+    ],
     may_block=CACHED,
-    root="database/availability::answers",
+    root=ANSWERS,
 )
-def black_hole(lab: Lab) -> None:
-    """PostgreSQL accepts connections and never answers."""
-    lab.toxic("database", "timeout")
+def and_web(lab: Lab) -> None:
+    """PostgreSQL does not run, and behind that the web service is stuck: with the database back it still is not well."""
+    lab.stop_process("database")
+    lab.confuse("web", body={"path": "/health", "json": {"status": "unhealthy"}})
+
+
+@fault(
+    "database-frozen",
+    service="database",
+    fails=[ANSWERS],
+    blocks=["database/*", "host/consistency::clocks_agree"],
+    may_block=["web/availability::ready_to_serve", "standby/*", *CACHED],
+    root=ANSWERS,
+)
+def frozen(lab: Lab) -> None:
+    """PostgreSQL accepts connections and never answers; those that were open go on."""
+    lab.pause("database", children=False)
 
 
 @fault(
@@ -66,13 +103,16 @@ def read_only(lab: Lab) -> None:
     lab.sql("SELECT pg_reload_conf()")
 
 
-@fault("database-table-missing", service="database", fails=["database/consistency::tables_are_there"])
+@fault("database-table-missing", service="database", fails=["database/consistency::tables_are_there"], outcome="person")
 def table_missing(lab: Lab) -> None:
     """A table that the application needs is gone."""
-    lab.sql("ALTER TABLE prediction_archive RENAME TO gone", undo="ALTER TABLE gone RENAME TO prediction_archive")
+    back = "ALTER TABLE IF EXISTS gone RENAME TO prediction_archive"
+    lab.sql("ALTER TABLE prediction_archive RENAME TO gone", undo=back)
 
 
-@fault("database-table-unreadable", service="database", fails=["database/consistency::tables_are_there"])
+@fault(
+    "database-table-unreadable", service="database", fails=["database/consistency::tables_are_there"], outcome="person"
+)
 def table_unreadable(lab: Lab) -> None:
     """The application's role has lost its right to a table."""
     lab.sql(
@@ -85,6 +125,7 @@ def table_unreadable(lab: Lab) -> None:
     service="database",
     fails=["database/consistency::migrations_are_applied"],
     schedule="predeploy",
+    outcome="person",
 )
 def migration_diverged(lab: Lab) -> None:
     """Two branches of migrations were applied: the database records two revisions."""
@@ -97,10 +138,11 @@ def migration_diverged(lab: Lab) -> None:
 @fault(
     "database-connections-exhausted",
     service="database",
-    fails=["database/capacity::connections", "database/capacity::pool"],
+    fails=["database/capacity::connections", "database/capacity::pool", FORGOTTEN],
 )
 def connections_exhausted(lab: Lab) -> None:
-    """A client opens transactions until hardly a connection is left."""
+    """A client opens transactions and forgets them, until hardly a connection is left; that they are old is by the limit."""
+    lab.change_setting("limits.database.idle_in_transaction_age", 1)
     used, available = lab.sql(
         """
         SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int,
@@ -111,13 +153,13 @@ def connections_exhausted(lab: Lab) -> None:
     lab.hold_sessions("BEGIN", available - used - 4)
 
 
-@fault("database-pool-exhausted", service="database", fails=["database/capacity::pool"])
+@fault("database-pool-exhausted", service="database", fails=["database/capacity::pool"], outcome="person")
 def pool_exhausted(lab: Lab) -> None:
-    """The application holds as many transactions open as its pools have connections; the server has more."""
+    """A client holds as many transactions open as the application's pools have connections; the server has more."""
     lab.hold_sessions("BEGIN", 20)
 
 
-@fault("database-slot-forgotten", service="database", fails=["database/capacity::slots_keep_little_wal"])
+@fault("database-slot-forgotten", service="database", fails=[SLOTS], outcome="person")
 def slot_forgotten(lab: Lab) -> None:
     """A replication slot whose reader never came back keeps the log of all that was written since.
 
@@ -126,12 +168,53 @@ def slot_forgotten(lab: Lab) -> None:
     lab.change_setting("limits.database.slot_wal", 16 * 2**20)
     lab.sql(
         "SELECT pg_create_physical_replication_slot('forgotten', true)",
-        undo="SELECT pg_drop_replication_slot('forgotten')",
+        undo="SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'forgotten'",
     )
-    lab.sql("SELECT pg_logical_emit_message(false, 'fault', repeat('x', 1000000)) FROM generate_series(1, 20)")
+    _write_much(lab)
 
 
-@fault("database-slow", service="database", fails=["database/performance::query_time_p95"])
+@fault(
+    "database-slot-stuck",
+    service="database",
+    fails=[SLOTS, "standby/availability::answers"],
+    blocks=["standby/availability::follows_the_primary", "standby/freshness::replication_lag"],
+    root="standby/availability::answers",
+)
+def slot_stuck(lab: Lab) -> None:
+    """The standby does not run, and its slot keeps the log of all that was written since; the limit is lowered as above."""
+    lab.change_setting("limits.database.slot_wal", 16 * 2**20)
+    lab.stop_process("standby")
+    _write_much(lab)
+
+
+@fault("database-index-missing", service="database", fails=[QUERY_TIME])
+def index_missing(lab: Lab) -> None:
+    """The index is gone by which the application finds a user's recordings, and there are many of them.
+
+    A laptop reads a hundred thousand rows in no time: the limit is lowered to ten milliseconds meanwhile.
+    """
+    lab.change_setting("limits.database.query_time_p95", 0.01)
+    lab.sql("SELECT 1", undo=f"{UNCHECKED}; DELETE FROM prediction WHERE filename = 'lab-fault'")
+    lab.sql(
+        f"{UNCHECKED}; INSERT INTO prediction (user_id, filename, file_size) SELECT min(id), 'lab-fault', 1"
+        ' FROM "user", generate_series(1, 150000) AS number GROUP BY number'
+    )
+    lab.sql("ANALYZE prediction")
+    lab.sql("DROP INDEX prediction_user_created", undo=f"CREATE INDEX IF NOT EXISTS {INDEXES[0]}")
+    environment = {"LAB_URI": home.database_uri(lab.site), "PYTHONPATH": str(REPOSITORY)}
+    lab.spawn(sys.executable, "-c", READING, environment=environment)
+
+
+@fault("database-lock-storm", service="database", fails=[LOCKS, FORGOTTEN])
+def lock_storm(lab: Lab) -> None:
+    """Eight sessions wait for the lock of one that was forgotten; the limits are lowered to a second meanwhile."""
+    lab.change_setting("limits.database.lock_wait", 1)
+    lab.change_setting("limits.database.idle_in_transaction_age", 1)
+    lab.hold_sessions("BEGIN; LOCK TABLE data_retention_log IN EXCLUSIVE MODE")
+    lab.hold_sessions("DELETE FROM data_retention_log WHERE false", 8)
+
+
+@fault("database-slow", service="database", fails=[QUERY_TIME])
 def slow(lab: Lab) -> None:
     """Every second query takes a third of a second."""
     environment = {"LAB_URI": home.database_uri(lab.site), "PYTHONPATH": str(REPOSITORY)}
@@ -142,7 +225,8 @@ def slow(lab: Lab) -> None:
 @fault(
     "database-statements-unseen",
     service="database",
-    fails=["database/performance::query_time_p95"],
+    fails=[QUERY_TIME],
+    outcome="unmeasured",
 )
 def statements_unseen(lab: Lab) -> None:
     """pg_stat_statements is gone: how long queries take cannot be told, which is not the same as quick."""
@@ -153,36 +237,42 @@ def statements_unseen(lab: Lab) -> None:
     "database-unmonitored",
     service="database",
     fails=[
-        "database/capacity::slots_keep_little_wal",
-        "database/performance::nobody_waits_for_a_lock",
-        "database/performance::query_time_p95",
+        SLOTS,
+        LOCKS,
+        QUERY_TIME,
         "standby/availability::follows_the_primary",
     ],
     blocks=["standby/freshness::replication_lag"],
     root="standby/availability::follows_the_primary",
+    outcome="unmeasured",
 )
 def unmonitored(lab: Lab) -> None:
     """The role of the checks may not see what others do: nothing that depends on it may pass."""
     lab.sql("REVOKE pg_monitor FROM nightscan", undo="GRANT pg_monitor TO nightscan")
 
 
-@fault("database-long-transaction", service="database", fails=["database/performance::no_long_transaction"])
+@fault(
+    "database-long-transaction",
+    service="database",
+    fails=["database/performance::no_long_transaction"],
+    outcome="person",
+)
 def long_transaction(lab: Lab) -> None:
     """A query runs for hours; the limit is lowered to a second meanwhile, so that an hour need not pass."""
     lab.change_setting("limits.database.transaction_age", 1)
     lab.hold_sessions("SELECT pg_sleep(36000)")
 
 
-@fault("database-forgotten-transaction", service="database", fails=["database/performance::no_forgotten_transaction"])
+@fault("database-forgotten-transaction", service="database", fails=[FORGOTTEN])
 def forgotten_transaction(lab: Lab) -> None:
     """A session began a transaction and was forgotten; the limit is lowered to a second meanwhile."""
     lab.change_setting("limits.database.idle_in_transaction_age", 1)
     lab.hold_sessions("BEGIN")
 
 
-@fault("database-lock-held", service="database", fails=["database/performance::nobody_waits_for_a_lock"])
+@fault("database-lock-held", service="database", fails=[LOCKS])
 def lock_held(lab: Lab) -> None:
-    """A session waits for the lock of another one; the limit is lowered to a second meanwhile."""
+    """A session waits for the lock of another one, which is not old; the limit is lowered to a second meanwhile."""
     lab.change_setting("limits.database.lock_wait", 1)
     lab.hold_sessions("BEGIN; LOCK TABLE data_retention_log IN SHARE UPDATE EXCLUSIVE MODE", 2)
 
@@ -191,9 +281,15 @@ def lock_held(lab: Lab) -> None:
 def not_analysed(lab: Lab) -> None:
     """A table that autovacuum leaves out was filled and never analysed."""
     lab.sql(
-        "CREATE TABLE import_of_yesterday WITH (autovacuum_enabled = false) AS SELECT generate_series(1, 1000) AS n",
+        "CREATE TABLE import_of_yesterday WITH (autovacuum_enabled = false) AS SELECT generate_series(1, 1000) AS n;"
+        f" ALTER TABLE import_of_yesterday OWNER TO {ROLE}",
         undo="DROP TABLE IF EXISTS import_of_yesterday",
     )
+
+
+def _write_much(lab: Lab) -> None:
+    """Twenty megabytes into the log."""
+    lab.sql("SELECT pg_logical_emit_message(false, 'fault', repeat('x', 1000000)) FROM generate_series(1, 20)")
 
 
 @fault(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from lab import past
 from lab.faults import fault
+from lab.faults.web import READING
 from lab.lab import Lab
 from lab.ml.classifier import FILE, METADATA
 from lab.servers import REPOSITORY
@@ -48,10 +50,21 @@ def stopped(lab: Lab) -> None:
     lab.stop_process("ml")
 
 
+@fault("ml-frozen", service="ml", fails=[HEALTH], blocks=UNANSWERED, root=HEALTH)
+def frozen(lab: Lab) -> None:
+    """The prediction service takes connections and never answers; nobody waits for longer than a second meanwhile.
+
+    The users who send recordings wait with it; others come, so that it is seen that the web service is well.
+    """
+    lab.change_setting("probes.ml.timeout", 1)
+    lab.spawn(sys.executable, "-c", READING, HOST, str(lab.site.port("web")))
+    lab.pause("ml")
+
+
 @fault("ml-unhealthy", service="ml", fails=[HEALTH], root=HEALTH)
 def unhealthy(lab: Lab) -> None:
     """The prediction service's health endpoint says that it is not healthy."""
-    lab.misbehave("ml", body={"path": "/health", "json": {"status": "degraded"}})
+    lab.confuse("ml", body={"path": "/health", "json": {"status": "degraded"}})
 
 
 @fault(
@@ -61,6 +74,7 @@ def unhealthy(lab: Lab) -> None:
     blocks=[HEALTH, *UNANSWERED],
     root="ml/availability::port_is_free_or_ours",
     schedule="predeploy",
+    outcome="person",
 )
 def port_taken(lab: Lab) -> None:
     """Another program holds the prediction service's port, and answers there."""
@@ -90,6 +104,13 @@ def model_broken(lab: Lab) -> None:
     lab.replace_file(model, model.read_bytes()[:1000])
 
 
+@model_broken.heal
+def forget_copies(lab: Lab) -> None:
+    """Remove what a runbook kept of the models that it replaced."""
+    for kept in _models(lab).glob(".before-*"):
+        shutil.rmtree(kept)
+
+
 @fault("ml-model-rotten", service="ml", fails=["ml/models::models_are_whole"])
 def model_rotten(lab: Lab) -> None:
     """A bit of the model's file has changed on the disk; the service, which loaded it before, goes on."""
@@ -99,14 +120,24 @@ def model_rotten(lab: Lab) -> None:
     _overwrite(lab, model, bytes(content))
 
 
+model_rotten.heal(forget_copies)
+
+
 @fault("ml-model-not-loaded", service="ml", fails=["ml/models::loaded_models_are_those_on_disk"])
 def model_not_loaded(lab: Lab) -> None:
     """A new version of the model was put in place, and the service still uses the one before."""
+    lab.restart_when_healed("ml")  # it may have loaded the new one meanwhile
     metadata = _models(lab) / METADATA
     _overwrite(lab, metadata, metadata.read_bytes().replace(b'"version": "2', b'"version": "3'))
 
 
-@fault("ml-classes-changed", service="ml", fails=["ml/models::models_know_their_classes"], schedule="predeploy")
+@fault(
+    "ml-classes-changed",
+    service="ml",
+    fails=["ml/models::models_know_their_classes"],
+    schedule="predeploy",
+    outcome="person",
+)
 def classes_changed(lab: Lab) -> None:
     """The configuration expects a model of seven classes, and the old one of six is there."""
     lab.edit_config(ml={"audio_model_classes": 7})
@@ -115,7 +146,7 @@ def classes_changed(lab: Lab) -> None:
 @fault("ml-inaccurate", service="ml", fails=["ml/models::accuracy"])
 def inaccurate(lab: Lab) -> None:
     """Every fifth recording gets the wrong class."""
-    lab.misbehave("ml", wrong_class=0.2)
+    lab.confuse("ml", wrong_class=0.2)
 
 
 @fault(
@@ -127,19 +158,19 @@ def inaccurate(lab: Lab) -> None:
 )
 def predictions_fail(lab: Lab) -> None:
     """The prediction service answers, and no recording gets a prediction."""
-    lab.misbehave("ml", status={"path": "/predict/upload", "code": 500})
+    lab.confuse("ml", status={"path": "/predict/upload", "code": 500})
 
 
 @fault("ml-slow", service="ml", fails=["ml/performance::prediction_latency"])
 def slow(lab: Lab) -> None:
     """Predictions take most of a second; the limit is lowered meanwhile, because nobody wants to wait for five."""
     lab.change_setting("limits.ml.prediction_latency", 0.5)
-    lab.misbehave("ml", slow={"path": "/predict/upload", "seconds": 0.7})
+    lab.confuse("ml", slow={"path": "/predict/upload", "seconds": 0.7})
 
 
 @fault("ml-errors", service="ml", fails=["ml/errors::predictions_succeed"])
 def errors(lab: Lab) -> None:
-    """Somebody sends in recordings that cannot be read, and their predictions fail."""
+    """Somebody sends in recordings that cannot be read, and their predictions fail, until the connection is refused once."""
     lab.spawn(
         sys.executable,
         "-c",
@@ -157,7 +188,7 @@ def queue_long(lab: Lab) -> None:
     lab.redis("ZADD", PREDICTIONS, *members, undo=["EVAL", FORGET, 1, PREDICTIONS])
 
 
-@fault("gpu-missing", service="ml", fails=["ml/gpu::gpu_memory", "ml/gpu::gpu_temperature"])
+@fault("gpu-missing", service="ml", fails=["ml/gpu::gpu_memory", "ml/gpu::gpu_temperature"], outcome="unmeasured")
 def gpu_missing(lab: Lab) -> None:
     """Predictions should run on a GPU, and there is none; where there is one, it may use nothing and not be warm."""
     lab.edit_config(ml={"use_gpu": True})
@@ -165,7 +196,7 @@ def gpu_missing(lab: Lab) -> None:
     lab.change_setting("limits.gpu.temperature", 0)
 
 
-@fault("ml-was-down", service="ml", fails=["ml/uptime::uptime"])
+@fault("ml-was-down", service="ml", fails=["ml/uptime::uptime"], outcome="person")
 def was_down(lab: Lab) -> None:
     """The prediction service is up, and was down on one of the last ten days."""
     past.write(lab, HEALTH, ["passed", "timed-out", *["passed"] * 8])

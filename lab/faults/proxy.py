@@ -6,11 +6,20 @@ import socket
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
+import trustme
+
 from lab import tls, waiting
 from lab.faults import fault
 from lab.lab import Lab
 from lab.servers.proxy import HEADERS, Proxy
 from lab.site import HOST
+
+REFUSED = [
+    "proxy/availability::leads_to_the_web_service",
+    "proxy/security::security_headers",
+    "proxy/security::cookies_are_protected",
+]
+"""Checks that see nothing when the certificate is refused."""
 
 
 @fault(
@@ -29,18 +38,41 @@ def stopped(lab: Lab) -> None:
     "certificate-expired",
     service="proxy",
     fails=["proxy/availability::certificate_is_accepted"],
-    blocks=[
-        "proxy/availability::leads_to_the_web_service",
-        "proxy/certificate::certificate_does_not_expire_soon",
-        "proxy/security::security_headers",
-        "proxy/security::cookies_are_protected",
-    ],
+    blocks=[*REFUSED, "proxy/certificate::certificate_does_not_expire_soon"],
     root="proxy/availability::certificate_is_accepted",
     schedule="weekly",
 )
 def certificate_expired(lab: Lab) -> None:
     """The proxy shows a certificate that ended yesterday."""
     lab.issue_certificate(datetime.now(UTC) - timedelta(days=1))
+
+
+@fault(
+    "certificate-not-yet-valid",
+    service="proxy",
+    fails=["proxy/availability::certificate_is_accepted"],
+    blocks=REFUSED,
+    root="proxy/availability::certificate_is_accepted",
+    schedule="weekly",
+)
+def certificate_not_yet_valid(lab: Lab) -> None:
+    """The proxy shows a certificate that begins tomorrow."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    lab.issue_certificate(tomorrow + timedelta(days=90), begins=tomorrow)
+
+
+@fault(
+    "certificate-of-another-authority",
+    service="proxy",
+    fails=["proxy/availability::certificate_is_accepted"],
+    blocks=REFUSED,
+    root="proxy/availability::certificate_is_accepted",
+    schedule="weekly",
+    outcome="person",
+)
+def certificate_of_another_authority(lab: Lab) -> None:
+    """The proxy shows a certificate of an authority that nobody knows."""
+    lab.issue_certificate(datetime.now(UTC) + tls.VALIDITY, authority=trustme.CA(organization_name="Nobody"))
 
 
 @fault(
@@ -59,6 +91,7 @@ def certificate_expiring(lab: Lab) -> None:
     service="proxy",
     fails=["proxy/certificate::certificate_names_the_domain"],
     schedule="weekly",
+    outcome="person",
 )
 def certificate_for_another_name(lab: Lab) -> None:
     """The certificate is for the machine's own name, and not for the domain that users type."""
@@ -73,6 +106,7 @@ def certificate_for_another_name(lab: Lab) -> None:
 )
 def certificate_not_loaded(lab: Lab) -> None:
     """The certificate was renewed, and nobody told the proxy."""
+    lab.restart_when_healed("proxy")
     lab.restart_when_healed("proxy")  # which may have been told since
     for path in tls.certificate_files(lab.site):
         lab.replace_file(path, path.read_bytes())
@@ -87,12 +121,13 @@ def certificate_not_loaded(lab: Lab) -> None:
     root="proxy/availability::leads_to_the_web_service",
 )
 def misrouted(lab: Lab) -> None:
-    """The proxy passes requests on to a port where nobody answers."""
+    """The proxy passes requests on to where web was before; its file was corrected, and nobody told it."""
     proxy = cast("Proxy", lab.servers["proxy"])
     _configure(lab, proxy.configuration().replace(f":{lab.site.front('web')};", f":{lab.site.port('replica')};"))
+    proxy.prepare()
 
 
-@fault("proxy-plain-http", service="proxy", fails=["proxy/security::plain_http_is_redirected"])
+@fault("proxy-plain-http", service="proxy", fails=["proxy/security::plain_http_is_redirected"], outcome="person")
 def plain_http(lab: Lab) -> None:
     """The proxy serves pages without TLS instead of redirecting."""
     proxy = cast("Proxy", lab.servers["proxy"])
@@ -105,20 +140,20 @@ def plain_http(lab: Lab) -> None:
     _configure(lab, "\n".join(served))
 
 
-@fault("security-headers-missing", service="proxy", fails=["proxy/security::security_headers"])
+@fault("security-headers-missing", service="proxy", fails=["proxy/security::security_headers"], outcome="person")
 def security_headers_missing(lab: Lab) -> None:
     """Neither proxy nor application tell browsers how to protect users."""
     lab.misbehave("web", no_security_headers=True)
     _configure(lab, cast("Proxy", lab.servers["proxy"]).configuration({}))
 
 
-@fault("security-headers-weak", service="proxy", fails=["proxy/security::security_headers"])
+@fault("security-headers-weak", service="proxy", fails=["proxy/security::security_headers"], outcome="person")
 def security_headers_weak(lab: Lab) -> None:
     """Any site may put the pages into a frame."""
     _configure(lab, cast("Proxy", lab.servers["proxy"]).configuration({**HEADERS, "X-Frame-Options": "ALLOWALL"}))
 
 
-@fault("cookies-unprotected", service="proxy", fails=["proxy/security::cookies_are_protected"])
+@fault("cookies-unprotected", service="proxy", fails=["proxy/security::cookies_are_protected"], outcome="person")
 def cookies_unprotected(lab: Lab) -> None:
     """The session's cookie travels without TLS too, and scripts can read it."""
     lab.misbehave("web", insecure_cookie=True)

@@ -33,19 +33,33 @@ def stopped(lab: Lab) -> None:
     fails=["storage/availability::bucket_is_reachable"],
     blocks=OFF_SITE,
     root="storage/availability::bucket_is_reachable",
+    outcome="unmeasured",
 )
 def refuses(lab: Lab) -> None:
     """The key to the storage was rotated, and the checks have the old one: what they cannot see is not green."""
     lab.change_setting("probes.storage.secret_key", "of-last-year-0123456789")
 
 
-@fault("backup-missing", service="storage", fails=HERE)
+@fault(
+    "storage-name-unknown",
+    service="storage",
+    fails=["storage/availability::bucket_is_reachable"],
+    blocks=OFF_SITE,
+    root="storage/availability::bucket_is_reachable",
+    outcome="person",
+)
+def name_unknown(lab: Lab) -> None:
+    """The name of the S3 server does not resolve any more: the checks are given one that no name server knows."""
+    lab.change_setting("probes.storage.endpoint_url", "http://storage.nightscan.invalid:9000")
+
+
+@fault("backup-missing", service="storage", fails=HERE, outcome="person")
 def missing(lab: Lab) -> None:
     """The newest backup did not finish: it has no manifest."""
     lab.remove_file(newest(lab) / "manifest.json")
 
 
-@fault("backup-old", service="storage", fails=HERE)
+@fault("backup-old", service="storage", fails=HERE, outcome="person")
 def old(lab: Lab) -> None:
     """Backing up stopped three days ago."""
     file = newest(lab) / "manifest.json"
@@ -54,7 +68,7 @@ def old(lab: Lab) -> None:
     lab.replace_file(file, json.dumps(manifest))
 
 
-@fault("backup-empty", service="storage", fails=HERE)
+@fault("backup-empty", service="storage", fails=HERE, outcome="person")
 def empty(lab: Lab) -> None:
     """The dump failed behind `| gzip`: an empty file was written, and recorded as what it should be."""
     folder = newest(lab)
@@ -64,7 +78,7 @@ def empty(lab: Lab) -> None:
     lab.replace_file(folder / "manifest.json", json.dumps(manifest))
 
 
-@fault("backup-damaged", service="storage", fails=HERE)
+@fault("backup-damaged", service="storage", fails=HERE, outcome="person")
 def damaged(lab: Lab) -> None:
     """One byte of the dump is not what was written."""
     file = newest(lab) / "database.sql.gz"
@@ -73,7 +87,7 @@ def damaged(lab: Lab) -> None:
     lab.replace_file(file, bytes(content))
 
 
-@fault("backup-incomplete", service="storage", fails=HERE)
+@fault("backup-incomplete", service="storage", fails=HERE, outcome="person")
 def incomplete(lab: Lab) -> None:
     """The backup holds no dump of the database, and says so itself."""
     file = newest(lab) / "manifest.json"
@@ -82,7 +96,7 @@ def incomplete(lab: Lab) -> None:
     lab.replace_file(file, json.dumps(manifest))
 
 
-@fault("backup-shrunk", service="storage", fails=HERE)
+@fault("backup-shrunk", service="storage", fails=HERE, outcome="person")
 def shrunk(lab: Lab) -> None:
     """The backup before the newest was ten times as large."""
     folder = newest(lab)
@@ -92,7 +106,7 @@ def shrunk(lab: Lab) -> None:
     lab.replace_file(folder.with_name("20200101") / "manifest.json", json.dumps(manifest))
 
 
-@fault("backup-not-off-site", service="storage", fails=OFF_SITE)
+@fault("backup-not-off-site", service="storage", fails=OFF_SITE, outcome="person")
 def not_off_site(lab: Lab) -> None:
     """The dump was never uploaded."""
     backup.s3(lab.site).delete_object(Bucket=BUCKET, Key=f"{newest(lab).name}/database.sql.gz")

@@ -62,9 +62,8 @@ def test_a_stopped_server_stays_stopped_is_felt_by_web_and_comes_back(lab: Lab) 
             psycopg.connect(lab.environment()["NIGHTSCAN_DATABASE_URI"], connect_timeout=5)
 
 
-def test_a_black_hole_takes_connections_and_never_answers(lab: Lab) -> None:
-    lab.break_fault("database-black-hole")
-    with healed_meanwhile(lab, "database-black-hole"):
+def test_a_black_hole_takes_connections_and_never_answers(lab: Lab, place: Place) -> None:
+    with healed_meanwhile(lab, place(lambda lab: lab.toxic("database", "timeout"))):
         with pytest.raises(psycopg.errors.ConnectionTimeout):
             psycopg.connect(lab.environment()["NIGHTSCAN_DATABASE_URI"], connect_timeout=2)
         assert ready(lab).status_code == 503
