@@ -302,7 +302,7 @@ def mended(system: Crashing, done: Finished) -> None:
         result = done.results[f"{service}/availability::answers"]
         if service == HOPELESS and system.state(service) != "up":
             assert (result.outcome, system.state(service)) == ("still-failing", "down"), result
-            assert result.remediation == "still-failing: 1 step did not help"
+            assert result.remediation.startswith("still-failing: ")
         else:
             assert system.state(service) == "up"
             assert result.outcome in ("passed", "remediated"), result
