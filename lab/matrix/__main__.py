@@ -1,6 +1,7 @@
 """`python -m lab.matrix [FAULT…]`: inject faults, one after another on each of several labs, and write the matrix.
 
-Without names all of them, then healthy rounds, and docs/fault-matrix.md and docs/fault-matrix.json are written.
+Without names all of them, then healthy rounds. docs/fault-matrix.md and docs/fault-matrix.json are written; what was not
+measured keeps its row.
 Exit code 0: all as expected · 1: something was not · 4: a name that no fault has.
 """
 
@@ -23,7 +24,7 @@ from pytest_runbook.errors import unknown
 
 from lab import Lab, faults
 from lab.matrix.measure import Row, healthy, measure
-from lab.matrix.tables import figures, write
+from lab.matrix.tables import figures, read, write
 from lab.rounds import ROOT
 
 T = TypeVar("T")
@@ -83,8 +84,9 @@ class Ward:
 def main(arguments: Sequence[str]) -> int:
     """Measure what ARGUMENTS name."""
     parser = argparse.ArgumentParser(prog="python -m lab.matrix", description=__doc__.partition("\n")[0])
-    parser.add_argument("faults", nargs="*", metavar="FAULT", help="only these, and no page is written")
+    parser.add_argument("faults", nargs="*", metavar="FAULT", help="only these; the other rows of the page stay")
     parser.add_argument("--rounds", type=int, help="healthy rounds (default: 200, none when faults are named)")
+    parser.add_argument("--no-faults", action="store_true", help="only healthy rounds; the rows of the page stay")
     parser.add_argument("--labs", type=int, default=2, help="labs at work side by side (default: 2)")
     parser.add_argument("--into", type=Path, default=ROOT / "docs", help="folder of the page (default: docs)")
     option = parser.parse_args(arguments)
@@ -93,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         if name not in known:
             print(unknown("fault", name, known, "python -m lab faults says what each one is"), file=sys.stderr)
             return 4
-    names = option.faults or list(known)
+    names = [] if option.no_faults else option.faults or list(known)
     rounds = option.rounds if option.rounds is not None else (0 if option.faults else 200)
     rows: dict[str, Row] = {}
     alarms: list[str] = []
@@ -117,11 +119,13 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="faults-") as folder, Ward(Path(folder), option.labs) as ward:
         ward.each(one, names)
         ward.each(well, range(1, rounds + 1))
-    found = [rows[name] for name in names]
-    print(*figures(found, rounds, alarms), sep="\n")
-    if not option.faults:
-        print(*(f"written: {path}" for path in write(option.into, found, rounds, alarms)), sep="\n")
-    return int(bool(alarms) or any(row.mismatch for row in found))
+    before, earlier, cried = read(option.into)
+    kept = before | rows
+    page = [kept[name] for name in known if name in kept]
+    counted = (rounds, len(alarms)) if rounds else (earlier, cried)
+    print(*figures(page, *counted), sep="\n")
+    print(*(f"written: {path}" for path in write(option.into, page, *counted)), sep="\n")
+    return int(bool(alarms) or any(row.mismatch for row in rows.values()))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from statistics import median
 from lab.matrix.measure import PERSON, Row
 
 
-def write(folder: Path, rows: Sequence[Row], rounds: int, false_alarms: Sequence[str]) -> list[Path]:
+def write(folder: Path, rows: Sequence[Row], rounds: int, false_alarms: int) -> list[Path]:
     """Write fault-matrix.json and fault-matrix.md into FOLDER."""
     data = {
-        "faults": [{key: value for key, value in asdict(row).items() if key != "mismatch"} for row in rows],
+        "faults": [{key: value for key, value in asdict(row).items() if value or key != "mismatch"} for row in rows],
         "healthy_rounds": rounds,
-        "false_alarms": len(false_alarms),
+        "false_alarms": false_alarms,
     }
     machine, page = folder / "fault-matrix.json", folder / "fault-matrix.md"
     machine.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
@@ -25,7 +25,16 @@ def write(folder: Path, rows: Sequence[Row], rounds: int, false_alarms: Sequence
     return [machine, page]
 
 
-def figures(rows: Sequence[Row], rounds: int, false_alarms: Sequence[str]) -> Iterator[str]:
+def read(folder: Path) -> tuple[dict[str, Row], int, int]:
+    """Rows by fault, healthy rounds and false alarms of the fault-matrix.json in FOLDER; none when there is none."""
+    path = folder / "fault-matrix.json"
+    if not path.is_file():
+        return {}, 0, 0
+    data = json.loads(path.read_text())
+    return {row["id"]: Row(**row) for row in data["faults"]}, data["healthy_rounds"], data["false_alarms"]
+
+
+def figures(rows: Sequence[Row], rounds: int, false_alarms: int) -> Iterator[str]:
     """What the matrix amounts to, a sentence each."""
     seen = [row for row in rows if row.outcome != "undetected"]
     exact = [row for row in rows if not row.mismatch]
@@ -38,14 +47,14 @@ def figures(rows: Sequence[Row], rounds: int, false_alarms: Sequence[str]) -> It
         f"{len(mended)} of the {len(tried)} faults that a runbook acted on were mended and verified by the same checks;"
         f" {len(people)} were left to a person, with the reason."
     )
-    yield f"{len(false_alarms)} false alarms in {rounds} healthy rounds."
+    yield f"{false_alarms} false alarms in {rounds} healthy rounds."
     if detected := [row.seconds_to_detect for row in seen if row.seconds_to_detect is not None]:
         yield f"Seconds from injection to detection: median {median(detected):.1f}, worst {max(detected):.1f}."
     if recovered := [row.seconds_to_recover for row in mended if row.seconds_to_recover is not None]:
         yield f"Seconds from injection to verified recovery: median {median(recovered):.1f}, worst {max(recovered):.1f}."
 
 
-def _page(rows: Sequence[Row], rounds: int, false_alarms: Sequence[str]) -> Iterator[str]:
+def _page(rows: Sequence[Row], rounds: int, false_alarms: int) -> Iterator[str]:
     yield "# The fault matrix"
     yield ""
     yield (
