@@ -211,6 +211,45 @@ def test_one_undo_that_fails_keeps_no_other_from_being_done(lab: Lab, place: Pla
     lab.sql("CREATE TABLE of_a_fault ()")
 
 
+def test_what_somebody_else_has_mended_heals_all_the_same(lab: Lab, place: Place) -> None:
+    new = lab.site.home / "new"
+
+    def several(lab: Lab) -> None:
+        lab.stop_process("replica")
+        lab.pause("mail")
+        lab.hold_sessions("BEGIN; SELECT 2")
+        lab.sql("CREATE TABLE of_a_fault ()", undo="DROP TABLE IF EXISTS of_a_fault")
+        lab.redis("SET", "of:a:fault", "x", undo=["DEL", "of:a:fault"])
+        lab.replace_file(new, "new")
+        lab.toxic("web", "latency", latency=10)
+        lab.confuse("web", version="0.0.1")
+
+    name = place(several)
+    lab.supervisor.launch("replica")
+    lab.restart("mail")
+    lab.restart("web")
+    assert httpx.get(lab.environment()["RUNBOOK__PROBES__WEB__URL"] + "/health").json()["version"] == "1.4.2"
+    lab.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lab-sessions'")
+    lab.sql("DROP TABLE of_a_fault")
+    new.unlink()
+    for _ in range(2):
+        lab.undo(name)
+        assert list(lab.broken) == [name]
+    lab.heal_fault(name)
+    assert lab.broken == {}
+    assert {status.name: status.detail for status in lab.status() if not status.healthy} == {}
+
+
+def test_a_program_that_is_gone_cannot_be_started_until_it_is_healed(lab: Lab, place: Place) -> None:
+    name = place(lambda lab: lab.break_program("mail"))
+    assert [s.state for s in lab.status() if s.name == "mail"] == ["RUNNING"]
+    lab.supervisor.stop("mail")
+    lab.supervisor.launch("mail")
+    until(lambda: lab.supervisor.processes()["mail"]["statename"] in ("BACKOFF", "FATAL"))
+    lab.heal_fault(name)
+    assert [s.healthy for s in lab.status() if s.name == "mail"] == [True]
+
+
 def test_what_undoing_cannot_do_has_a_function_of_its_own(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     special = Fault("test-special", "A fault with its own healing", "web", lambda lab: seen.append("injected"))
