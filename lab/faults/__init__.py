@@ -50,6 +50,8 @@ class Fault:
     """The same of checks that are blocked or pass, by the luck of timing."""
     root: str | None = None
     """Id of the check, or name of the service, that is the root cause; None when each failing check is its own."""
+    behind: tuple[str, ...] = ()
+    """Ids, or patterns of ids, of the checks that fail for a reason of their own once a runbook has mended the root."""
     schedule: str = "daily"
     """The schedule whose run must see it."""
     outcome: str = ""
@@ -71,6 +73,7 @@ def fault(
     blocks: Sequence[str] = (),
     may_block: Sequence[str] = (),
     root: str | None = None,
+    behind: Sequence[str] = (),
     schedule: str = "daily",
     outcome: str = "",
 ) -> Callable[[Action], Fault]:
@@ -81,7 +84,17 @@ def fault(
         if not title:
             raise LabError(f'the fault "{name}" has no docstring that says what is wrong')
         return Fault(
-            name, title, service, inject, tuple(fails), tuple(blocks), tuple(may_block), root, schedule, outcome
+            name,
+            title,
+            service,
+            inject,
+            fails=tuple(fails),
+            blocks=tuple(blocks),
+            may_block=tuple(may_block),
+            root=root,
+            behind=tuple(behind),
+            schedule=schedule,
+            outcome=outcome,
         )
 
     return decorate

@@ -75,7 +75,7 @@ def flaps(lab: Lab) -> None:
     until(down, "it has ended", deadline=10)
 
 
-@fault("cache-refuses-writes", service="cache", fails=[KEEPS], root=KEEPS)
+@fault("cache-refuses-writes", service="cache", fails=[KEEPS], may_block=["web/errors::*"], root=KEEPS)
 def refuses_writes(lab: Lab) -> None:
     """Redis answers and refuses to write: it is told to do so only with more replicas than there are."""
     lab.redis("CONFIG", "SET", "min-replicas-to-write", 3, undo=["CONFIG", "SET", "min-replicas-to-write", 0])
@@ -88,6 +88,7 @@ def refuses_writes(lab: Lab) -> None:
     blocks=["cache/capacity::memory"],
     may_block=["web/errors::*"],
     root=KEEPS,
+    behind=["cache/capacity::*"],
 )
 def full(lab: Lab) -> None:
     """Redis is full of cached values, may drop none of them, and refuses to take more; its limit is lowered to what it uses."""

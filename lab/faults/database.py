@@ -66,6 +66,7 @@ def stopped(lab: Lab) -> None:
     ],
     may_block=CACHED,
     root=ANSWERS,
+    behind=["web/availability::health_endpoint_answers"],
 )
 def and_web(lab: Lab) -> None:
     """PostgreSQL does not run, and behind that the web service is stuck: with the database back it still is not well."""

@@ -72,7 +72,7 @@ def _told(lab: Lab, folder: Path, healed: float) -> dict[str, str]:
 def _row(fault: Fault, record: RunRecord, injected: datetime) -> Row:
     row = Row(fault.id, fault.service, sorted(fault.fails))
     struck = [result for result in record.results if _struck(result)]
-    own = [result for result in struck if result.root is None]
+    own = [result for result in struck if result.root is None and not _named(result.check.id, fault.behind)]
     row.failed_checks = sorted(result.check.id for result in own)
     expected = [result for result in own if result.check.id in fault.fails]
     if not expected:
@@ -129,14 +129,15 @@ def _since(injected: datetime, moments: Iterable[list[datetime]]) -> float | Non
 
 def _mismatches(fault: Fault, row: Row, struck: Sequence[Result]) -> Iterable[str]:
     blocked = {result.check.id: result.root for result in struck if result.root is not None}
-    allowed = (*fault.fails, *fault.blocks, *fault.may_block)
+    allowed = (*fault.fails, *fault.blocks, *fault.may_block, *fault.behind)
     if missing := sorted(set(fault.fails) - set(row.failed_checks)):
         yield f"did not fail: {', '.join(missing)}"
     if more := sorted(set(row.failed_checks) - set(fault.fails)):
         yield f"failed besides: {', '.join(more)}"
     if stray := sorted(name for name in blocked if not _named(name, allowed)):
         yield f"blocked besides: {', '.join(stray)}"
-    if wrong := sorted({root for root in blocked.values() if root and root != fault.root}):
+    roots = {root for root in blocked.values() if root and not _named(root, fault.behind)}
+    if wrong := sorted(roots - {fault.root}):
         yield f"wrong root: {', '.join(wrong)}"
     if fault.outcome and row.outcome != fault.outcome:
         yield f"outcome {row.outcome}, expected {fault.outcome}: {row.reason}"
