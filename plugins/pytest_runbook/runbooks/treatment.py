@@ -127,7 +127,7 @@ class Treatment:
             if not StepOutcome(step.outcome).acted or spec.stage == Stage.DIAGNOSE:
                 continue
             self._acted.append(spec)
-            if self._helped(spec):
+            if self._helped(spec, step):
                 self.treated.why = f'"{step.title}" fixed it'
                 return "remediated"
             if broken := self._broken():
@@ -194,11 +194,13 @@ class Treatment:
 
     # -- whether it helped -----------------------------------------------------------------------------------------------
 
-    def _helped(self, spec: StepSpec) -> bool:
+    def _helped(self, spec: StepSpec, step: Step) -> bool:
+        """Whether the checks pass after STEP; one that failed is not waited for, and the next one comes sooner."""
         told = self._room.guard.settings.remediation
+        within = spec.within if step.outcome == StepOutcome.DONE else 0.0
         time.sleep(spec.settle)
         verdict = self._room.observer.watch(
-            self._case.checks, passes=told.passes, interval=told.interval, within=spec.within
+            self._case.checks, passes=told.passes, interval=told.interval, within=within
         )
         self.treated.looks += verdict.looks
         self._note_verdict(spec, verdict)
