@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from lab.lab import Lab
 
 Action = Callable[["Lab"], None]
-Expected = Literal["remediated", "still-failing", "person", "not-needed", "unmeasured"]
-"""What is to come of the checks that a fault makes fail, when their runbooks may act up to the risk `restart`.
+Expected = Literal["remediated", "still-failing", "person", "not-needed"]
+"""What must become of the checks that a fault makes fail, when their runbooks may act up to the risk `restart`.
 
 `remediated`: a step mends it, and they pass again. `still-failing`: steps run and do not help. `person`: the runbook has no
-step for it, none that applies or only riskier ones, and the refusal says so. `not-needed`: it is over before a step runs.
-`unmeasured`: they cannot see, and what was not seen broken is not mended.
+step for it, none that applies or only riskier ones, or the checks cannot see, and what was not seen broken is not mended; the
+refusal says which. `not-needed`: it is over before a step runs.
 """
 
 
@@ -54,9 +54,8 @@ class Fault:
     """Ids, or patterns of ids, of the checks that fail for a reason of their own once a runbook has mended the root."""
     schedule: str = "daily"
     """The schedule whose run must see it."""
-    outcome: str = ""
-    """What must become of the failing checks when runbooks up to risk `restart` may run: `remediated`, `still-failing`,
-    `not-needed` (it heals by itself), or `person` (nothing may be done without one); empty: whatever comes of it."""
+    outcome: Expected = "remediated"
+    """What must become of the checks that fail for a reason of their own."""
     healing: Action | None = None
 
     def heal(self, action: Action) -> Action:
@@ -75,7 +74,7 @@ def fault(
     root: str | None = None,
     behind: Sequence[str] = (),
     schedule: str = "daily",
-    outcome: str = "",
+    outcome: Expected = "remediated",
 ) -> Callable[[Action], Fault]:
     """Make a function the fault NAME; the first line of its docstring is the title."""
 
