@@ -278,12 +278,15 @@ def slow_tenth(lab: Lab) -> None:
 @fault(
     "web-restart-makes-it-worse",
     service="web",
-    fails=["web/performance::p95_response_time"],
+    fails=[HEALTH],
+    blocks=[VERSION, PROXY],
+    may_block=[*REFUSED, "web/errors::*", "web/performance::*", ABSENT, "web/uptime::*"],
+    root=HEALTH,
     outcome="still-failing",
 )
 def restart_makes_it_worse(lab: Lab) -> None:
-    """Pages take longer than users accept, and the program is gone: who restarts the service takes it away altogether."""
-    slow_tenth.inject(lab)
+    """The web service says that it is not healthy, and its program is gone: who restarts it takes it away altogether."""
+    unhealthy.inject(lab)
     lab.break_program("web")
 
 
