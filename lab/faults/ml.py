@@ -209,6 +209,8 @@ def _models(lab: Lab) -> Path:
 def _overwrite(lab: Lab, path: Path, content: bytes) -> None:
     """Give PATH other CONTENT of the same size, in place and with the same time: the service looks at those."""
     seen = path.stat()
-    lab.age_file(path, 0)  # keeps a copy, which healing puts back
-    path.write_bytes(content)
-    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    lab.change_mode(path, seen.st_mode & 0o7777)  # keeps a copy, which healing puts back
+    with path.open("r+b") as file:
+        file.write(content)
+        file.flush()
+        os.utime(file.fileno(), ns=(seen.st_atime_ns, seen.st_mtime_ns))
