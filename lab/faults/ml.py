@@ -154,6 +154,7 @@ def inaccurate(lab: Lab) -> None:
     service="ml",
     fails=[PREDICTS],
     blocks=["ml/models::accuracy", "ml/performance::prediction_latency"],
+    may_block=["ml/errors::*"],
     root=PREDICTS,
 )
 def predictions_fail(lab: Lab) -> None:
