@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from lab.lab import Lab
 
 Action = Callable[["Lab"], None]
-Expected = Literal["remediated", "still-failing", "person", "not-needed"]
+Expected = Literal["remediated", "still-failing", "person", "not-needed", "unmeasured"]
 """What must become of the checks that a fault makes fail, when their runbooks may act up to the risk `restart`.
 
 `remediated`: a step mends it, and they pass again. `still-failing`: steps run and do not help. `person`: the runbook has no
-step for it, none that applies or only riskier ones, or the checks cannot see, and what was not seen broken is not mended; the
-refusal says which. `not-needed`: it is over before a step runs.
+step for it, none that applies or only riskier ones, and the refusal says so. `not-needed`: it is over before a step runs.
+`unmeasured`: they cannot see, and what was not seen broken is not mended.
 """
 
 

@@ -227,7 +227,7 @@ def slow(lab: Lab) -> None:
     "database-statements-unseen",
     service="database",
     fails=[QUERY_TIME],
-    outcome="person",
+    outcome="unmeasured",
 )
 def statements_unseen(lab: Lab) -> None:
     """pg_stat_statements is gone: how long queries take cannot be told, which is not the same as quick."""
@@ -245,7 +245,7 @@ def statements_unseen(lab: Lab) -> None:
     ],
     blocks=["standby/freshness::replication_lag"],
     root="standby/availability::follows_the_primary",
-    outcome="person",
+    outcome="unmeasured",
 )
 def unmonitored(lab: Lab) -> None:
     """The role of the checks may not see what others do: nothing that depends on it may pass."""

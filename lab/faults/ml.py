@@ -189,7 +189,7 @@ def queue_long(lab: Lab) -> None:
     lab.redis("ZADD", PREDICTIONS, *members, undo=["EVAL", FORGET, 1, PREDICTIONS])
 
 
-@fault("gpu-missing", service="ml", fails=["ml/gpu::gpu_memory", "ml/gpu::gpu_temperature"], outcome="person")
+@fault("gpu-missing", service="ml", fails=["ml/gpu::gpu_memory", "ml/gpu::gpu_temperature"], outcome="unmeasured")
 def gpu_missing(lab: Lab) -> None:
     """Predictions should run on a GPU, and there is none; where there is one, it may use nothing and not be warm."""
     lab.edit_config(ml={"use_gpu": True})

@@ -33,7 +33,7 @@ def stopped(lab: Lab) -> None:
     fails=["storage/availability::bucket_is_reachable"],
     blocks=OFF_SITE,
     root="storage/availability::bucket_is_reachable",
-    outcome="person",
+    outcome="unmeasured",
 )
 def refuses(lab: Lab) -> None:
     """The key to the storage was rotated, and the checks have the old one: what they cannot see is not green."""
