@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unittest
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import pytest
 
@@ -33,8 +34,14 @@ def read_items(items: Sequence[pytest.Item], known: Known, redactor: Redactor) -
         if not reading.faults:
             for mark in marks_of(reading.check):
                 if mark in known.schedules or mark in known.services or mark.upper() in known.severities:
-                    item.add_marker(mark)
+                    item.add_marker(_mark(mark))
     return faults
+
+
+@cache
+def _mark(name: str) -> pytest.MarkDecorator:
+    mark: pytest.MarkDecorator = getattr(pytest.mark, name)
+    return mark
 
 
 def _own_faults(item: pytest.Function, check: Check, seen: dict[str, Check]) -> list[str]:

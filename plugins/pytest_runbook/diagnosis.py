@@ -43,7 +43,7 @@ def diagnose(results: Sequence[Result], services: Mapping[str, Sequence[str]]) -
     the first bad one explains the later ones.
     """
     # A window covers what its service takes down with it; a person's waiver covers what it names.
-    suspects = [r for r in results if Outcome(r.outcome).bad or (r.waiver and r.waiver.kind == "maintenance")]
+    suspects = [r for r in results if r.bad or (r.waiver and r.waiver.kind == "maintenance")]
     causes = Causes(suspects, services)
     decisions = []
     for effect in suspects:

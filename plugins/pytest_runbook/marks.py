@@ -127,16 +127,18 @@ def marks_of(found: Check) -> list[str]:
 
 def _options(item: pytest.Item, known: Known) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What the marks of ITEM say: the nearest `check` first, plain marks for the rest."""
-    mark = item.get_closest_marker("check")
+    marks = list(item.iter_markers())
+    nearest = {mark.name: mark for mark in reversed(marks)}
+    mark = nearest.get("check")
     options: dict[str, Any] = dict(mark.kwargs) if mark else {}
     given = [*(mark.args if mark else ()), *([options.pop("schedules")] if "schedules" in options else ())]
     schedules = [name for argument in given for name in _names(argument)]
-    schedules += [m.name for m in item.iter_markers() if m.name in known.schedules]
+    schedules += [m.name for m in marks if m.name in known.schedules]
     for severity in known.severities:
-        if item.get_closest_marker(severity.lower()):
+        if severity.lower() in nearest:
             options.setdefault("severity", severity)
     for name in ("service", "runbook"):
-        plain = item.get_closest_marker(name)
+        plain = nearest.get(name)
         if plain and plain.args:
             options.setdefault(name, plain.args[0])
     return options, tuple(dict.fromkeys(schedules))

@@ -5,10 +5,11 @@ Imports neither pytest nor I/O: journal, reports, history and notification all r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from typing import Any, Self
 
 SCHEMA = 1
@@ -44,7 +45,11 @@ class Outcome(StrEnum):
     @property
     def bad(self) -> bool:
         """Whether this outcome can gate."""
-        return self in (Outcome.FAILED, Outcome.UNMEASURED, Outcome.BLOCKED, Outcome.TIMED_OUT, Outcome.STILL_FAILING)
+        return self in BAD
+
+
+BAD = frozenset({Outcome.FAILED, Outcome.UNMEASURED, Outcome.BLOCKED, Outcome.TIMED_OUT, Outcome.STILL_FAILING})
+"""Outcomes that can gate."""
 
 
 class Risk(StrEnum):
@@ -121,6 +126,12 @@ def _names(kind: Any) -> tuple[str, ...]:
     return tuple(f.name for f in fields(kind))
 
 
+@cache
+def _getter(kind: Any) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]]]:
+    """Names of the fields of KIND, and what gives their values all at once."""
+    return _names(kind), attrgetter(*_names(kind))
+
+
 def _plain(value: Any) -> Any:
     """VALUE as JSON-safe values; a third of the time of `dataclasses.asdict`, which copies every leaf."""
     if value is None or isinstance(value, str | int | float):
@@ -131,6 +142,14 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Iterable):
         return [_plain(item) for item in value]
+    return str(value)
+
+
+def members(value: Any) -> Any:
+    """The members of a Record, with what is inside them as it is: for `json.dumps(…, default=members)`."""
+    if isinstance(value, Record):
+        names, get = _getter(type(value))  # type: ignore[arg-type]
+        return dict(zip(names, get(value), strict=True))
     return str(value)
 
 
@@ -272,6 +291,11 @@ class Result(Record):
     """When it fails again soon after it was fixed: which fix, and when; it gates one severity higher."""
 
     @property
+    def bad(self) -> bool:
+        """Whether the outcome can gate."""
+        return self.outcome in BAD
+
+    @property
     def severity(self) -> Severity:
         """The severity with which this outcome gates."""
         unmeasured = self.outcome == Outcome.UNMEASURED
@@ -336,7 +360,7 @@ class RunRecord(Record):
 
     def roots(self) -> list[tuple[Result, list[Result]]]:
         """Failing checks that nothing else explains, worst first, each with those it blocks."""
-        bad = [r for r in self.results if Outcome(r.outcome).bad]
+        bad = [r for r in self.results if r.bad]
         heads = [r for r in bad if r.outcome != Outcome.BLOCKED]
         groups = [(head, [r for r in bad if r.root == head.check.id]) for head in heads]
         return sorted(groups, key=lambda group: (min(r.severity for r in (group[0], *group[1])), -len(group[1])))
@@ -344,7 +368,7 @@ class RunRecord(Record):
     @property
     def gating(self) -> list[Result]:
         """Results that make the run fail: bad ones at least as severe as the gate."""
-        return [r for r in self.results if Outcome(r.outcome).bad and r.severity <= Severity(self.gate)]
+        return [r for r in self.results if r.bad and r.severity <= Severity(self.gate)]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

@@ -42,7 +42,7 @@ class Recorder:
     def add(self, result: Result) -> None:
         """Keep RESULT; of two of one check (its tear-down broke as well) the worse one."""
         before = self._results.get(result.check.id)
-        if before is not None and Outcome(before.outcome).bad and before.severity <= result.severity:
+        if before is not None and before.bad and before.severity <= result.severity:
             self.problem(f"{result.check.id}: {result.message}")
             return
         self._results[result.check.id] = result

@@ -198,7 +198,7 @@ class RunbookSession:
         return results.not_run(item.stash[CHECK], report, self.redactor, started)
 
     def _accept(self, report: pytest.TestReport, result: Result) -> None:
-        if not Outcome(result.outcome).bad:
+        if not result.bad:
             return
         waiver = self.policy.accepted(result.check, clock.now())
         if waiver is not None:
@@ -251,7 +251,7 @@ class RunbookSession:
         if result.outcome == Outcome.PASSED and report.nodeid in self._failed_parts:
             result.outcome, result.message = Outcome.FAILED, "a part of the check failed, as a subtest"
         self.recorder.add(result)
-        if Outcome(result.outcome).bad and (expired := self.policy.expired(result.check, clock.now())):
+        if result.bad and (expired := self.policy.expired(result.check, clock.now())):
             self.recorder.problem(expired)
         self.config.hook.pytest_runbook_result(config=self.config, result=result)
 

@@ -9,13 +9,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pytest_runbook.model import Record, RunRecord
+from pytest_runbook.model import RunRecord, members
 
 from runbook_reports.files import write
 
 NAME = "record"
 FILE = "run.json"
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=members)
 
 
 def render(record: RunRecord, folder: Path) -> list[Path]:
@@ -39,18 +40,11 @@ def _lines(record: RunRecord) -> Iterator[str]:
 
 def _dumps(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_members)
+        return _JSON.encode(value)
     except (
         ValueError
     ):  # not a number, or infinity: JSON has neither, and other languages refuse Python's words for them
-        return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
-
-
-def _members(value: Any) -> Any:
-    """Shallow members of a dataclass: four times as quick as `asdict`, which copies all there is below."""
-    if isinstance(value, Record):
-        return {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
-    return str(value)
+        return _JSON.encode(_finite(value))
 
 
 def _finite(value: Any) -> Any:
@@ -60,4 +54,4 @@ def _finite(value: Any) -> Any:
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    return value if isinstance(value, str | int | float | bool | None) else _finite(_members(value))
+    return value if isinstance(value, str | int | float | bool | None) else _finite(members(value))

@@ -42,7 +42,7 @@ class Cause:
     @property
     def bad(self) -> tuple[Result, ...]:
         """The results that are not green for this cause: those blocked, and the root unless it is waived, say."""
-        return (self.result, *self.blocked) if self.result and Outcome(self.result.outcome).bad else self.blocked
+        return (self.result, *self.blocked) if self.result and self.result.bad else self.blocked
 
     @property
     def unmeasured(self) -> bool:
@@ -55,7 +55,7 @@ class Cause:
         if self.result is None:
             return "not part of this run, named as the cause of checks that are"
         seen = what_was_seen(self.result)
-        return seen if Outcome(self.result.outcome).bad else f"{self.result.outcome}: {seen}"
+        return seen if self.result.bad else f"{self.result.outcome}: {seen}"
 
     @property
     def unsaid(self) -> list[Measurement]:
@@ -93,7 +93,7 @@ class Story:
     def causes(self) -> list[Cause]:
         """Everything wrong, grouped by root cause, worst first; every bad result is in exactly one group."""
         every = {r.check.id: r for r in self.record.results}
-        bad = {name: r for name, r in every.items() if Outcome(r.outcome).bad}
+        bad = {name: r for name, r in every.items() if r.bad}
         groups: dict[str, list[Result]] = {
             r.check.id: [] for r in bad.values() if r.outcome != Outcome.BLOCKED or not r.root
         }

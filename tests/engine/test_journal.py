@@ -67,6 +67,24 @@ def test_secrets_do_not_reach_the_file(tmp_path: Path) -> None:
     assert "mail kept: ****" in text
 
 
+@pytest.mark.parametrize(
+    "said", ["hunter22", 'hun"ter\\22', "schema", "result", 'token: "abcdefgh"', "100 % \u00fc", "half \ud83d"]
+)
+def test_a_result_that_holds_secrets_anywhere_stays_a_record_without_them(tmp_path: Path, said: str) -> None:
+    secrets = ["hunter22", 'hun"ter\\22', "schema", "result", "abcdefgh"]
+    recorder = Recorder(record(), tmp_path, Redactor(secrets), {})
+    told = result("health")
+    told.message, told.evidence[0].answer = f"saw {said}", {said: [said]}
+
+    recorder.add(told)
+    recorder.close(known=0)
+
+    read = journal.read(recorder.journal.path).results[0]
+    assert read.message == Redactor(secrets).text(f"saw {said}")
+    assert not any(secret in str(read.evidence[0].answer) for secret in secrets)
+    assert read.check.id == told.check.id
+
+
 def test_a_killed_run_is_told_as_unfinished_up_to_its_last_whole_line(tmp_path: Path) -> None:
     recorder = Recorder(record(), tmp_path, Redactor(), {})
     recorder.add(result("health"))

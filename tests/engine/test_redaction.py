@@ -88,3 +88,20 @@ def test_exceptions_and_their_causes_lose_their_secrets() -> None:
 def test_a_long_text_is_read_in_linear_time() -> None:
     # A pattern that tries again at every character would take minutes on this.
     assert Redactor().text("a-" * 500_000 + " secret token").endswith("secret token")
+
+
+@pytest.mark.parametrize("name", ["api", "access", "private", "encryption"])
+@pytest.mark.parametrize("joint", ["_key", "key", "_KEY"])
+def test_a_key_that_nobody_told_of_is_masked_by_its_name(name: str, joint: str) -> None:
+    assert Redactor().text(f"{name}{joint}=abcdef123") == f"{name}{joint}={MASK}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hunter22", "über", "postgresql://u:p@host/x", "Password: abcd", "encryptionKey = abcd", "-----BEGIN PRIVATE KEY"],
+)
+def test_whatever_would_be_changed_is_suspect_also_inside_of_json(text: str) -> None:
+    redactor = Redactor(["hunter22"])
+    assert redactor.suspects(text)
+    assert redactor.suspects(json.dumps({"answer": [text]}, ensure_ascii=False))
+    assert not redactor.suspects('{"id": "web/availability::answers", "duration": 0.5}')

@@ -103,6 +103,7 @@ class Trial:
         self.execution = Execution(check, started=clock.iso(clock.now()))
         self._confirm = confirm
         self._begun = clock.monotonic()
+        self._outcomes: list[Outcome] = []
 
     @contextmanager
     def attempt(self) -> Iterator[Notebook]:
@@ -122,6 +123,7 @@ class Trial:
         outcome, ended = judge(error, run.check), clock.monotonic()
         if outcome == Outcome.SKIPPED and run.attempts:
             outcome = Outcome.UNMEASURED  # it applied a moment ago
+        self._outcomes.append(outcome)
         run.attempts.append(Attempt(outcome, message_of(error), started, ended - begun, notebook.attempt))
         run.errors.append(error)
         run.duration = ended - self._begun
@@ -133,7 +135,7 @@ class Trial:
         return self._decision() is None
 
     def _decision(self) -> Outcome | None:
-        return decide([Outcome(tried.outcome) for tried in self.execution.attempts], self._confirm)
+        return decide(self._outcomes, self._confirm)
 
 
 async def attempt(

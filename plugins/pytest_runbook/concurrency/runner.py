@@ -106,7 +106,7 @@ class Runner:
         return self._in_turn(item, item.stash[CHECK])
 
     def _in_turn(self, item: pytest.Function, check: Check) -> Execution:
-        names = inspect.signature(item.obj).parameters
+        names = _arguments(item.function)
         call = functools.partial(item.obj, **{name: item.funcargs[name] for name in names if name in item.funcargs})
         if inspect.iscoroutinefunction(item.obj):
             return self._wait(check, self._submit(check, call))
@@ -164,7 +164,7 @@ class Runner:
             known = name in self._values or name in self._makers
             if name not in _parameters(item) and not (known and _is_ours(item, name)):
                 return None
-        return tuple(inspect.signature(function).parameters)
+        return _arguments(function)
 
     def _submit(self, check: Check, call: Callable[[], Awaitable[Any]]) -> concurrent.futures.Future[Execution]:
         self._start()
@@ -183,6 +183,12 @@ class Runner:
 
     async def _close_probes(self) -> None:
         await asyncio.gather(*(probe.close() for probe in self._probes.values()), return_exceptions=True)
+
+
+@functools.cache
+def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the arguments of FUNCTION, which may be that of thousands of checks."""
+    return tuple(inspect.signature(function).parameters)
 
 
 def _parameters(item: pytest.Item) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 from pytest_runbook import clock
 from pytest_runbook.errors import RunbookError
 from pytest_runbook.evidence.redaction import Redactor
-from pytest_runbook.model import SCHEMA, Attempt, Measurement, Observation, Result, RunRecord, Waiver
+from pytest_runbook.model import SCHEMA, Attempt, Measurement, Observation, Result, RunRecord, Waiver, members
 
 NAME = "journal.jsonl"
 DETAILS = (
@@ -27,6 +27,8 @@ DETAILS = (
     ("attempt", "attempts", Attempt),
 )
 """Parts of a result that have lines of their own: record type, field, class."""
+
+_JSON = json.JSONEncoder(ensure_ascii=False, default=members)
 
 
 class Journal:
@@ -44,14 +46,13 @@ class Journal:
 
     def write(self, kind: str, **data: Any) -> None:
         """Append a record of type KIND; DATA is redacted here."""
-        self._append([self._line(kind, data)])
+        self._append([_line(kind, _JSON.encode(self.redactor.value(data)))])
 
     def result(self, result: Result) -> None:
         """Append RESULT: its observations, measurements and attempts first, then itself."""
-        body = result.to_json()
-        check = result.check.id
-        lines = [self._line(kind, {"check": check, **part}) for kind, name, _ in DETAILS for part in body.pop(name)]
-        self._append([*lines, self._line("result", body)])
+        check, body = {"check": result.check.id}, members(result)
+        parts = [(kind, check | members(part)) for kind, name, _ in DETAILS for part in body.pop(name)]
+        self._append([_line(kind, self._redacted(data)) for kind, data in (*parts, ("result", body))])
 
     def close(self) -> None:
         """Close the file; nothing more is written."""
@@ -60,9 +61,10 @@ class Journal:
         except OSError as error:
             self.failure = self.failure or str(error)
 
-    def _line(self, kind: str, data: dict[str, Any]) -> str:
-        head = {"schema": SCHEMA, "type": kind, "at": clock.iso(clock.now())}
-        return json.dumps({**head, **self.redactor.value(data)}, ensure_ascii=False)
+    def _redacted(self, data: dict[str, Any]) -> str:
+        """DATA as JSON; taken apart and redacted text by text only when the whole is suspect, which is seldom."""
+        text = _JSON.encode(data)
+        return _JSON.encode(self.redactor.value(json.loads(text))) if self.redactor.suspects(text) else text
 
     def _append(self, lines: list[str]) -> None:
         if self.failure is not None or self._file.closed:
@@ -72,6 +74,11 @@ class Journal:
             self._file.flush()
         except OSError as error:
             self.failure = str(error)
+
+
+def _line(kind: str, data: str) -> str:
+    """A record of type KIND with the members of DATA, a JSON object."""
+    return f'{{"schema": {SCHEMA}, "type": "{kind}", "at": "{clock.iso(clock.now())}", {data[1:]}'
 
 
 def _mend(path: Path) -> None:

@@ -34,7 +34,23 @@ PATTERNS = (
     ),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
 )
-_HINTS = re.compile(r"://|bearer|basic|passw|secret|token|api_?key|access_?key|-----begin", re.IGNORECASE)
+_HINTS = (
+    *(
+        "://",
+        "bearer",
+        "basic",
+        "passw",
+        "secret",
+        "token",
+        "_key",
+        "apikey",
+        "accesskey",
+        "privatekey",
+        "encryptionkey",
+    ),
+    "-----begin",
+)
+"""A text that one of the patterns fits holds one of these, in any case: to look for words is ten times as quick."""
 
 
 class Redactor:
@@ -45,7 +61,8 @@ class Redactor:
         variants = {form for secret in secrets if len(secret) >= SHORTEST for form in encodings(secret)}
         longest_first = sorted(variants, key=lambda form: (-len(form), form))
         self._short = lru_cache(maxsize=8192)(self._masked)
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._forms = tuple(longest_first)
+        self._known = re.compile("|".join(map(re.escape, longest_first)))
 
     def text(self, text: str) -> str:
         """TEXT without secrets."""
@@ -55,12 +72,19 @@ class Redactor:
         if not text.isascii():
             # Half a character, as in a file name that is not UTF-8, fits into no file and no message.
             text = text.encode("utf-8", "backslashreplace").decode()
-        if self._known is not None:
+        if self._holds_known(text):
             text = self._known.sub(MASK, text)
-        if _HINTS.search(text):
+        if _hints(text):
             for pattern, replacement in PATTERNS:
                 text = pattern.sub(replacement, text)
         return text
+
+    def suspects(self, text: str) -> bool:
+        """Whether something in TEXT, which may be JSON, could have to be replaced: quick, and right when it says no."""
+        return not text.isascii() or self._holds_known(text) or _hints(text)
+
+    def _holds_known(self, text: str) -> bool:
+        return any(map(text.__contains__, self._forms))
 
     def value(self, value: Any) -> Any:
         """VALUE (nested dicts, lists, tuples, scalars) without secrets; what JSON cannot hold becomes text."""
@@ -94,6 +118,10 @@ class Redactor:
         clean = tuple(self.text(argument) if isinstance(argument, str) else argument for argument in error.args)
         if clean != error.args:
             error.args = clean
+
+
+def _hints(text: str) -> bool:
+    return any(map(text.lower().__contains__, _HINTS))
 
 
 def encodings(secret: str) -> Iterator[str]:

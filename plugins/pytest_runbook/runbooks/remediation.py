@@ -60,7 +60,7 @@ class Remediation:
 
     def _asked(self, begun: bool) -> bool:
         """Whether there is something to do after the checks; the history, if it was BEGUN, may tell of a run that died."""
-        if self.only or any(Outcome(result.outcome).bad for result in self.run.known_recorder.record.results):
+        if self.only or any(result.bad for result in self.run.known_recorder.record.results):
             return begun or self.mode != Mode.OFF
         return begun and self.mode in (Mode.ASK, Mode.APPLY)
 
@@ -94,7 +94,7 @@ class Remediation:
         """A check that fails again soon after its fix counts one severity higher."""
         recorder = self.run.known_recorder
         for result in recorder.record.results:
-            if not Outcome(result.outcome).bad or result.outcome == Outcome.BLOCKED:
+            if not result.bad or result.outcome == Outcome.BLOCKED:
                 continue
             if watched := store.watched(result.check.id):
                 store.recurred(result.check.id)

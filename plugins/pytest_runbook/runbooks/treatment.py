@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pytest_runbook import clock
 from pytest_runbook.errors import HistoryError
 from pytest_runbook.evidence.redaction import Redactor
-from pytest_runbook.model import Outcome, Result, Step, StepOutcome
+from pytest_runbook.model import Result, Step, StepOutcome
 from pytest_runbook.runbooks.cases import Case
 from pytest_runbook.runbooks.guard import Guard
 from pytest_runbook.runbooks.loading import Runbook
@@ -220,7 +220,7 @@ class Treatment:
     def _broken(self) -> list[str]:
         """Checks of the service that passed before and do not pass any more."""
         seen = self._room.observer.look(self._spared)
-        return [result.check.id for result in seen if Outcome(result.outcome).bad]
+        return [result.check.id for result in seen if result.bad]
 
     # -- taking back ---------------------------------------------------------------------------------------------------
 

@@ -199,7 +199,7 @@ class Ward:
     def _look_at_neighbours(self, case: Case) -> None:
         """A fix that breaks something else is told, whatever it fixed."""
         for now in self._observer.look(cases.spared(self._record, case.service, case.checks)):
-            if Outcome(now.outcome).bad:
+            if now.bad:
                 now.remediation = f"it passed before {case.runbook} ran"
                 self._recorder.amend(now)
                 self._terminal.tell(f"{now.check.id} fails since: {now.message}")

@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
-from pytest_runbook.model import Outcome, Result, RunRecord
+from pytest_runbook.model import Result, RunRecord
 
 from runbook_reports import remedy, wording
 
@@ -41,7 +41,7 @@ def _parts(result: Result, record: RunRecord) -> Iterator[str]:
     if check.runbook:
         yield f"**Runbook** {_plain(check.runbook)}"
         text = record.runbooks.get(check.runbook, "")
-        if Outcome(result.outcome).bad and text and not wording.address(text):
+        if result.bad and text and not wording.address(text):
             yield "\n".join(f"    {html.escape(line)}" for line in wording.clipped(text, 10_000).splitlines())
 
 
