@@ -99,6 +99,8 @@ def _outcome(expected: Sequence[Result]) -> str:
     outcomes = {str(result.outcome) for result in expected}
     if outcomes == {Outcome.REMEDIATED}:
         return Outcome.REMEDIATED
+    if outcomes == {Outcome.UNMEASURED}:
+        return Outcome.UNMEASURED
     if Outcome.STILL_FAILING in outcomes:
         return Outcome.STILL_FAILING
     if all(result.remediation.startswith("not-needed") for result in expected):
