@@ -15,6 +15,8 @@ from lab.site import LabError
 PATIENCE = 8.0
 """Seconds that servers have to end in order."""
 
+ROUNDS = 10
+"""How often those that are left are looked for, and killed."""
 CLOBBERS_ITS_ENVIRONMENT = ("postgres", "nginx", "redis-server", "valkey-server")
 """Programs that write their title over the environment they were given; their working folder tells instead."""
 
@@ -78,9 +80,16 @@ def end(folder: Path, patience: float = PATIENCE) -> int:
                 _send([process], _polite(process))
     _send(found, signal.SIGCONT)
     psutil.wait_procs(found, timeout=patience)
-    rest = list({process.pid: process for process in [*found, *find(folder)] if process.is_running()}.values())
-    _send(rest, signal.SIGKILL)
-    _, alive = psutil.wait_procs(rest, timeout=10)
+    rest = [process for process in found if process.is_running()]
+    alive: list[psutil.Process] = []
+    # Again until nobody is found: what was being started may start another one while it is being ended.
+    for _ in range(ROUNDS):
+        rest = list({process.pid: process for process in [*rest, *find(folder)]}.values())
+        if not rest or alive:
+            break
+        _send(rest, signal.SIGKILL)
+        _, alive = psutil.wait_procs(rest, timeout=10)
+        rest = []
     if alive:
         raise LabError(f"processes that do not end: {', '.join(str(process.pid) for process in alive)}")
     unmount(folder)
