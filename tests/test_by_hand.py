@@ -101,7 +101,7 @@ def furnished(folder: Path, database: PostgresServer, cache: RedisServer) -> Hom
 
 
 def test_the_checks_of_a_system_started_by_hand_are_green(system: System, tmp_path: Path) -> None:
-    record = run_checks(tmp_path, system.environment, CHECKS)
+    record = run_checks(tmp_path, system.environment, expression=CHECKS)
     assert not bad(record), told(bad(record))
     assert record.exit_code == 0
     assert {r.check.id for r in record.results if r.outcome == Outcome.SKIPPED} == ABSENT
@@ -113,7 +113,7 @@ def test_they_see_what_breaks_there_too(system: System, tmp_path: Path) -> None:
     system.cache.client.config_set("maxmemory-policy", "allkeys-random")
     system.database.sql("ALTER TABLE prediction_archive RENAME TO gone", "nightscan")
     try:
-        record = run_checks(tmp_path, system.environment, CHECKS)
+        record = run_checks(tmp_path, system.environment, expression=CHECKS)
     finally:
         system.database.sql("ALTER TABLE gone RENAME TO prediction_archive", "nightscan")
         system.cache.client.config_set("maxmemory-policy", "noeviction")

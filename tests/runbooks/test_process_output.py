@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import re
 import secrets
 from pathlib import Path
 
@@ -29,7 +29,27 @@ def test_a_hundred_megabytes_cost_no_memory(book: Book) -> None:
     assert "… 99,950,012 bytes left out …" in done.output
     assert len(done.output) < KEPT + 100
     assert psutil.Process().memory_info().rss - before < 20_000_000
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 300_000  # KiB
+
+
+def test_nor_in_the_process_of_the_step(book: Book) -> None:
+    book.write('''
+import resource
+
+def flood(tools):
+    """Flood."""
+    tools.run("sh", "-c", "head -c 100000000 /dev/zero | tr '\\\\0' x >&2")
+    return f" peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss} KiB"
+
+@correct()
+def step(at):
+    """Flood it."""
+    return call(flood)
+''')
+    done = book.perform()
+    assert done.outcome == StepOutcome.DONE, done.why
+    peak = re.search(r" peak (\d+) KiB", done.output)
+    assert peak, done.output[-200:]
+    assert int(peak[1]) < 300_000  # KiB
 
 
 def test_what_is_no_text_is_replaced(book: Book) -> None:
