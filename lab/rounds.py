@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_runbook.checkrun import CheckRun
+from pytest_runbook.errors import Unmeasured
 from pytest_runbook.model import RunRecord
 
 from lab.site import LabError
@@ -41,17 +39,8 @@ def run_checks(folder: Path, environment: Mapping[str, str], *arguments: str, ex
 
     Reports lie in FOLDER; ARGUMENTS are handed to pytest. Raises LabError when the run left no record.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    command = [sys.executable, "-m", "pytest", "-m", expression, f"--report={folder}", *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**inherited, **HURRY, **environment}, capture_output=True, text=True, check=False
-    )
-    written = folder / "run.json"
-    if not written.is_file():
-        raise LabError(f"the run ended with status {done.returncode} and no record:\n{done.stdout}\n{done.stderr}")
-    record = RunRecord.from_json(json.loads(written.read_text()))
-    if record.exit_code != done.returncode:
-        raise LabError(
-            f"the run ended with status {done.returncode}, its record says {record.exit_code}:\n{done.stdout}"
-        )
-    return record
+    look = CheckRun(ROOT, folder, expression, environment={**HURRY, **environment}, arguments=arguments, hidden=OURS)
+    try:
+        return look.record()
+    except Unmeasured as error:
+        raise LabError(str(error)) from error

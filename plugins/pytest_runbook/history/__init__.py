@@ -2,7 +2,18 @@
 
 from pytest_runbook.history.locks import Held, Lock
 from pytest_runbook.history.process import Process
-from pytest_runbook.history.rows import AttemptOutcome, AttemptRow, StepRow, WatchRow
+from pytest_runbook.history.rows import AttemptOutcome, AttemptRow, DeploymentRow, PhaseRow, StepRow, WatchRow
 from pytest_runbook.history.store import Store
 
-__all__ = ["AttemptOutcome", "AttemptRow", "Held", "Lock", "Process", "StepRow", "Store", "WatchRow"]
+__all__ = [
+    "AttemptOutcome",
+    "AttemptRow",
+    "DeploymentRow",
+    "Held",
+    "Lock",
+    "PhaseRow",
+    "Process",
+    "StepRow",
+    "Store",
+    "WatchRow",
+]

@@ -22,7 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of the tables."""
 
 
@@ -170,6 +170,42 @@ watches = Table(
     Column("recurred", Moment),
 )
 
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    *_scope(),
+    *_process(),
+    Column("run", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("services", Lines, nullable=False),
+    Column("before", JSON, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("who", Words, nullable=False),
+    Column("started", Moment, nullable=False),
+    Column("ended", Moment),
+    Column("outcome", Text),
+    Column("why", Words),
+    Column("held", Words),
+    Column("backup", Text),
+    Column("baseline", JSON),
+)
+
+phases = Table(
+    "phases",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("deployment", ForeignKey(deployments.c.id), nullable=False, index=True),
+    Column("phase", Text, nullable=False),
+    Column("started", Moment, nullable=False),
+    Column("ended", Moment),
+    Column("outcome", Text),
+    Column("said", Words),
+    Column("duration", Float),
+)
+
 Index("attempts_of", attempts.c.system, attempts.c.environment, attempts.c.runbook, attempts.c.service)
 Index("attempts_by_run", attempts.c.run)
 Index("watches_of", watches.c.system, watches.c.environment, watches.c.check_id)
+Index("deployments_of", deployments.c.system, deployments.c.environment, deployments.c.ended)

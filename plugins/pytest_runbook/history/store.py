@@ -12,8 +12,10 @@ from sqlalchemy import Connection, func, insert, inspect, select
 from pytest_runbook import clock
 from pytest_runbook.history.attempts import Attempts
 from pytest_runbook.history.database import Database
+from pytest_runbook.history.deployments import Deployments
 from pytest_runbook.history.intents import Intents
 from pytest_runbook.history.locks import Locks
+from pytest_runbook.history.migrations import migrate
 from pytest_runbook.history.process import Process
 from pytest_runbook.history.runs import Runs
 from pytest_runbook.history.schema import VERSION, metadata, versions
@@ -23,7 +25,7 @@ MAKING = 0x52554E42
 """Key of the lock under which PostgreSQL's tables are made."""
 
 
-class Store(Runs, Locks, Attempts, Intents, Watches):
+class Store(Runs, Locks, Attempts, Intents, Watches, Deployments):
     """All of it. Any number of processes may have the same open; every method is one short transaction.
 
     Methods raise HistoryError when the database does not do what they say. Texts come in redacted.
@@ -50,10 +52,10 @@ class Store(Runs, Locks, Attempts, Intents, Watches):
 
 
 def _prepare(database: Database, now: datetime) -> None:
-    """Make the tables where there are none; refuse those of a later software."""
+    """Make the tables where there are none, bring those of an earlier software up to date, refuse those of a later one."""
     with database.read() as connection:
         version = _version(connection)
-    if version is None:
+    if version is None or version < VERSION:
         with database.write() as connection:
             if not database.sqlite:  # where a write keeps others out only from the rows it touches
                 connection.execute(select(func.pg_advisory_xact_lock(MAKING)))
@@ -61,7 +63,9 @@ def _prepare(database: Database, now: datetime) -> None:
             if version is None:
                 metadata.create_all(connection, checkfirst=False)
                 connection.execute(insert(versions).values(version=VERSION, made=now))
-                version = VERSION
+            else:
+                migrate(connection, version, now)
+            version = _version(connection) or VERSION
     if version > VERSION:
         raise database.error(
             f'is of version "{version}", this software knows up to "{VERSION}"',

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_runbook import clock, managers
+from pytest_runbook import clock
 from pytest_runbook.errors import StepFailed, unknown
-from pytest_runbook.managers import Completed
-from pytest_runbook.runbooks import commands, environment, remote, servers
+from pytest_runbook.runbooks import environment, servers
 from pytest_runbook.runbooks.actions import OPERATIONS
-from pytest_runbook.runbooks.commands import Finished, Program
-from pytest_runbook.runbooks.family import MARK
+from pytest_runbook.runbooks.commands import Finished
 from pytest_runbook.runbooks.order import Order
+from pytest_runbook.runbooks.reach import KILLED, Reach
 from pytest_runbook.runbooks.remote import Task
 
 if TYPE_CHECKING:
     import psycopg
     import redis
 
-    from pytest_runbook.managers import Manager, Run
-    from pytest_runbook.probes.host import HostSettings
+    from pytest_runbook.managers import Manager
 
-KILLED = 128
-"""A shell adds this to the number of the signal that ended a program."""
 SPARE = 1.0
 """Seconds that a service manager gets less than the step has left, to say what it waited for."""
 ROWS = 10_000
@@ -61,13 +56,14 @@ class Tools:
 
     def __init__(self, order: Order, *, timeout: float, mark: str = "") -> None:
         """The step of ORDER has TIMEOUT seconds from now; MARK is carried by every program that it starts."""
-        self._order, self._mark = order, mark
+        self._order = order
         self._until = clock.monotonic() + timeout
         self._open = ExitStack()
         self._databases: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
         self.situation = order.situation
         self.settings, self.limits, self.facts = order.situation.settings, order.situation.limits, order.situation.facts
         self.root = order.root
+        self._reach = Reach(self.settings, self.root, mark, bound=lambda seconds: min(seconds, self._left))
 
     def __enter__(self) -> Self:
         return self
@@ -89,18 +85,7 @@ class Tools:
         return _answer(self._follow(Task(arguments, self._script(file), environment.told(self._order)), on, timeout))
 
     def _follow(self, task: Task, on: str | None, timeout: float | None, *, show: bool = True) -> Finished:
-        there: HostSettings | None = self._probe(on, "host") if on else None
-        around = {**environment.plain(os.environ), MARK: f"{self._mark}.{secrets.token_hex(4)}"}
-        if on and there and remote.is_remote(there):
-            program = remote.program(on, there, task, around, self.root)
-        else:
-            argv = [str(task.script), *task.argv] if task.script else task.argv
-            program = Program(argv, {**around, **task.variables}, self.root, task.given)
-        limit = self._left if timeout is None else min(timeout, self._left)
-        done = commands.follow(program, limit, show=show)
-        if done.status is None and not done.late:
-            raise StepFailed(f'"{on}" cannot be used: {done.last or "the connection to it broke"}')
-        return done
+        return self._reach.follow(task, on, self._left if timeout is None else min(timeout, self._left), show=show)
 
     def _script(self, file: str) -> Path:
         path = (self._order.folder / file).resolve()
@@ -120,9 +105,7 @@ class Tools:
 
     def manager(self, service: str | None = None) -> tuple[Manager, str]:
         """The manager of SERVICE (None: the service whose check failed), and its unit there; raises ManagerError."""
-        named = service or self.situation.service
-        chosen, _ = managers.declared(self.settings, named)
-        return managers.manager_of(self.settings, named, self._run_on(chosen.on))
+        return self._reach.manager(service or self.situation.service)
 
     def manage(self, operation: str, service: str | None = None) -> str:
         """What the manager of SERVICE says of OPERATION; what changes its unit is answered by how it is then."""
@@ -141,22 +124,6 @@ class Tools:
         status = manager.status(unit)
         since = f" since {clock.iso(status.since)}" if status.since else ""
         return f"{unit}: {status.state}{since}" + (f" ({status.detail})" if status.detail else "")
-
-    def _run_on(self, on: str | None) -> Run:
-        """Runs the commands of a manager, on the host of the probe ON."""
-
-        def run(
-            argv: Sequence[str],
-            timeout: float,
-            input: str | None = None,  # noqa: A002 - as subprocess calls it
-            environment: Mapping[str, str] | None = None,
-        ) -> Completed:
-            given = None if input is None else input.encode()
-            done = self._follow(Task(argv, variables=environment or {}, given=given), on, timeout, show=False)
-            late, status = done.status is None, 0 if done.status is None else done.status
-            return Completed(KILLED - status if status < 0 else status, done.stdout, done.stderr, timed_out=late)
-
-        return run
 
     # -- data ----------------------------------------------------------------------------------------------------------
 
@@ -187,11 +154,7 @@ class Tools:
 
     def _probe(self, name: str, kind: str) -> Any:
         """Settings of the probe NAME, which has to be of KIND."""
-        found = self.settings.probes.get(name)
-        if found is None or found.kind != kind:
-            known = [other for other, probe in self.settings.probes.items() if probe.kind == kind]
-            raise StepFailed(unknown(f"{kind} probe", name, known))
-        return found
+        return self._reach.probe(name, kind)
 
 
 def _answer(done: Finished) -> str:

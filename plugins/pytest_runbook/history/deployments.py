@@ -1,0 +1,120 @@
+"""Deployments: each phase stands here before it begins, so that whoever finds a killed one knows where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select, update
+
+from pytest_runbook.errors import UsageError
+from pytest_runbook.history.base import Part, added, changed
+from pytest_runbook.history.rows import DeploymentKind, DeploymentOutcome, DeploymentRow, PhaseOutcome, PhaseRow
+from pytest_runbook.history.schema import deployments, phases
+
+COLUMNS = [
+    deployments.c[name]
+    for name in (
+        *("id", "run", "kind", "version", "services", "before", "options", "who", "host", "pid"),
+        *("started", "ended", "outcome", "why", "held", "backup", "baseline"),
+    )
+]
+
+
+class Deployments(Part):
+    """Deployments of this system."""
+
+    def begin_deployment(
+        self,
+        run: str,
+        kind: DeploymentKind,
+        version: str,
+        before: Mapping[str, str],
+        *,
+        who: str,
+        options: Mapping[str, Any],
+        baseline: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Note that WHO begins to put VERSION where BEFORE ran; the answer names the deployment.
+
+        UsageError when one is not at its end yet. The caller holds the lock under which deployments are made.
+        """
+        values: dict[str, Any] = {
+            "run": run,
+            "kind": kind,
+            "version": version,
+            "who": who,
+            "options": dict(options),
+            **self._scope,
+        }
+        values |= self._holder()
+        values |= {"services": list(before), "before": dict(before), "baseline": baseline}
+        with self._database.write() as connection:
+            if other := self._filled(connection, self._found().where(deployments.c.ended.is_(None))):
+                raise UsageError(
+                    f"the deployment {other[0].id}, of {other[0].version}, is not at its end\n"
+                    "  hint: runbook deploy --status tells, --resume or --abort finishes it"
+                )
+            return added(connection, insert(deployments).values(**values, started=self._now()))
+
+    def take_deployment(self, deployment: int, run: str) -> None:
+        """Note that this process goes on with DEPLOYMENT, as RUN; the phase that a dead one left open is `unknown`."""
+        cut = update(phases).where(phases.c.deployment == deployment, phases.c.ended.is_(None))
+        taken = update(deployments).where(deployments.c.id == deployment, deployments.c.ended.is_(None))
+        with self._database.write() as connection:
+            connection.execute(cut.values(ended=self._now(), outcome="unknown", said="it was cut short"))
+            connection.execute(taken.values(run=run, held=None, **self._holder()))
+
+    def note_deployment(self, deployment: int, **known: Any) -> None:
+        """Keep what became KNOWN of DEPLOYMENT: `backup`, `baseline`, `held`."""
+        with self._database.write() as connection:
+            connection.execute(update(deployments).where(deployments.c.id == deployment).values(**known))
+
+    def end_deployment(self, deployment: int, outcome: DeploymentOutcome, why: str) -> bool:
+        """Note how DEPLOYMENT ended; False when that is known already."""
+        open_ = update(deployments).where(deployments.c.id == deployment, deployments.c.ended.is_(None))
+        with self._database.write() as connection:
+            return changed(connection, open_.values(ended=self._now(), outcome=outcome, why=why, held=None))
+
+    def enter_phase(self, deployment: int, phase: str) -> int:
+        """Note that PHASE of DEPLOYMENT begins; the answer names it."""
+        with self._database.write() as connection:
+            begun = insert(phases).values(deployment=deployment, phase=phase, started=self._now())
+            return added(connection, begun)
+
+    def leave_phase(self, phase: int, outcome: PhaseOutcome, said: str, duration: float) -> None:
+        """Note how PHASE ended, after DURATION seconds."""
+        done = update(phases).where(phases.c.id == phase)
+        with self._database.write() as connection:
+            connection.execute(done.values(ended=self._now(), outcome=outcome, said=said, duration=duration))
+
+    def deployment(self, deployment: int) -> DeploymentRow:
+        """The row of DEPLOYMENT, with its phases."""
+        with self._database.read() as connection:
+            (row,) = self._filled(connection, self._found().where(deployments.c.id == deployment))
+            return row
+
+    def unfinished_deployment(self) -> DeploymentRow | None:
+        """The one that is not at its end, if there is one."""
+        with self._database.read() as connection:
+            return next(iter(self._filled(connection, self._found().where(deployments.c.ended.is_(None)))), None)
+
+    def deployments(self, limit: int = 20) -> list[DeploymentRow]:
+        """Deployments with their phases, newest first."""
+        with self._database.read() as connection:
+            return self._filled(connection, self._found().limit(limit))
+
+    def _found(self) -> Select[*tuple[Any, ...]]:
+        return select(*COLUMNS).where(self._ours(deployments)).order_by(deployments.c.id.desc())
+
+    def _filled(self, connection: Connection, found: Select[*tuple[Any, ...]]) -> list[DeploymentRow]:
+        """The deployments FOUND, each with its phases."""
+        rows = connection.execute(found).mappings().all()
+        ids = [row["id"] for row in rows]
+        wanted = select(phases).where(phases.c.deployment.in_(ids)).order_by(phases.c.id)
+        told = [PhaseRow(**row) for row in connection.execute(wanted).mappings()]
+        return [DeploymentRow(**row, phases=_of(told, row["id"])) for row in rows]
+
+
+def _of(told: Sequence[PhaseRow], deployment: int) -> tuple[PhaseRow, ...]:
+    return tuple(phase for phase in told if phase.deployment == deployment)

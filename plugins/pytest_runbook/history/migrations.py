@@ -1,0 +1,26 @@
+"""Brings the tables of an earlier version to this one, one version at a time; what stands in them stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, insert
+
+from pytest_runbook.history.schema import VERSION, deployments, metadata, phases, versions
+
+
+def _deployments(connection: Connection) -> None:
+    """Version 2 keeps deployments, phase by phase."""
+    metadata.create_all(connection, [deployments, phases], checkfirst=False)
+
+
+STEPS: Mapping[int, Callable[[Connection], None]] = {2: _deployments}
+"""Version to what makes it of the one before."""
+
+
+def migrate(connection: Connection, version: int, now: datetime) -> None:
+    """Bring the tables from VERSION to ours, in the transaction of CONNECTION: all of it or nothing."""
+    for step in range(version + 1, VERSION + 1):
+        STEPS[step](connection)
+        connection.execute(insert(versions).values(version=step, made=now))
