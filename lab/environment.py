@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from lab import home, packages, past, tls
+from lab import binaries, home, packages, past, tls
 from lab.servers import REPOSITORY, ntp, smtp
 from lab.servers.postgresql import INDEXES
 from lab.servers.proxy import Proxy
@@ -49,6 +49,7 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__FACTS__PROXY__PLAIN_URL": f"http://localhost:{site.port('proxy-http')}",
         **_remedies(site),
         **_managers(site),
+        **_backup(site),
         "RUNBOOK__FACTS__DEPLOY__ENGINE": "",
         "RUNBOOK__FACTS__SECRETS__FILES": json.dumps(
             [".env", "config/production.json", str(tls.certificate_files(site)[1])]
@@ -87,6 +88,22 @@ def _remedies(site: Site) -> dict[str, str]:
         "RUNBOOK__FACTS__PROXY__RENEWAL": json.dumps(
             ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "lab.tls", str(site.folder)]
         ),
+    }
+
+
+def _backup(site: Site) -> dict[str, str]:
+    """Where the things are that a backup holds, and the programs that make and read one."""
+    roots = {
+        "UPLOADS": site.home / "uploads",
+        "MODELS": site.home / "models",
+        "CONFIG": site.home / "config",
+        "ENVIRONMENT": home.env_file(site),
+    }
+    return {
+        "RUNBOOK__BACKUP__DESTINATIONS__LOCAL__PATH": str(site.home / "backups"),
+        **{f"RUNBOOK__BACKUP__FILES__ROOTS__{name}": str(path) for name, path in roots.items()},
+        "RUNBOOK__BACKUP__PROGRAMS__POSTGRESQL": str(binaries.postgresql()),
+        "RUNBOOK__BACKUP__PROGRAMS__REDIS": str(binaries.redis()),
     }
 
 

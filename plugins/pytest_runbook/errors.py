@@ -8,7 +8,8 @@ RunbookError
 ├── TimedOut          the check used up its time
 ├── StepFailed        a step of a runbook did not do what it is for
 ├── ManagerError      a service manager did not do what was asked
-└── HistoryError      the history cannot be read or written
+├── HistoryError      the history cannot be read or written
+└── BackupError       a backup cannot be made, read or used
 """
 
 from __future__ import annotations
@@ -58,6 +59,15 @@ class ManagerError(RunbookError):
 
 class HistoryError(RunbookError):
     """The history cannot be read or written; the message names it without its password, and what to do."""
+
+
+class BackupError(RunbookError):
+    """A backup cannot be made, read or used; `reason` is a word of `backup.verdict.REASONS`, or empty."""
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        """MESSAGE for people, REASON for programs."""
+        super().__init__(message)
+        self.reason = reason
 
 
 def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> str:

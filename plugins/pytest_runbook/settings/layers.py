@@ -12,6 +12,7 @@ from pydantic import PositiveFloat
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pytest_runbook.settings.backup import Backup
 from pytest_runbook.settings.schema import (
     Concurrency,
     Confirm,
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     remediation: Remediation = Remediation()
     report: Report = Report()
     history: History = History()
+    backup: Backup = Backup()
     mail: Mail = Mail()
 
     @classmethod

@@ -20,6 +20,7 @@ def misnamed(tree: Mapping[str, Any], entries: Mapping[str, Entry], file: str) -
     found = [
         *_unknown_services(tree, services),
         *_unknown_managers(tree, services),
+        *_unknown_in_backup(tree),
         *_taken(_table(tree, "schedules"), services),
     ]
     return [Fault(origin_of(path, entries, file).origin, dotted(path), problem) for path, problem in found]
@@ -56,6 +57,22 @@ def _unknown_managers(tree: Mapping[str, Any], services: Mapping[str, Any]) -> F
         host = _table(tree, "managers", name).get("on")
         if isinstance(host, str) and host not in hosts:
             yield ("managers", name, "on"), unknown("host probe", host, hosts)
+
+
+def _unknown_in_backup(tree: Mapping[str, Any]) -> Found:
+    """Probes that backups are made with, and that nobody declares or that are of another kind; so of the local copy."""
+    stores = _table(tree, "backup", "destinations")
+    named: list[tuple[str, tuple[str, ...]]] = [("postgresql", ("backup", "database")), ("redis", ("backup", "cache"))]
+    named += [("s3", ("backup", "destinations", name)) for name in stores]
+    for kind, path in named:
+        name = _table(tree, *path).get("probe")
+        known = [one for one in _table(tree, "probes") if _table(tree, "probes", one).get("kind") == kind]
+        if isinstance(name, str) and name and name not in known:
+            yield (*path, "probe"), unknown(f"{kind} probe", name, known)
+    local = _table(tree, "backup").get("local", "local")
+    folders = [one for one in stores if _table(stores, one).get("kind") == "folder"]
+    if stores and local not in folders:
+        yield ("backup", "local"), unknown("destination of kind folder", str(local), folders)
 
 
 def _taken(schedules: Mapping[str, Any], services: Mapping[str, Any]) -> Found:

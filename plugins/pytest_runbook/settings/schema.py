@@ -66,7 +66,7 @@ def _end(value: Any) -> datetime:
     return _moment(value, day_ends=True)
 
 
-def _of_kind(kinds: Any, value: Any) -> Any:
+def of_kind(kinds: Any, value: Any) -> Any:
     """The settings of one probe or manager, in the class of its kind; KINDS is the package that finds it."""
     if not isinstance(value, dict):
         return value
@@ -275,8 +275,8 @@ class Mail(Section):
     timeout: PositiveFloat = 30.0
 
 
-Probes = dict[Name, Annotated[SerializeAsAny[ProbeSettings], BeforeValidator(partial(_of_kind, probes))]]
-Managers = dict[Name, Annotated[SerializeAsAny[ManagerSettings], BeforeValidator(partial(_of_kind, managers))]]
+Probes = dict[Name, Annotated[SerializeAsAny[ProbeSettings], BeforeValidator(partial(of_kind, probes))]]
+Managers = dict[Name, Annotated[SerializeAsAny[ManagerSettings], BeforeValidator(partial(of_kind, managers))]]
 Limits = Annotated[Table, BeforeValidator(lambda value: _table("limits", value))]
 Facts = Annotated[Table, BeforeValidator(lambda value: _table("facts", value))]
 

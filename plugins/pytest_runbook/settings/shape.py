@@ -10,12 +10,18 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel
 
 from pytest_runbook import managers, probes
+from pytest_runbook.backup import destinations
+from pytest_runbook.backup.destinations.base import DestinationSettings
 from pytest_runbook.errors import UsageError
 from pytest_runbook.managers.base import ManagerSettings
 from pytest_runbook.probes.base import ProbeSettings
 from pytest_runbook.settings.tables import Table
 
-_KINDS: Mapping[type, Any] = {ProbeSettings: probes, ManagerSettings: managers}
+_KINDS: Mapping[type, Any] = {
+    ProbeSettings: probes,
+    ManagerSettings: managers,
+    DestinationSettings: destinations,
+}
 """The base of the settings of all kinds, and the package that finds the kinds."""
 
 

@@ -1,0 +1,188 @@
+"""What a database holds, in figures that a copy of it must show as well; all of one transaction.
+
+The backup asks the server that it dumps, the drill asks what it restored: the same questions, so the answers compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pytest_runbook import clock
+from pytest_runbook.backup.manifest import Database, Table
+from pytest_runbook.errors import BackupError
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg import sql
+
+    Session = psycopg.Connection[tuple[Any, ...]]
+
+SESSION = {
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "iso_8601",
+    "bytea_output": "hex",
+    "extra_float_digits": "3",
+    "xmloption": "content",
+    # A policy must not hide rows from us: then it is an error, as it is for pg_dump.
+    "row_security": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "60s",
+    "idle_in_transaction_session_timeout": "0",
+    "search_path": "public, pg_catalog",
+}
+"""What decides how a row looks as text."""
+OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+NOT_OF_EXTENSION = """NOT EXISTS (SELECT FROM pg_depend d
+                      WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')"""
+TABLES = f"""
+    SELECT n.nspname, c.relname,
+           ARRAY(SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(number, place), pg_attribute a
+                 WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.number ORDER BY k.place)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1, 2
+"""  # noqa: S608 - constants
+INDEXES = f"""
+    SELECT n.nspname || '.' || c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.indisvalid AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1
+"""  # noqa: S608 - constants
+# Not-null constraints are rows of their own from PostgreSQL 18 on, and were none before.
+CONSTRAINTS = f"""
+    SELECT count(*) FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace WHERE {OURS} AND k.contype <> 'n'
+"""  # noqa: S608 - constants
+SETTINGS = """
+    SELECT name, setting FROM pg_settings
+    WHERE source IN ('configuration file', 'command line', 'database', 'global') AND name !~ 'password|conninfo|key|command'
+    ORDER BY 1
+"""
+
+
+@contextmanager
+def transaction(session: Session) -> Iterator[None]:
+    """One read-only view of the database, in which every row looks the same on every server."""
+    session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        for name, value in SESSION.items():
+            session.execute("SELECT set_config(%s, %s, true)", (name, value))
+        yield
+    finally:
+        if not session.closed:
+            session.execute("ROLLBACK")
+
+
+def look(session: Session, *, checksum_rows: int, newest: Sequence[str] = (), dump_version: str = "") -> Database:
+    """What the database of SESSION, inside `transaction`, holds; `backup.database` has the words of the options."""
+    version = session.info.server_version
+    lsn = _one(
+        session, "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
+    )
+    times = {name: _newest(session, name) for name in newest}
+    return Database(
+        name=session.info.dbname,
+        server_version=f"{version // 10000}.{version % 10000}",
+        dump_version=dump_version,
+        system_identifier=_allowed(session, "SELECT system_identifier::text FROM pg_control_system()"),
+        lsn=str(lsn),
+        encoding=session.info.parameter_status("server_encoding") or "",
+        newest={name: clock.iso(moment) if moment else None for name, moment in times.items()},
+        newest_row=max((clock.iso(moment) for moment in times.values() if moment), default=None),
+        size=int(_one(session, "SELECT pg_database_size(current_database())")),
+        tables={
+            f"{schema}.{name}": _table(session, schema, name, key, checksum_rows)
+            for schema, name, key in _all(session, TABLES)
+        },
+        sequences={
+            f"{schema}.{name}": value
+            for schema, name, value in _all(
+                session, "SELECT schemaname, sequencename, last_value FROM pg_sequences ORDER BY 1, 2"
+            )
+        },
+        extensions=dict(_all(session, "SELECT extname, extversion FROM pg_extension ORDER BY 1")),
+        indexes=[name for (name,) in _all(session, INDEXES)],
+        constraints=int(_one(session, CONSTRAINTS)),
+        settings=dict(_all(session, SETTINGS)),
+        roles=[name for (name,) in _all(session, "SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")],
+    )
+
+
+def revision(session: Session, column: str) -> str | None:
+    """The revision of the migrations, which stands in COLUMN, `table.column`; None when there is no such table."""
+    from psycopg import sql
+
+    table, name = _column(column)
+    if _one(session, "SELECT to_regclass(%s)::text", (_quoted(session, table),)) is None:
+        return None
+    rows = _all(
+        session, sql.SQL("SELECT {}::text FROM {} ORDER BY 1").format(sql.Identifier(name), sql.Identifier(*table))
+    )
+    return ",".join(value for (value,) in rows) or None
+
+
+def _table(session: Session, schema: str, name: str, key: Sequence[str], most: int) -> Table:
+    """How many rows a table has, and a checksum: the sum of a hash of each, which no order of rows changes."""
+    from psycopg import sql
+
+    table = sql.Identifier(schema, name)
+    rows = int(_one(session, sql.SQL("SELECT count(*) FROM ONLY {}").format(table)))
+    if not most or (rows > most and not key):
+        return Table(rows)
+    source = sql.SQL('ONLY {} AS "its row"').format(table)
+    if rows > most:
+        order = sql.SQL(", ").join(sql.SQL("{} DESC").format(sql.Identifier(column)) for column in key)
+        source = sql.SQL('(SELECT * FROM ONLY {} ORDER BY {} LIMIT {}) AS "its row"').format(
+            table, order, sql.Literal(most)
+        )
+    total = _one(session, sql.SQL('SELECT sum(hashtextextended("its row"::text, 0)::numeric) FROM {}').format(source))
+    return Table(rows, f"{int(total or 0) % 2**128:032x}", rows > most)
+
+
+def _newest(session: Session, column: str) -> datetime | None:
+    from psycopg import sql
+
+    table, name = _column(column)
+    if _one(session, "SELECT to_regclass(%s)::text", (_quoted(session, table),)) is None:
+        return None
+    question = sql.SQL("SELECT max({})::timestamptz FROM {}").format(sql.Identifier(name), sql.Identifier(*table))
+    moment: datetime | None = _one(session, question)
+    return moment.astimezone(UTC) if moment else None
+
+
+def _column(text: str) -> tuple[list[str], str]:
+    """`table.column` or `schema.table.column` as table and column."""
+    *table, name = text.split(".")
+    if not 1 <= len(table) <= 2 or not all([*table, name]):
+        raise BackupError(f'"{text}" should be "table.column" or "schema.table.column"\n  hint: see [backup.database]')
+    return table, name
+
+
+def _quoted(session: Session, table: Sequence[str]) -> str:
+    from psycopg import sql
+
+    return sql.Identifier(*table).as_string(session)
+
+
+def _one(session: Session, question: str | sql.Composed, values: Iterable[Any] = ()) -> Any:
+    row = session.execute(_query(question), list(values)).fetchone()
+    return row[0] if row else None
+
+
+def _all(session: Session, question: str | sql.Composed) -> list[tuple[Any, ...]]:
+    return session.execute(_query(question)).fetchall()
+
+
+def _query(question: str | sql.Composed) -> Any:
+    return question.encode() if isinstance(question, str) else question
+
+
+def _allowed(session: Session, question: str) -> Any:
+    """The answer to QUESTION; None when the role may not ask."""
+    from psycopg import errors
+
+    try:
+        with session.transaction():
+            return _one(session, question)
+    except errors.InsufficientPrivilege:
+        return None

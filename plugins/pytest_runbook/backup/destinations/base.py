@@ -1,0 +1,219 @@
+"""What every destination shares: names, manifests and notes, and encryption; a kind only puts, gets, lists and deletes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from pytest_runbook.backup.manifest import ID, MANIFEST, RESTORED, VERIFIED, Manifest
+from pytest_runbook.errors import BackupError
+
+if TYPE_CHECKING:
+    from pytest_runbook.settings import Settings as AllSettings
+
+NOTES = (VERIFIED, RESTORED)
+ENDING = ".age"
+SEALED = ".sealed-"
+"""What the folder of encrypted files begins with, beside the local backups."""
+NOTE_SIZE = 200_000_000
+"""Bytes above which a manifest is not read: it is none."""
+
+
+class DestinationSettings(BaseModel):
+    """Settings that every kind of destination has; a kind adds its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    encrypted: bool = False
+    """Encrypt here before anything is sent, with [backup.encryption]."""
+
+
+S = TypeVar("S", bound=DestinationSettings)
+
+
+class Place(ABC, Generic[S]):
+    """A `Destination` of some kind."""
+
+    kind: ClassVar[str]
+    Settings: ClassVar[type[DestinationSettings]] = DestinationSettings
+
+    def __init__(self, name: str, own: S, settings: AllSettings, root: Path) -> None:
+        """NAME is the name in the settings, OWN an instance of this kind's `Settings`; ROOT is where paths start from."""
+        self.name = name
+        self.own = own
+        self.settings = settings
+        self.root = root
+
+    # What a kind says. A key is `ID/NAME`, with the ending of encryption.
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where it is, for people; never with a secret."""
+
+    @abstractmethod
+    def _ids(self) -> dict[str, bool]:
+        """ID of each folder that is one, and whether it has a manifest."""
+
+    @abstractmethod
+    def _list(self, id: str) -> dict[str, int]:  # noqa: A002
+        """Names below the folder of ID, as they lie there, to their bytes."""
+
+    @abstractmethod
+    def _get(self, key: str) -> BinaryIO:
+        """The content of KEY as it lies there; BackupError `missing` when there is none."""
+
+    @abstractmethod
+    def _put(self, key: str, path: Path) -> None:
+        """Put the file PATH there as KEY, whole or not at all."""
+
+    @abstractmethod
+    def _same(self, key: str, path: Path) -> bool:
+        """Whether KEY is there already with the content of the file PATH."""
+
+    @abstractmethod
+    def _delete(self, id: str, names: list[str]) -> None:  # noqa: A002
+        """Remove NAMES below the folder of ID, in this order, and the folder."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+    # What they all do.
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is written here is encrypted."""
+        return self.own.encrypted
+
+    def backups(self) -> list[str]:
+        """IDs of the backups that have a manifest, the oldest first."""
+        return sorted((one for one, whole in self._ids().items() if whole), key=order)
+
+    def partial(self) -> list[str]:
+        """IDs of those that have none."""
+        return sorted((one for one, whole in self._ids().items() if not whole), key=order)
+
+    def manifest(self, id: str) -> Manifest:  # noqa: A002
+        """The manifest of the backup ID; BackupError `no-manifest` when there is none."""
+        try:
+            with self.read(id, MANIFEST) as file:
+                content = file.read(NOTE_SIZE)
+        except BackupError as error:
+            if error.reason != "missing":
+                raise
+            raise BackupError(
+                f'"{self.name}" has no finished backup "{id}"\n  hint: runbook backup --list', reason="no-manifest"
+            ) from None
+        found = Manifest.from_json(content)
+        if found.id != id:
+            raise BackupError(f'the manifest in "{id}" is that of "{found.id}"', reason="corrupt")
+        return found
+
+    def names(self, id: str) -> dict[str, int]:  # noqa: A002
+        """What the folder of ID holds, without the endings of encryption: name to bytes as they lie there."""
+        return {name.removesuffix(ENDING): size for name, size in self._list(checked(id)).items()}
+
+    @contextmanager
+    def read(self, id: str, name: str) -> Iterator[BinaryIO]:  # noqa: A002
+        """The plain content of NAME, decrypted, as a stream; BackupError `missing` when it is not there."""
+        with self._get(self._key(id, name)) as raw:
+            if self._is_plain(name):
+                yield raw
+                return
+            from pytest_runbook.backup.encryption import decrypted  # late: most destinations are not encrypted
+
+            with decrypted(raw, self.settings.backup.encryption, self.root) as plain:
+                yield plain
+
+    def write(self, id: str, name: str, path: Path) -> None:  # noqa: A002
+        """Put the file PATH there as NAME, whole or not at all; what is there already and right is left."""
+        key = self._key(id, name)
+        if self._is_plain(name):
+            if not self._same(key, path):
+                self._put(key, path)
+            return
+        from pytest_runbook.backup.encryption import encrypt
+
+        # What was encrypted is kept until all is there: encrypted anew it would be other bytes, and begin anew as well.
+        secret = self.sealed / key
+        if not secret.is_file():
+            encrypt(path, secret, self.settings.backup.encryption)
+        if not self._same(key, secret):
+            self._put(key, secret)
+        if name == MANIFEST:
+            self._forget_sealed(id)
+
+    def remove(self, id: str) -> None:  # noqa: A002
+        """Remove the whole backup, its manifest first: what is left of it then is no backup."""
+        found = self._list(checked(id))
+        self._delete(id, sorted(found, key=lambda name: (not name.startswith(MANIFEST), name)))
+
+    def note(self, id: str, name: str, data: Mapping[str, Any]) -> None:  # noqa: A002
+        """Write DATA as NAME, `verified.json` or `restored.json`."""
+        if name not in NOTES:
+            raise ValueError(name)
+        with tempfile.TemporaryDirectory(prefix="runbook-") as folder:
+            path = Path(folder, name)
+            path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            self._put(self._key(id, name), path)
+
+    def noted(self, id: str, name: str) -> dict[str, Any] | None:  # noqa: A002
+        """What was noted as NAME; None when nothing was, or nothing that can be read."""
+        try:
+            with self.read(id, name) as file:
+                found = json.loads(file.read(NOTE_SIZE))
+        except BackupError as error:
+            if error.reason == "missing":
+                return None
+            raise
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
+    @property
+    def sealed(self) -> Path:
+        """Where encrypted files wait until they are there."""
+        local = self.settings.backup.destinations.get(self.settings.backup.local)
+        return self.root / getattr(local, "path", "var/backups") / f"{SEALED}{self.name}"
+
+    def _forget_sealed(self, id: str) -> None:  # noqa: A002
+        shutil.rmtree(self.sealed / checked(id), ignore_errors=True)
+        with suppress(OSError):
+            self.sealed.rmdir()
+
+    def _is_plain(self, name: str) -> bool:
+        """Notes say nothing that has to be hidden, and are read by those that have no key."""
+        return name in NOTES or not self.encrypted
+
+    def _key(self, id: str, name: str) -> str:  # noqa: A002
+        return f"{checked(id)}/{safe(name)}" + ("" if self._is_plain(name) else ENDING)
+
+
+def order(id: str) -> tuple[str, int]:  # noqa: A002
+    """Sorts IDs by time: `…Z-10` comes after `…Z-9`."""
+    moment, _, number = id.partition("-")
+    return moment, int(number or 1)
+
+
+def checked(id: str) -> str:  # noqa: A002
+    """ID, when it is one; BackupError when it is none: it becomes part of a path."""
+    if not ID.fullmatch(id):
+        raise BackupError(f'"{id}" is no backup\n  hint: runbook backup --list')
+    return id
+
+
+def safe(name: str) -> str:
+    """NAME, when it stays inside its folder; BackupError `unsafe-path` when it does not."""
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or str(path) != name:
+        raise BackupError(f'"{name}" is no name inside a backup', reason="unsafe-path")
+    return name

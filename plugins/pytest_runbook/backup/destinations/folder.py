@@ -1,0 +1,129 @@
+"""A folder on this machine, or one that is mounted here: where backups are made, and where a copy may lie as well."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from pytest_runbook.backup.checksums import of_file
+from pytest_runbook.backup.destinations.base import DestinationSettings, Place, checked
+from pytest_runbook.backup.manifest import ID, MANIFEST, PARTIAL
+from pytest_runbook.errors import BackupError
+
+COPYING = ".copy-"
+"""What a file that is being copied begins with."""
+
+
+class FolderSettings(DestinationSettings):
+    """Where the folder is."""
+
+    path: Path
+    """Relative to the root folder of the project."""
+
+
+class Folder(Place[FolderSettings]):
+    """Backups as folders of one folder; nobody but its owner can read them."""
+
+    kind = "folder"
+    Settings = FolderSettings
+
+    @property
+    def folder(self) -> Path:
+        """Where the backups lie."""
+        return self.root / self.own.path
+
+    @property
+    def place(self) -> str:
+        """The path."""
+        return str(self.folder)
+
+    def path(self, id: str) -> Path:  # noqa: A002
+        """The folder of the backup ID."""
+        return self.folder / checked(id)
+
+    def unfinished(self) -> list[Path]:
+        """Folders that somebody began to make, and did not finish."""
+        with _worded(self.place):
+            return sorted(path for path in _children(self.folder) if path.name.startswith(PARTIAL))
+
+    def _ids(self) -> dict[str, bool]:
+        with _worded(self.place):
+            found = [path for path in _children(self.folder) if ID.fullmatch(path.name) and path.is_dir()]
+            return {path.name: any(path.glob(f"{MANIFEST}*")) for path in found}
+
+    def _list(self, id: str) -> dict[str, int]:  # noqa: A002
+        base = self.folder / id
+        with _worded(self.place):
+            found = sorted(path for path in base.rglob("*") if path.is_file() and not path.name.startswith(COPYING))
+            return {path.relative_to(base).as_posix(): path.stat().st_size for path in found}
+
+    def _get(self, key: str) -> BinaryIO:
+        try:
+            return (self.folder / key).open("rb")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise BackupError(f'"{self.name}" has no "{key}"', reason="missing") from None
+        except OSError as error:
+            raise BackupError(f'"{self.folder / key}" cannot be read: {error.strerror}') from None
+
+    def _put(self, key: str, path: Path) -> None:
+        target = self.folder / key
+        with _worded(self.place):
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, temporary = tempfile.mkstemp(prefix=COPYING, dir=target.parent)
+            try:
+                with path.open("rb") as source, os.fdopen(descriptor, "wb") as copy:
+                    shutil.copyfileobj(source, copy, 1 << 20)
+                    copy.flush()
+                    os.fsync(copy.fileno())
+                Path(temporary).replace(target)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+            sync(target.parent)
+
+    def _same(self, key: str, path: Path) -> bool:
+        target = self.folder / key
+        try:
+            return target.stat().st_size == path.stat().st_size and of_file(target) == of_file(path)
+        except OSError:
+            return False
+
+    def _delete(self, id: str, names: list[str]) -> None:  # noqa: A002
+        base = self.folder / id
+        with _worded(self.place):
+            if base.is_symlink() or base.resolve().parent != self.folder.resolve():
+                raise BackupError(f'"{base}" is no folder of "{self.folder}": it is left alone')
+            for name in names:
+                (base / name).unlink(missing_ok=True)
+                with suppress(OSError):  # not empty yet
+                    (base / name).parent.rmdir()
+            shutil.rmtree(base, ignore_errors=True)
+
+
+def sync(folder: Path) -> None:
+    """Have FOLDER's list of names on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _children(folder: Path) -> Iterator[Path]:
+    with suppress(FileNotFoundError):
+        yield from folder.iterdir()
+
+
+@contextmanager
+def _worded(place: str) -> Iterator[None]:
+    """Turn an error of the disk into words."""
+    try:
+        yield
+    except OSError as error:
+        what = f'"{error.filename or place}": {(error.strerror or str(error)).lower()}'
+        raise BackupError(f"{what}\n  hint: see the disk of {place}") from None

@@ -1,0 +1,101 @@
+"""The PostgreSQL server of a backup: one address for our own session and for its client programs, no secret on a command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_runbook.errors import BackupError, Unmeasured
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from pytest_runbook.settings import Settings
+
+VARIABLES = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "dbname": "PGDATABASE",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "passfile": "PGPASSFILE",
+    "service": "PGSERVICE",
+    "sslmode": "PGSSLMODE",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslrootcert": "PGSSLROOTCERT",
+    "gssencmode": "PGGSSENCMODE",
+    "channel_binding": "PGCHANNELBINDING",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "options": "PGOPTIONS",
+    "client_encoding": "PGCLIENTENCODING",
+    "application_name": "PGAPPNAME",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+}
+"""Parameter of a connection to the variable that libpq reads it from."""
+CONNECT = 10
+"""Seconds that connecting may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a database is, and as whom it is asked."""
+
+    name: str
+    """What messages call it: the probe."""
+    address: Mapping[str, Any] = field(repr=False)
+    """Parameters for psycopg, the password among them."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What libpq's programs need in their environment, which other users cannot read; ours, without other PG* words."""
+        ours = {
+            name: value for name, value in os.environ.items() if not name.startswith("PG") or name == "PGSYSCONFDIR"
+        }
+        given = {VARIABLES[key]: str(value) for key, value in self.address.items() if key in VARIABLES}
+        return {**ours, "LC_MESSAGES": "C", "PGCONNECT_TIMEOUT": str(CONNECT), **given}
+
+    @contextmanager
+    def connect(self, **more: Any) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """A session, autocommit; MORE replaces parts of the address. Errors of psycopg become BackupError."""
+        import psycopg
+
+        try:
+            with psycopg.connect(
+                **{"connect_timeout": CONNECT, **self.address, **more}, autocommit=True, prepare_threshold=None
+            ) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise worded(error, self.name) from None
+
+
+def server(settings: Settings, probe: str, *, user: str = "", password: str = "") -> Server:
+    """The server of the probe named PROBE; USER and PASSWORD replace the probe's own."""
+    from pytest_runbook.probes.postgresql import Postgresql, PostgresqlSettings
+
+    own = settings.probes[probe]
+    if not isinstance(own, PostgresqlSettings):
+        raise BackupError(f'the probe "{probe}" is of kind "{own.kind}", not postgresql')
+    try:
+        address = dict(Postgresql(probe, own).address)
+    except Unmeasured as error:
+        raise BackupError(str(error)) from None
+    address |= {key: value for key, value in {"user": user, "password": password}.items() if value}
+    return Server(probe, {**address, "application_name": "pytest-runbook backup"})
+
+
+def of_backup(settings: Settings) -> Server:
+    """The server that [backup.database] names."""
+    part = settings.backup.database
+    return server(settings, part.probe, user=part.user, password=part.password.get_secret_value())
+
+
+def worded(error: psycopg.Error, name: str) -> BackupError:
+    """What ERROR says of the server NAME."""
+    from pytest_runbook.probes.postgresql.client import explained
+
+    return BackupError(str(explained(error, name)))
