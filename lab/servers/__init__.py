@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import pkgutil
-import pwd
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
+
+from pytest_runbook import become
 
 from lab.site import LabError, Site
 
@@ -106,12 +106,7 @@ def port_names() -> list[str]:
 
 def unprivileged_user() -> str | None:
     """The user of servers that refuse to be root; None when we are not root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("nobody", "postgres", "daemon"):
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return name
-    raise LabError('PostgreSQL refuses to run as root, and there is no user "nobody"\n  hint: run as another user')
+    try:
+        return become.unprivileged()
+    except LookupError as error:
+        raise LabError(str(error)) from None

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import pwd
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from pytest_runbook import become
 
 from lab import binaries
 from lab.servers import Process, Server, unprivileged_user
@@ -27,7 +25,6 @@ INDEXES = [
     "detection_detected_at ON detection (detected_at)",
 ]
 """Those that schema.sql makes and that queries need."""
-LAUNCH = Path(__file__).parents[1] / "launch.py"
 
 
 class PostgreSQL(Server):
@@ -261,17 +258,14 @@ def new_folder(site: Site, name: str) -> Path:
 
 def give_away(path: Path) -> None:
     """Make the server's user the owner of PATH, when that is not us."""
-    user = unprivileged_user()
-    if user is not None:
-        entry = pwd.getpwnam(user)
-        os.chown(path, entry.pw_uid, entry.pw_gid)
+    become.give(path, unprivileged_user())
 
 
 def run(site: Site, command: Sequence[str | Path]) -> None:
     """Run one of PostgreSQL's programs as the server's user."""
     program = [str(binaries.postgresql() / command[0]), *map(str, command[1:])]
-    user = unprivileged_user()
-    prefix = [sys.executable, "-I", "-S", str(LAUNCH), "--as", user] if user else []
-    done = subprocess.run([*prefix, *program], capture_output=True, text=True, check=False, cwd="/")
+    done = subprocess.run(
+        become.command(unprivileged_user(), program), capture_output=True, text=True, check=False, cwd="/"
+    )
     if done.returncode != 0:
         raise LabError(f"{command[0]} failed with status {done.returncode}\n{done.stderr.strip()}")

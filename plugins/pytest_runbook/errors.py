@@ -10,6 +10,7 @@ RunbookError
 ├── ManagerError      a service manager did not do what was asked
 ├── HistoryError      the history cannot be read or written
 └── BackupError       a backup cannot be made, read or used
+    └── RestoreError  a backup could not be restored, or must not be
 """
 
 from __future__ import annotations
@@ -68,6 +69,10 @@ class BackupError(RunbookError):
         """MESSAGE for people, REASON for programs."""
         super().__init__(message)
         self.reason = reason
+
+
+class RestoreError(BackupError):
+    """A backup could not be restored, or must not be; the message says why, and what to do."""
 
 
 def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> str:

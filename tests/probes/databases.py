@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -18,8 +16,9 @@ from typing import Any
 
 import psycopg
 import redis
+from pytest_runbook import become
 
-from lab import binaries, launch
+from lab import binaries
 from lab.servers import unprivileged_user
 
 SECRET = "s3cret-of-the-test"
@@ -46,23 +45,14 @@ def until(look: Callable[[], object], seconds: float = 20.0) -> None:
 
 def as_server(command: list[str]) -> list[str]:
     """COMMAND, run by a user that PostgreSQL accepts: it refuses root."""
-    user = unprivileged_user()
-    if user is None:
-        return command
-    folder = str(Path(launch.__file__).parent)
-    become = (
-        f"sys.path.insert(0, {folder!r}); import launch; launch.become({user!r}); os.execv(sys.argv[1], sys.argv[1:])"
-    )
-    return [sys.executable, "-I", "-S", "-c", f"import os, sys; {become}", *command]
+    return become.command(unprivileged_user(), command)
 
 
 @contextmanager
 def server_folder() -> Iterator[Path]:
     """A folder that the servers' user owns: pytest's own are closed to others."""
     folder = Path(tempfile.mkdtemp(prefix="runbook-test-"))
-    user = unprivileged_user()
-    if user:
-        os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+    become.give(folder, unprivileged_user())
     try:
         yield folder
     finally:

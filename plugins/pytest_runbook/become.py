@@ -1,0 +1,82 @@
+"""Runs a program as another user, for servers that refuse to be root; alone it needs only a little of the standard library.
+
+become.py USER COMMAND …
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_SET_KEEPCAPS = 47, 2, 8
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
+CAPABILITY_VERSION = 0x20080522
+USERS = ("nobody", "postgres", "daemon")
+
+
+def unprivileged() -> str | None:
+    """The user of servers that refuse to be root; None when we are not root. LookupError when there is no such user."""
+    if os.geteuid() != 0:
+        return None
+    for name in USERS:
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return name
+    raise LookupError('PostgreSQL refuses to run as root, and there is no user "nobody"\n  hint: run as another user')
+
+
+def command(user: str | None, argv: Sequence[str]) -> list[str]:
+    """What runs ARGV as USER; ARGV itself without one."""
+    return [sys.executable, "-I", "-S", __file__, user, *argv] if user else [*argv]
+
+
+def give(path: Path, user: str | None) -> None:
+    """Make USER the owner of PATH; nothing is done without one."""
+    if user is not None:
+        entry = pwd.getpwnam(user)
+        os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+
+
+def become(user: str) -> None:
+    """Be USER from here on, yet able to pass through folders that only root may enter (a checkout below /root)."""
+    entry = pwd.getpwnam(user)
+    libc = ctypes.CDLL(None, use_errno=True)
+    capability = _passing_capability()
+    os.setgroups([])
+    os.setgid(entry.pw_gid)
+    libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    os.setuid(entry.pw_uid)
+    mask = 1 << capability
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+    data = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
+    if capability and libc.capset(header, data) == 0:
+        libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0)
+
+
+def _passing_capability() -> int:
+    """The mildest capability of this process that opens folders; 0 where there is none."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapPrm:"):
+            held = int(line.split()[1], 16)
+            return next((bit for bit in (CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE) if held >> bit & 1), 0)
+    return 0
+
+
+def run_as(user: str, *argv: str) -> None:
+    """Become ARGV, run by USER."""
+    become(user)
+    try:
+        os.execv(argv[0], argv)  # noqa: S606 - an argument list
+    except PermissionError:
+        hint = "put program and folder where others may enter, or work as another user than root"
+        sys.exit(f'the user "{user}" may not reach "{argv[0]}"\n  hint: {hint}')
+
+
+if __name__ == "__main__":
+    run_as(*sys.argv[1:])
