@@ -81,7 +81,6 @@ def _remedies(site: Site) -> dict[str, str]:
         "RUNBOOK__FACTS__DATABASE__INDEXES": json.dumps(INDEXES),
         "RUNBOOK__FACTS__LOGS__LOGROTATE": "",
         "RUNBOOK__FACTS__CACHE__SAVE": SAVE,
-        "RUNBOOK__FACTS__CACHE__MEMORY": str(MEMORY),
         "RUNBOOK__FACTS__CACHE__MEMORY_MOST": str(2 * MEMORY),
         "RUNBOOK__FACTS__PROXY__TEST": json.dumps([*nginx, "-t"]),
         "RUNBOOK__FACTS__PROXY__RELOAD": json.dumps([*nginx, "-s", "reload"]),

@@ -15,27 +15,34 @@ Correction, mildest first
     1. The policy: `volatile-lru` drops cached values only; `allkeys-*` drops queues and sessions too (step policy).
            redis-cli config set maxmemory-policy volatile-lru
     2. Raise maxmemory for now, to what facts.cache.memory_most allows: there the host must have memory to give, with room for
-       the copy that saving needs. A restart takes it back; a person makes it last, or takes it back (step raise_limit):
+       the copy that saving needs. A restart takes it back; a person makes it last, or takes it back, once used memory is
+       well below what it was before: else Redis drops what is too much, or refuses writes (step raise_limit):
            redis-cli config set maxmemory <bytes>
     3. A person: remove cached values that have expired (cache-expired-keys), give cached values an expiry in the application.
     4. A person: evictions alone (G22) are a figure since the start; it falls by itself once the cause is gone.
 
 Last resort
     Delete cached values that the application can make again (facts.cache.disposable), in batches; pages are slower until they
-    are made. Never FLUSHDB: sessions and queues are in there, every user is logged out (step drop_cached).
+    are made, and the database does that work. Never FLUSHDB: sessions and queues are in there, every user is logged out
+    (step drop_cached).
         redis-cli --scan --pattern 'cache:*' | xargs -r -n 200 redis-cli unlink
 
 Verify
     pytest checks/cache/capacity.py
 """
 
+import re
 import time
+from collections import defaultdict
+from itertools import islice
 
 from pytest_runbook import call, correct, diagnose, last_resort
 
 BATCH, PAUSE = 500, 0.05
 """Keys that one SCAN looks at, and seconds in which Redis serves others before the next one."""
 FULL = "cache/capacity::memory"
+KIND = re.compile(r"[A-Za-z][A-Za-z_.-]{0,30}:")
+"""What keys of one kind begin with: `cache:`, `session:`."""
 
 
 @diagnose
@@ -46,8 +53,8 @@ def memory(at):
 
 @diagnose
 def largest(at):
-    """Look at the largest of some keys"""
-    return call(sampled)
+    """Look which kind of keys takes the most, among some"""
+    return call(sampled, named=at.facts.cache.queues)
 
 
 @correct(risk="routine", only_if=lambda at: call(drops_queues, allowed=at.facts.cache.policies), within=10)
@@ -56,18 +63,13 @@ def policy(at):
     return call(configure, name="maxmemory-policy", value=at.facts.cache.policy)
 
 
-@correct(
-    risk="routine",
-    only_if=lambda at: call(may_grow, most=at.facts.cache.memory_most),
-    undo=lambda at: call(configure, name="maxmemory", value=at.facts.cache.memory),
-    within=10,
-)
+@correct(risk="routine", only_if=lambda at: call(may_grow, most=at.facts.cache.memory_most), within=10)
 def raise_limit(at):
     """Let it use more memory for now"""
     return call(configure, name="maxmemory", value=at.facts.cache.memory_most)
 
 
-@last_resort(risk="restart", only_if=lambda at: call(is_full), within=15, timeout=1800)
+@last_resort(risk="destructive", only_if=lambda at: call(is_full), within=15, timeout=1800)
 def drop_cached(at):
     """Delete cached values that the application can make again: pages are slower until they are made"""
     return call(unlink, patterns=at.facts.cache.disposable)
@@ -92,15 +94,15 @@ def told(tools):
     return "\n".join(f"{key}: {value}" for key, value in seen.items() if key in shown or key.startswith("db"))
 
 
-def sampled(tools):
-    """MEMORY USAGE of the first thousand keys that SCAN finds, the ten largest shown."""
-    sizes = {}
+def sampled(tools, *, named):
+    """MEMORY USAGE of the first thousand keys that SCAN finds, by their kind: a key's full name may log somebody in."""
+    sizes = defaultdict(list)
     with tools.cache("cache") as client:
-        for key in client.scan_iter(count=BATCH):
-            sizes[key] = client.memory_usage(key) or 0
-            if len(sizes) == 1000:
-                break
-    return "\n".join(f"{size} bytes  {key}" for key, size in sorted(sizes.items(), key=lambda item: -item[1])[:10])
+        for key in islice(client.scan_iter(count=BATCH), 1000):
+            kind = key if key in named else found[0] + "*" if (found := KIND.match(key)) else "others"
+            sizes[kind].append(client.memory_usage(key) or 0)
+    lines = sorted(sizes.items(), key=lambda item: -sum(item[1]))[:10]
+    return "\n".join(f"{sum(s)} bytes  {kind}: {len(s)} keys, the largest {max(s)}" for kind, s in lines)
 
 
 def drops_queues(tools, *, allowed):

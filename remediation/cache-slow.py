@@ -28,9 +28,13 @@ Verify
     pytest checks/cache/performance.py
 """
 
+import re
 import time
 
 from pytest_runbook import RunbookError, call, diagnose, last_resort, manage
+
+KIND = re.compile(r"[A-Za-z][A-Za-z_.-]{0,30}:")
+"""What keys of one kind begin with: `cache:`, `session:`."""
 
 
 @diagnose
@@ -52,11 +56,18 @@ def restart(at):
 
 
 def slowest(tools):
-    """SLOWLOG GET 10."""
+    """SLOWLOG GET 10, each as its command and the kind of its first key: the rest is users' data."""
     with tools.cache("cache") as client:
         return "\n".join(
-            f"{entry['duration'] / 1000:.1f} ms  {str(entry['command'])[:100]}" for entry in client.slowlog_get(10)
+            f"{entry['duration'] / 1000:.1f} ms  {_kind(entry['command'])}" for entry in client.slowlog_get(10)
         )
+
+
+def _kind(command):
+    """`SET session:*` of `SET session:4711 …`."""
+    text = command.decode("utf-8", "replace") if isinstance(command, bytes) else str(command)
+    name, _, rest = text.partition(" ")
+    return f"{name} {found[0]}*" if (found := KIND.match(rest)) else name
 
 
 def connected(tools):

@@ -84,10 +84,14 @@ def dates(tools, *, url="", path=""):
 
 
 def newer_on_disk(tools, *, url, path):
-    """Whether the file holds a certificate that is good now, and another one is served."""
-    lies, seen, now = _on_disk(tools, path), _served(url), datetime.now(UTC)
-    good = lies.not_valid_before_utc <= now < lies.not_valid_after_utc
-    return good and lies.fingerprint(lies.signature_hash_algorithm) != seen.fingerprint(lies.signature_hash_algorithm)
+    """Whether the file holds a certificate that is good now, and an older one is served, or one that is not good."""
+    lies, seen = _on_disk(tools, path), _served(url)
+    return _is_good(lies) and (lies.not_valid_before_utc > seen.not_valid_before_utc or not _is_good(seen))
+
+
+def _is_good(certificate):
+    """Whether it has begun, and has not ended."""
+    return certificate.not_valid_before_utc <= datetime.now(UTC) < certificate.not_valid_after_utc
 
 
 def is_due(tools, *, path, days):

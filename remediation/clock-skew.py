@@ -14,7 +14,8 @@ Diagnosis
 Correction, mildest first
     1. Start the time service anew; it corrects slowly, so that time never goes back (step restart_service):
            systemctl restart chrony           (or systemd-timesyncd; facts.host.clock_restart)
-    2. Set the clock at once. Time may jump, also backwards: sessions may end, jobs may run twice (step step_clock):
+    2. Set the clock at once, with approval. Time may jump, also backwards, for everything on the machine: sessions may end,
+       jobs may run twice (step step_clock):
            chronyc makestep                   (facts.host.clock_step)
     3. A person: another time source, when the configured one is not reachable.
 
@@ -48,7 +49,7 @@ def restart_service(at):
     return _named(at.facts.host.clock_restart, "clock_restart")
 
 
-@correct(risk="restart", only_if=lambda at: call(host_is_wrong), settle=2, within=20)
+@correct(risk="destructive", only_if=lambda at: call(host_is_wrong), settle=2, within=20)
 def step_clock(at):
     """Set the clock at once: time may jump"""
     return _named(at.facts.host.clock_step, "clock_step")

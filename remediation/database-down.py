@@ -37,9 +37,10 @@ from pytest_runbook import RunbookError, call, command, correct, diagnose, manag
 READ_ONLY = """
     SELECT NOT pg_is_in_recovery() AND EXISTS (
         SELECT FROM pg_settings WHERE name = 'default_transaction_read_only' AND reset_val = 'on'
-           AND source = 'configuration file'
+           AND sourcefile ~ 'postgresql[.]auto[.]conf$'
     )
 """
+"""Switched by ALTER SYSTEM, and not in a file that a person keeps: there a RESET changes nothing."""
 HOPELESS = (
     "starting up",
     "shutting down",
@@ -69,16 +70,7 @@ def disk(at):
     return command("df", "-h", on="host")
 
 
-@correct(
-    risk="restart",
-    only_if=lambda at: call(switched_to_read_only),
-    undo=lambda at: [
-        sql("database", "ALTER SYSTEM SET default_transaction_read_only = on"),
-        sql("database", "SELECT pg_reload_conf()"),
-    ],
-    settle=1,
-    within=20,
-)
+@correct(risk="restart", only_if=lambda at: call(switched_to_read_only), settle=1, within=20)
 def take_writes(at):
     """Let it take writes again"""
     return [

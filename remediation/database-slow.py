@@ -32,8 +32,9 @@ Correction, mildest first
     5. A person: one statement is slow by nature; the index that it needs: CREATE INDEX CONCURRENTLY.
 
 Last resort
-    Users wait, and nothing above helped: restart PostgreSQL. Every connection is dropped, caches are cold, and it is slower
-    for a while. Not while a backup, a copy for a standby or an index is being made: that would be lost (step restart).
+    Users wait, and nothing above helped: restart PostgreSQL, with approval. Every service loses its connections, caches are
+    cold, and it is slower for a while. Not while a backup, a copy for a standby or an index is being made: that would be
+    lost, and not when that cannot be seen (step restart).
         docker compose restart postgres
 
 Verify
@@ -51,10 +52,14 @@ BUSY = """
     SELECT count(*) FROM pg_stat_activity
     WHERE pid <> pg_backend_pid() AND (application_name ~* %s
        OR state = 'active' AND query ~* '^\\s*(create|drop|alter|reindex|vacuum|cluster|copy|refresh)\\M'
+       OR query = '<insufficient privilege>'
        OR pid IN (SELECT pid FROM pg_stat_progress_basebackup))
 """
 WAITING = ("database/performance::query_time_p95", "database/performance::nobody_waits_for_a_lock")
 """Checks that fail when users wait; the others find what will make them wait."""
+
+
+# Of a statement it is shown what stands before its first text: addresses of users stand in those, and passwords.
 
 
 @diagnose
@@ -64,7 +69,7 @@ def activity(at):
         "database",
         """
         SELECT pid, usename, application_name, state, date_trunc('second', clock_timestamp() - xact_start) AS age,
-               wait_event_type, pg_blocking_pids(pid), left(query, 80)
+               wait_event_type, pg_blocking_pids(pid), left(regexp_replace(query, '(''|\\$\\w*\\$).*', '?'), 80)
         FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid() ORDER BY age DESC NULLS LAST LIMIT 20
         """,
     )
@@ -76,7 +81,8 @@ def statements(at):
     return sql(
         "database",
         """
-        SELECT calls, round(mean_exec_time::numeric, 1) || ' ms', round(total_exec_time::numeric) || ' ms', left(query, 80)
+        SELECT calls, round(mean_exec_time::numeric, 1) || ' ms', round(total_exec_time::numeric) || ' ms',
+               left(regexp_replace(query, '(''|\\$\\w*\\$).*', '?'), 80)
         FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 10
         """,
     )
@@ -125,7 +131,7 @@ def vacuum(at):
 
 
 @last_resort(
-    risk="restart", only_if=lambda at: call(may_restart, protected=_pattern(at)), settle=5, within=90, timeout=300
+    risk="destructive", only_if=lambda at: call(may_restart, protected=_pattern(at)), settle=5, within=90, timeout=300
 )
 def restart(at):
     """Restart PostgreSQL: every connection is dropped"""

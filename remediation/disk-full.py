@@ -107,7 +107,7 @@ def system_logs(at):
 )
 def journal(at):
     """Remove old records of the journal"""
-    return command("journalctl", f"--vacuum-time={at.limits.logs.system_age}s", on="host")
+    return command("journalctl", f"--vacuum-time={int(at.limits.logs.system_age)}s", on="host")
 
 
 def journal_may_go(tools, *, allowed):
@@ -116,12 +116,12 @@ def journal_may_go(tools, *, allowed):
 
 
 def _cached(at):
-    return at.facts.paths.cache, str(at.limits.files.cache_age), "*"
+    return at.facts.paths.cache, str(int(at.limits.files.cache_age)), "*"
 
 
 def _rotated(at):
-    return at.facts.paths.logs, str(at.limits.logs.age_when_full), *ROTATED
+    return at.facts.paths.logs, str(int(at.limits.logs.age_when_full)), *ROTATED
 
 
 def _system(at):
-    return at.facts.paths.system_logs, str(at.limits.logs.system_age), *SYSTEM, "--keep", *EVIDENCE
+    return at.facts.paths.system_logs, str(int(at.limits.logs.system_age)), *SYSTEM, "--keep", *EVIDENCE

@@ -76,8 +76,8 @@ def rotated_logs(at):
 
 
 def _cached(at):
-    return at.facts.paths.cache, str(at.limits.files.cache_age), "*"
+    return at.facts.paths.cache, str(int(at.limits.files.cache_age)), "*"
 
 
 def _rotated(at):
-    return at.facts.paths.logs, str(at.limits.logs.age_when_full), *ROTATED
+    return at.facts.paths.logs, str(int(at.limits.logs.age_when_full)), *ROTATED

@@ -66,4 +66,4 @@ def restart_web(at):
 
 
 def _large(at):
-    return at.facts.paths.logs, str(at.limits.logs.size)
+    return at.facts.paths.logs, str(int(at.limits.logs.size))

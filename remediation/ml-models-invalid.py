@@ -25,14 +25,15 @@ Correction, mildest first
 
 Last resort
     The release itself is bad: put the newest other release back, with its metadata, that is kept somewhere and is whole, and
-    restart the service. When that does not help it is taken back. What was there stays in models/.before-* (step go_back).
+    restart the service, with approval. When that does not help it is taken back. What was there stays in models/.before-*
+    (step go_back).
     A person: switch predictions of that kind off and say so to users: no answer is better than a wrong one.
 
 Verify
     pytest checks/ml/models.py checks/ml/availability.py
 """
 
-from pytest_runbook import RunbookError, call, command, correct, diagnose, last_resort, manage, script
+from pytest_runbook import RunbookError, StepFailed, call, command, correct, diagnose, last_resort, manage, script
 
 BY_RESTART = ("ml/models::loaded_models_are_those_on_disk", "ml/models::accuracy")
 """Checks that may fail because of what the service has loaded, and not because of what lies in the folder."""
@@ -75,9 +76,9 @@ def repair(at):
 
 
 @last_resort(
-    risk="restart",
+    risk="destructive",
     only_if=lambda at: script("restore-models", "can-go-back", on="host"),
-    undo=lambda at: [script("restore-models", "undo", on="host"), manage("restart", "ml")],
+    undo=lambda at: call(take_back),
     settle=2,
     within=90,
     timeout=600,
@@ -85,6 +86,17 @@ def repair(at):
 def go_back(at):
     """Go back to the models of another release, the newest that is kept, and restart the prediction service"""
     return [script("restore-models", "go-back", on="host"), manage("restart", "ml")]
+
+
+def take_back(tools):
+    """Put back what going back took away, and restart the service; neither when going back had changed nothing."""
+    try:
+        tools.script("restore-models", "undo", on="host")
+    except StepFailed as error:
+        if error.status != 1:
+            raise
+        return "nothing was changed"
+    return tools.manage("restart", "ml")
 
 
 def may_restart(tools):

@@ -9,7 +9,8 @@
 set -euo pipefail
 
 engine=${RUNBOOK_FACT_DEPLOY_ENGINE:-}
-hours=$((${RUNBOOK_LIMIT_FILES_LAYERS_AGE:?} / 3600))
+seconds=${RUNBOOK_LIMIT_FILES_LAYERS_AGE:?}
+hours=$((${seconds%.*} / 3600))
 case ${1:-} in
 look)
     [ -n "$engine" ] && "$engine" image ls --filter dangling=true

@@ -14,7 +14,7 @@ Diagnosis
     4. Does a slot keep the primary's log? Look at its disk at once: replication-slot.
 
 Correction, mildest first
-    1. Somebody paused the replay and forgot it (step resume):
+    1. Somebody paused the replay and forgot it; what it has missed since takes its time (step resume):
            SELECT pg_wal_replay_resume();
     2. A person: a long query on the standby holds it up: pg_cancel_backend(<pid>) there.
     3. A bulk load on the primary: wait, and look again.
@@ -68,9 +68,8 @@ def log(at):
     only_if=lambda at: sql(
         "standby", "SELECT CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END"
     ),
-    undo=lambda at: sql("standby", "SELECT pg_wal_replay_pause()"),
     settle=1,
-    within=60,
+    within=600,
 )
 def resume(at):
     """Let the standby replay again what somebody paused"""

@@ -45,6 +45,8 @@ def test_basic_credentials_are_masked_at_any_offset(user: str) -> None:
         ("Authorization: Bearer abcdef0123456789", "abcdef0123456789"),
         ("PGPASSWORD=hunter22 psql", "hunter22"),
         ('{"secret_key": "hunter22"}', "hunter22"),
+        ("ALTER ROLE web ENCRYPTED PASSWORD 'hunter 22'", "hunter"),
+        ("alter role web password E'hunter22", "hunter22"),
         ("-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----", "MIIEvQ"),
     ],
 )
@@ -55,7 +57,14 @@ def test_secrets_that_nobody_told_are_found_by_their_shape(text: str, leaked: st
 
 
 @pytest.mark.parametrize(
-    "text", ["web answered 503", "the password is weak", "https://db.example.org:5432/x", "a token of love"]
+    "text",
+    [
+        "web answered 503",
+        "the password is weak",
+        "the password '' is weak",
+        "https://db.example.org:5432/x",
+        "a token of love",
+    ],
 )
 def test_ordinary_text_is_left_alone(text: str) -> None:
     assert Redactor(["hunter22"]).text(text) == text

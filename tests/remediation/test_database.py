@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -153,6 +154,29 @@ def test_the_database_is_restarted_only_when_users_wait_and_nothing_is_lost(prim
         primary.sql("DROP TABLE crowd", "shop")
 
 
+def test_the_database_is_not_restarted_by_one_who_cannot_see_what_would_be_lost(primary: PostgresServer) -> None:
+    book = acting(primary, "database-slow", SLOW, probes__database__uri=primary.uri("guest", "shop"))
+    assert not book.needed("restart")
+    primary.sql("GRANT pg_monitor TO guest")
+    try:
+        assert book.needed("restart")
+    finally:
+        primary.sql("REVOKE pg_monitor FROM guest")
+
+
+def test_texts_in_statements_are_not_shown(primary: PostgresServer, capfd: pytest.CaptureFixture[str]) -> None:
+    for statement in (
+        "SELECT pg_sleep(60), 'somebody@example.org' AS who",
+        "SELECT pg_sleep(60), $who$somebody@example.org$who$",
+        r"SELECT pg_sleep(60), E'it\'s somebody@example.org'",
+    ):
+        with working(primary, statement):
+            acting(primary, "database-slow").do("activity")
+        seen = capfd.readouterr().out
+        assert "SELECT pg_sleep(60), " in seen
+        assert "somebody" not in seen
+
+
 def test_web_is_restarted_only_when_it_holds_the_connections(primary: PostgresServer) -> None:
     assert not acting(primary, "database-connections").needed("restart_web")
     with sessions(primary, *["nightscan-web"] * 8):
@@ -171,10 +195,23 @@ def test_a_database_that_was_switched_to_read_only_takes_writes_again(primary: P
         assert book.needed("take_writes")
         book.do("take_writes")
         until(lambda: primary.sql(mode) == [("off",)])
-        book.undo("take_writes")
-        until(lambda: primary.sql(mode) == [("on",)])
+        assert not book.steps["take_writes"].undo, "to take the writes away again helps nobody"
     finally:
         primary.sql("ALTER SYSTEM RESET default_transaction_read_only")
+        primary.sql("SELECT pg_reload_conf()")
+    until(lambda: primary.sql(mode) == [("off",)])
+
+
+def test_what_a_person_wrote_into_the_configuration_is_left_to_people(primary: PostgresServer) -> None:
+    file = Path(str(primary.sql("SHOW config_file")[0][0]))
+    before, mode = file.read_text(), "SHOW default_transaction_read_only"
+    try:
+        file.write_text(f"{before}\ndefault_transaction_read_only = on\n")
+        primary.sql("SELECT pg_reload_conf()")
+        until(lambda: primary.sql(mode) == [("on",)])
+        assert not acting(primary, "database-down").needed("take_writes"), "ALTER SYSTEM RESET changes nothing there"
+    finally:
+        file.write_text(before)
         primary.sql("SELECT pg_reload_conf()")
     until(lambda: primary.sql(mode) == [("off",)])
 
@@ -199,11 +236,12 @@ def test_replay_that_was_paused_goes_on(primary: PostgresServer, standby: Postgr
     book = pair(primary, standby, "replication-lag")
     assert not book.needed("resume")
     paused = "SELECT pg_is_wal_replay_paused()"
-    book.undo("resume")
+    standby.sql("SELECT pg_wal_replay_pause()")
     assert standby.sql(paused) == [(True,)]
     assert book.needed("resume")
     book.do("resume")
     assert standby.sql(paused) == [(False,)]
+    assert not book.steps["resume"].undo, "a standby that stands still fills the primary's disk"
 
 
 def test_a_standby_is_restarted_and_one_that_was_promoted_is_not(

@@ -139,6 +139,28 @@ def test_what_restarts_or_destroys_says_so(told: Settings) -> None:
     assert (drops.stage, drops.risk) == (Stage.LAST_RESORT, Risk.DESTRUCTIVE)
 
 
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("clock-skew", "step_clock"),  # everything on the machine sees time jump
+        ("database-slow", "restart"),  # everybody's connections, for a figure
+        ("ml-models-invalid", "go_back"),  # another release goes live
+        ("cache-memory", "drop_cached"),
+    ],
+)
+def test_what_costs_more_than_one_service_is_never_done_unasked_in_production(name: str, step: str) -> None:
+    assert {found.name: found.risk for found in steps(name)}[step] == Risk.DESTRUCTIVE
+
+
+def test_limits_may_be_given_with_a_fraction() -> None:
+    limits = ("files__cache_age", "logs__age_when_full", "logs__system_age", "logs__size", "logs__age")
+    told = settings(**{f"limits__{name}": 604800.0 for name in limits})
+    for name in ("disk-full", "inodes", "logs-rotate", "logs-old"):
+        for step in steps(name):
+            for action in actions(step, situation(name, told)):
+                assert "604800.0" not in action.describe()
+
+
 @pytest.mark.parametrize("name", FOR_PEOPLE)
 def test_what_needs_judgement_is_left_to_people(name: str) -> None:
     assert steps(name) == []

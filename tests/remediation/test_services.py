@@ -82,6 +82,9 @@ def test_a_certificate_that_was_renewed_is_loaded(proxy: Proxy) -> None:
     assert not book.needed("renew")
     proxy.write(timedelta(days=-1))
     assert not certificate(proxy).needed("reload"), "what has ended is no better"
+    proxy.write(timedelta(days=4))
+    assert not certificate(proxy).needed("reload"), "what is older is no better"
+    assert not certificate(proxy).needed("restart")
 
 
 def test_a_certificate_that_ends_soon_is_renewed_by_the_command_of_the_settings(proxy: Proxy, tmp_path: Path) -> None:
@@ -153,6 +156,14 @@ def test_predictions_are_not_restarted_into_broken_models(models: Path, tmp_path
     assert not old.needed("restart"), "what runs now would not come back"
     assert not errors.needed("restart")
     assert not broken.needed("repair"), "nobody has a copy"
+
+
+def test_models_that_were_not_changed_are_not_taken_back_and_nothing_is_restarted(models: Path, tmp_path: Path) -> None:
+    told = settings(
+        facts__paths__models=models, facts__paths__backups=tmp_path / "backups", services__ml__manager="none"
+    )
+    Acting("ml-models-invalid", told).undo("go_back")  # there is no compose file here: a restart would fail
+    assert (models / "audio.npz").read_bytes() == b"weights"
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ PATTERNS = (
         ),
         rf"\g<1>{MASK}",
     ),
+    # As SQL has it: `ALTER ROLE web PASSWORD 'x'`.
+    (re.compile(r"(\bpassword\s+e?')(?!\*{4}')[^']+", re.IGNORECASE), rf"\g<1>{MASK}"),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
 )
 _HINTS = (
