@@ -159,9 +159,7 @@ def test_predictions_are_not_restarted_into_broken_models(models: Path, tmp_path
 
 
 def test_models_that_were_not_changed_are_not_taken_back_and_nothing_is_restarted(models: Path, tmp_path: Path) -> None:
-    told = settings(
-        facts__paths__models=models, facts__paths__backups=tmp_path / "backups", services__ml__manager="none"
-    )
+    told = settings(facts__paths__models=models, facts__paths__backups=tmp_path / "backups")
     Acting("ml-models-invalid", told).undo("go_back")  # there is no compose file here: a restart would fail
     assert (models / "audio.npz").read_bytes() == b"weights"
 
