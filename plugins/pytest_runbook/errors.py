@@ -63,7 +63,7 @@ class HistoryError(RunbookError):
 
 
 class BackupError(RunbookError):
-    """A backup cannot be made, read or used; `reason` is a word of `backup.verdict.REASONS`, or empty."""
+    """A backup cannot be made, read or used; `reason` is a word of `backup.verdict.REASONS`, `busy`, `no-room` or empty."""
 
     def __init__(self, message: str, *, reason: str = "") -> None:
         """MESSAGE for people, REASON for programs."""

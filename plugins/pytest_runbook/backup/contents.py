@@ -61,10 +61,14 @@ SETTINGS = """
 
 
 @contextmanager
-def transaction(session: Session) -> Iterator[None]:
-    """One read-only view of the database, in which every row looks the same on every server."""
+def transaction(session: Session, snapshot: sql.Literal | None = None) -> Iterator[None]:
+    """One read-only view of the database, that of SNAPSHOT if given, in which every row looks the same on every server."""
+    from psycopg import sql
+
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
+        if snapshot:
+            session.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
         for name, value in SESSION.items():
             session.execute("SELECT set_config(%s, %s, true)", (name, value))
         yield

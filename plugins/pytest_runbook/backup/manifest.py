@@ -66,6 +66,8 @@ class Database(Record):
     settings: dict[str, str]
     """What the server was told otherwise than by default, without secrets."""
     roles: list[str]
+    excluded: list[str] = field(default_factory=list)
+    """Those of the tables whose rows were left out on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Cache(Record):
     """Number of the database to how many keys the snapshot has there."""
     expires: dict[str, int]
     """The same of keys that expire."""
+    replication: str | None = None
+    """Id of the history of writes that the snapshot is a moment of, as it says itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ class Server:
             name: value for name, value in os.environ.items() if not name.startswith("PG") or name == "PGSYSCONFDIR"
         }
         given = {VARIABLES[key]: str(value) for key, value in self.address.items() if key in VARIABLES}
-        return {**ours, "LC_MESSAGES": "C", "PGCONNECT_TIMEOUT": str(CONNECT), **given}
+        return {**ours, "LC_MESSAGES": "C", "TZ": "UTC", "PGCONNECT_TIMEOUT": str(CONNECT), **given}
 
     @contextmanager
     def connect(self, **more: Any) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:

@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -51,6 +53,15 @@ def redis(setting: Path | None, *, least: int = 0) -> Path:
         f"no {' or '.join(SERVERS)}{f' of version {least} or later' if least else ''}: {'; '.join(looked) or 'not on PATH'}\n"
         "  hint: install one, or set backup.programs.redis to the program"
     )
+
+
+@contextmanager
+def checker(server: Path) -> Iterator[Path]:
+    """Redis' own checker of snapshots, which is the program SERVER under another name."""
+    with tempfile.TemporaryDirectory(prefix="runbook-") as folder:
+        named = Path(folder, server.name.replace("-server", "-check-rdb"))
+        named.symlink_to(server.resolve())
+        yield named
 
 
 @cache

@@ -26,6 +26,8 @@ REASONS: Mapping[str, str] = {
     "stale": "it is older than it says, or than it may be",
     "unsafe-path": "an archive has a path that leads out of its folder",
     "schema-newer": "its database is newer than the software",
+    "locked": "its place keeps it for a time",
+    "unreachable": "its place does not answer",
     "unverified": "nobody has read it back",
     "not-restored": "what was restored is not what was saved",
 }

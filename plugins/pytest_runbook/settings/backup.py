@@ -120,6 +120,8 @@ class Backup(Section):
     encryption: Encryption = Encryption()
     retention: Retention = Retention()
     programs: Programs = Programs()
+    release: str = ""
+    """Version of the system that is deployed: a backup says of which it is."""
     room: NonNegativeFloat = 1.2
     """Free disk, in sizes of the last backup, without which none is begun."""
 

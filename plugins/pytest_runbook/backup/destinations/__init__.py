@@ -6,7 +6,7 @@ subclass of `base.Place` that has `kind = "KIND"`. It is declared as `[backup.de
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,13 @@ class Destination(Protocol):
     @property
     def name(self) -> str:
         """Its name in the settings."""
+
+    settings: Settings
+    """All settings of the system whose backups these are."""
+    root: Path
+    """Where relative paths start from."""
+    advance: Callable[[int], object]
+    """Told of each piece that was copied, for a progress bar."""
 
     @property
     def place(self) -> str:
@@ -62,6 +69,9 @@ class Destination(Protocol):
     def noted(self, id: str, name: str) -> dict[str, Any] | None:  # noqa: A002
         """What was noted as NAME; None when nothing was, or nothing that can be read."""
 
+    def forget(self, id: str, name: str) -> None:  # noqa: A002
+        """Remove the note NAME, when there is one."""
+
     def close(self) -> None:
         """Give back what it holds."""
 
@@ -80,12 +90,18 @@ def find(kind: str) -> type[Place[Any]]:
     return cast("type[Place[Any]]", finding.load("destination", kind, place, _base))
 
 
+def declared(name: str, settings: Settings) -> Any:
+    """The settings of the destination NAME; UsageError when none is declared."""
+    known = settings.backup.destinations
+    if name not in known:
+        raise UsageError(unknown("destination", name, known, "declare [backup.destinations.NAME] in the settings"))
+    return known[name]
+
+
 def connect(name: str, settings: Settings, root: Path) -> Destination:
     """The destination NAME of SETTINGS, whose relative paths start from ROOT; UsageError when none is declared."""
-    declared = settings.backup.destinations
-    if name not in declared:
-        raise UsageError(unknown("destination", name, declared, "declare [backup.destinations.NAME] in the settings"))
-    return find(declared[name].kind)(name, declared[name], settings, root)
+    own = declared(name, settings)
+    return find(own.kind)(name, own, settings, root)
 
 
 @cache

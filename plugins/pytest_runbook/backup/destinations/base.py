@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar
@@ -52,6 +52,8 @@ class Place(ABC, Generic[S]):
         self.own = own
         self.settings = settings
         self.root = root
+        self.advance: Callable[[int], object] = lambda size: None
+        """Told of each piece that was copied, for a progress bar."""
 
     # What a kind says. A key is `ID/NAME`, with the ending of encryption.
 
@@ -81,8 +83,8 @@ class Place(ABC, Generic[S]):
         """Whether KEY is there already with the content of the file PATH."""
 
     @abstractmethod
-    def _delete(self, id: str, names: list[str]) -> None:  # noqa: A002
-        """Remove NAMES below the folder of ID, in this order, and the folder."""
+    def _delete(self, keys: list[str]) -> None:
+        """Remove KEYS; what is not there is as good. BackupError `locked` when the place keeps them for a time."""
 
     def close(self) -> None:
         """Give back what it holds."""
@@ -115,7 +117,7 @@ class Place(ABC, Generic[S]):
             ) from None
         found = Manifest.from_json(content)
         if found.id != id:
-            raise BackupError(f'the manifest in "{id}" is that of "{found.id}"', reason="corrupt")
+            raise BackupError(f'the manifest in "{id}" is that of "{found.id}"', reason="stale")
         return found
 
     def names(self, id: str) -> dict[str, int]:  # noqa: A002
@@ -138,8 +140,7 @@ class Place(ABC, Generic[S]):
         """Put the file PATH there as NAME, whole or not at all; what is there already and right is left."""
         key = self._key(id, name)
         if self._is_plain(name):
-            if not self._same(key, path):
-                self._put(key, path)
+            self._bring(key, path)
             return
         from pytest_runbook.backup.encryption import encrypt
 
@@ -147,15 +148,16 @@ class Place(ABC, Generic[S]):
         secret = self.sealed / key
         if not secret.is_file():
             encrypt(path, secret, self.settings.backup.encryption)
-        if not self._same(key, secret):
-            self._put(key, secret)
+        self._bring(key, secret)
         if name == MANIFEST:
             self._forget_sealed(id)
 
     def remove(self, id: str) -> None:  # noqa: A002
         """Remove the whole backup, its manifest first: what is left of it then is no backup."""
-        found = self._list(checked(id))
-        self._delete(id, sorted(found, key=lambda name: (not name.startswith(MANIFEST), name)))
+        found = sorted(self._list(checked(id)), key=lambda name: (not name.startswith(MANIFEST), name))
+        for some in (found[:1], found[1:]):
+            if some:
+                self._delete([f"{id}/{name}" for name in some])
 
     def note(self, id: str, name: str, data: Mapping[str, Any]) -> None:  # noqa: A002
         """Write DATA as NAME, `verified.json` or `restored.json`."""
@@ -178,6 +180,17 @@ class Place(ABC, Generic[S]):
         except ValueError:
             return None
         return found if isinstance(found, dict) else None
+
+    def forget(self, id: str, name: str) -> None:  # noqa: A002
+        """Remove the note NAME, when there is one."""
+        if name in NOTES:
+            self._delete([self._key(id, name)])
+
+    def _bring(self, key: str, path: Path) -> None:
+        if self._same(key, path):
+            self.advance(path.stat().st_size)
+        else:
+            self._put(key, path)
 
     @property
     def sealed(self) -> Path:

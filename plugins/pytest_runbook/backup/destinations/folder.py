@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from pytest_runbook.backup.checksums import of_file
+from pytest_runbook.backup.checksums import of_file, pieces
 from pytest_runbook.backup.destinations.base import DestinationSettings, Place, checked
 from pytest_runbook.backup.manifest import ID, MANIFEST, PARTIAL
 from pytest_runbook.errors import BackupError
@@ -77,7 +76,9 @@ class Folder(Place[FolderSettings]):
             descriptor, temporary = tempfile.mkstemp(prefix=COPYING, dir=target.parent)
             try:
                 with path.open("rb") as source, os.fdopen(descriptor, "wb") as copy:
-                    shutil.copyfileobj(source, copy, 1 << 20)
+                    for piece in pieces(source):
+                        copy.write(piece)
+                        self.advance(len(piece))
                     copy.flush()
                     os.fsync(copy.fileno())
                 Path(temporary).replace(target)
@@ -93,16 +94,20 @@ class Folder(Place[FolderSettings]):
         except OSError:
             return False
 
-    def _delete(self, id: str, names: list[str]) -> None:  # noqa: A002
-        base = self.folder / id
+    def _delete(self, keys: list[str]) -> None:
         with _worded(self.place):
-            if base.is_symlink() or base.resolve().parent != self.folder.resolve():
-                raise BackupError(f'"{base}" is no folder of "{self.folder}": it is left alone')
-            for name in names:
-                (base / name).unlink(missing_ok=True)
-                with suppress(OSError):  # not empty yet
-                    (base / name).parent.rmdir()
-            shutil.rmtree(base, ignore_errors=True)
+            for key in keys:
+                path = self.folder / key
+                base = self.folder / key.partition("/")[0]
+                if base.is_symlink() or not path.parent.resolve().is_relative_to(base.resolve()):
+                    raise BackupError(f'"{path}" leads out of "{self.folder}": it is left alone')
+                path.unlink(missing_ok=True)
+            for folder in sorted({(self.folder / key).parent for key in keys}, reverse=True):
+                for empty in (folder, *folder.parents):
+                    if empty == self.folder:
+                        break
+                    with suppress(OSError):  # not empty, or gone
+                        empty.rmdir()
 
 
 def sync(folder: Path) -> None:

@@ -1,0 +1,154 @@
+"""The files of a backup: those that no earlier one holds, in one tar that is compressed while it is written."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import io
+import os
+import stat
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from pytest_runbook.backup.manifest import FILES, File
+from pytest_runbook.errors import BackupError
+from pytest_runbook.settings.backup import FilesPart
+
+LEVEL = 3
+"""Of zstd: photographs and recordings do not become smaller by more."""
+SMALL = 8 << 20
+"""Bytes up to which a file is read at once, so that it is stored as it was at one moment."""
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[tarfile.TarFile]:
+    """A tar at PATH, compressed with zstd, to add to."""
+    # Streamed: a tar that could be sought in would have to lie on disk before it is compressed.
+    with zstd.open(path, "wb", level=LEVEL) as packed, _open(cast(IO[bytes], packed), "w|") as tar:
+        yield tar
+
+
+@contextmanager
+def reading(stream: BinaryIO) -> Iterator[tarfile.TarFile]:
+    """The tar in STREAM, compressed with zstd, to be walked through once; BackupError `corrupt` when it is none."""
+    try:
+        with zstd.ZstdFile(stream) as plain, _open(cast(IO[bytes], plain), "r|") as tar:
+            yield tar
+    except (tarfile.TarError, zstd.ZstdError, EOFError) as error:
+        raise BackupError(f"it cannot be unpacked: {error}", reason="corrupt") from None
+
+
+def members(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """Each member of TAR and its content, None for what is no regular file; the list of them is not kept."""
+    while (member := tar.next()) is not None:
+        yield member, tar.extractfile(member) if member.isreg() else None
+        tar.members = []  # type: ignore[attr-defined]
+
+
+def collect(part: FilesPart, target: Path, backup: str, earlier: Mapping[str, File], root: Path) -> dict[str, File]:
+    """Every file of PART, by its path in the backup; TARGET/files.tar.zst gets those that are not in EARLIER.
+
+    EARLIER is what other backups hold that can be relied on. ROOT is where relative paths start from.
+    """
+    found: dict[str, File] = {}
+    with writing(target / FILES) as tar:
+        for name, path in walk(part, root):
+            try:
+                seen = path.lstat()
+                if stat.S_ISLNK(seen.st_mode):
+                    found[name] = File(0, stat.S_IMODE(seen.st_mode), seen.st_mtime, "", "", str(path.readlink()))
+                elif stat.S_ISREG(seen.st_mode):
+                    found[name] = _file(tar, name, path, backup, earlier.get(name))
+            except FileNotFoundError:  # it was there a moment ago: what is deleted meanwhile is not backed up
+                continue
+            except PermissionError as error:
+                raise BackupError(
+                    f'"{path}" cannot be read: {(error.strerror or "").lower()}\n'
+                    "  hint: make backups as a user who may, or exclude it in [backup.files]"
+                ) from None
+    return found
+
+
+def walk(part: FilesPart, root: Path) -> Iterator[tuple[str, Path]]:
+    """Path in the backup and on disk of everything in the roots of PART that is no folder."""
+    for name, place in part.roots.items():
+        base = root / place
+        if base.is_dir() and not base.is_symlink():
+            yield from _below(name, base, part.exclude)
+        elif base.is_symlink() or base.is_file():
+            yield name, base
+
+
+def _below(name: str, folder: Path, exclude: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except PermissionError:
+        raise BackupError(
+            f'the folder "{folder}" cannot be read\n'
+            "  hint: make backups as a user who may, or exclude it in [backup.files]"
+        ) from None
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        inner = f"{name}/{entry.name}"
+        if any(fnmatch.fnmatchcase(inner, pattern) for pattern in exclude):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(inner, Path(entry.path), exclude)
+        else:
+            yield inner, Path(entry.path)
+
+
+def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File | None) -> File:
+    """What is known of the file PATH, which is added to TAR unless it is as it was BEFORE."""
+    with path.open("rb") as source:
+        seen = os.fstat(source.fileno())
+        mode = stat.S_IMODE(seen.st_mode)
+        if before and (before.size, before.mtime) == (seen.st_size, seen.st_mtime):
+            return File(seen.st_size, mode, seen.st_mtime, before.sha256, before.backup)
+        content = source.read(seen.st_size) if seen.st_size <= SMALL else None
+        if content is None:
+            digest = hashlib.file_digest(source, "sha256").hexdigest() if before and before.size == seen.st_size else ""
+            source.seek(0)
+        else:
+            digest = hashlib.sha256(content).hexdigest()
+        if before and before.sha256 == digest:
+            return File(before.size, mode, seen.st_mtime, digest, before.backup)
+        member = tarfile.TarInfo(name)
+        member.mode, member.mtime = mode, seen.st_mtime
+        member.size = seen.st_size if content is None else len(content)
+        counted = _Counted(source if content is None else io.BytesIO(content), member.size)
+        tar.addfile(member, cast(IO[bytes], counted))
+        tar.members = []  # type: ignore[attr-defined] # they would all be kept in memory
+        return File(member.size, mode, seen.st_mtime, counted.digest.hexdigest(), backup)
+
+
+class _Counted:
+    """Exactly SIZE bytes of a file, with their SHA-256: what is added meanwhile is left out, what is cut off becomes 0."""
+
+    def __init__(self, source: BinaryIO, size: int) -> None:
+        self._source, self._left = source, size
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        piece = self._source.read(wanted)
+        piece += b"\0" * (wanted - len(piece))
+        self._left -= wanted
+        self.digest.update(piece)
+        return piece
+
+
+def _open(stream: IO[bytes], mode: str) -> tarfile.TarFile:
+    # Pieces of a MiB: the default of 10 KiB costs a call for each.
+    return tarfile.open(fileobj=stream, mode=mode, bufsize=1 << 20, format=tarfile.PAX_FORMAT)  # type: ignore[call-overload,no-any-return]

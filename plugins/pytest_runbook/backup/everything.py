@@ -1,0 +1,141 @@
+"""The whole of `runbook backup`: clean up, make, read back, copy, read back there, and remove what is old."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from pytest_runbook import clock
+from pytest_runbook.backup import copying, destinations, making, retention
+from pytest_runbook.backup.destinations import Destination
+from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.backup.progress import Progress
+from pytest_runbook.backup.verdict import Verdict
+from pytest_runbook.backup.verifying import verify
+from pytest_runbook.errors import BackupError
+from pytest_runbook.settings import Settings
+
+
+@dataclass(slots=True)
+class Made:
+    """What came of it."""
+
+    manifest: Manifest
+    verdicts: list[Verdict] = field(default_factory=list)
+    """One for each destination that has it."""
+    problems: list[str] = field(default_factory=list)
+    """What did not work, while the backup itself was made."""
+    judged: list[retention.Judged] = field(default_factory=list)
+    """What became of each older backup."""
+
+    @property
+    def good(self) -> bool:
+        """Whether it lies, read back, wherever it should."""
+        return not self.problems and all(verdict.good for verdict in self.verdicts)
+
+
+def make(
+    settings: Settings,
+    root: Path,
+    *,
+    to: Sequence[str] | None = None,
+    full: bool = False,
+    progress: Progress | None = None,
+    prune: bool = True,
+) -> Manifest:
+    """Make a backup, read back locally and in the destinations TO, all of the settings by default; its manifest.
+
+    ROOT is where relative paths of SETTINGS start from. Raises BackupError unless all of that is done and good.
+    """
+    made = backup(settings, root, to=to, full=full, progress=progress, prune=prune)
+    if not made.good:
+        bad = [f"{one.destination}: {fault}" for one in made.verdicts for fault in one.faults]
+        raise BackupError("\n".join([f'the backup "{made.manifest.id}" is not good', *made.problems, *bad]))
+    return made.manifest
+
+
+def backup(
+    settings: Settings,
+    root: Path,
+    *,
+    to: Sequence[str] | None = None,
+    full: bool = False,
+    progress: Progress | None = None,
+    prune: bool = True,
+    moment: datetime | None = None,
+) -> Made:
+    """The same, and all that there is to say of it; BackupError when no backup could be made at all."""
+    progress = progress or Progress()
+    names = chosen(settings, to)
+    with making.alone(settings, root):
+        for one in making.clean(settings, root):
+            progress.say(f"what was left of {one}, which did not finish, is removed")
+        begun = clock.monotonic()
+        manifest = making.make(settings, root, full=full, moment=moment)
+        progress.say(f"{manifest.id} is made ({manifest.size:,} bytes, {clock.duration(clock.monotonic() - begun)})")
+        made = Made(manifest)
+        place = making.local(settings, root)
+        with progress.bar(f"reading {manifest.id} back", manifest.size) as place.advance:
+            made.verdicts.append(verify(place, manifest.id))
+        _told(made.verdicts[-1], progress)
+        if made.verdicts[-1].good:
+            for name in names:
+                _copy(made, settings, root, name, progress)
+        if prune and made.good:
+            for name in (settings.backup.local, *names):
+                with closing(name, settings, root) as target:
+                    made.judged += retention.apply(target, settings.backup.retention, clock.now())
+            for judged in made.judged:
+                if judged.removed or "could not" in judged.why:
+                    progress.say(
+                        f"{judged.id} in {judged.destination} is {'removed' if judged.removed else 'kept'}: {judged.why}"
+                    )
+    return made
+
+
+def chosen(settings: Settings, to: Sequence[str] | None) -> list[str]:
+    """Names of the destinations that TO means, the local one left out; UsageError when one is unknown."""
+    for name in to or ():
+        destinations.declared(name, settings)
+    found = settings.backup.destinations if to is None else dict.fromkeys(to)
+    return [name for name in found if name != settings.backup.local]
+
+
+@contextmanager
+def closing(name: str, settings: Settings, root: Path) -> Iterator[Destination]:
+    """The destination NAME, closed at the end."""
+    found = destinations.connect(name, settings, root)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def _copy(made: Made, settings: Settings, root: Path, name: str, progress: Progress) -> None:
+    """Bring the backup to the destination NAME, with what broke off before, and read it back there."""
+    source = making.local(settings, root)
+    with closing(name, settings, root) as target:
+        try:
+            for one in copying.left_over(source, target):
+                if one != made.manifest.id:
+                    copying.copy(source, target, one, progress)
+                    progress.say(f"{one} is in {name} now: its copy had broken off")
+            begun = clock.monotonic()
+            copying.copy(source, target, made.manifest.id, progress)
+            progress.say(f"{made.manifest.id} is in {name} ({clock.duration(clock.monotonic() - begun)})")
+            with progress.bar(f"reading {made.manifest.id} back from {name}", made.manifest.size) as target.advance:
+                made.verdicts.append(verify(target, made.manifest.id))
+            _told(made.verdicts[-1], progress)
+        except BackupError as error:
+            made.problems.append(f"{name}: {error}")
+            progress.say(f"{made.manifest.id} could not be brought to {name}: {error}")
+
+
+def _told(verdict: Verdict, progress: Progress) -> None:
+    if verdict.good:
+        progress.say(f"{verdict.id} in {verdict.destination} is verified ({clock.duration(verdict.seconds)})")
+    for fault in verdict.faults:
+        progress.say(f"{verdict.id} in {verdict.destination} is not good: {fault}")

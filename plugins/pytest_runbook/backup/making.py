@@ -1,0 +1,211 @@
+"""Makes a backup in the local folder: whole or not at all, one at a time, and nothing left of one that died."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from pytest_runbook import clock
+from pytest_runbook.backup import archive, destinations
+from pytest_runbook.backup.checksums import of_file
+from pytest_runbook.backup.destinations.folder import COPYING, Folder, sync
+from pytest_runbook.backup.manifest import MANIFEST, PARTIAL, Cache, File, Manifest, Stored
+from pytest_runbook.backup.running import end_left
+from pytest_runbook.backup.verifying import remove_left, software, verified
+from pytest_runbook.errors import BackupError, HistoryError
+from pytest_runbook.history.locks import Held
+from pytest_runbook.settings import Settings
+
+LOCK = "backup"
+"""Its name in the history."""
+
+
+def local(settings: Settings, root: Path) -> Folder:
+    """The destination in which backups are made."""
+    backup = settings.backup
+    if not backup.destinations:
+        raise BackupError(
+            'there is no place for backups\n  hint: declare [backup.destinations.local] with kind = "folder" and path'
+        )
+    found = destinations.connect(backup.local, settings, root)
+    assert isinstance(found, Folder)  # the settings were refused otherwise
+    return found
+
+
+@contextmanager
+def alone(settings: Settings, root: Path) -> Iterator[None]:
+    """Keep every other backup of this system out; BackupError when one is being made.
+
+    By the lock of the history, and by one of the folder: two that have different histories may share it.
+    """
+    from pytest_runbook.history import Store
+
+    place = local(settings, root).folder
+    run = f"backup-{clock.now():%Y%m%dT%H%M%SZ}-{os.getpid()}"
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (place / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BackupError(
+                    f'another backup is being made in "{place}"\n  hint: wait until it has ended', reason="busy"
+                ) from None
+            url = settings.history.url.get_secret_value()
+            store = Store.open(url, settings.system.name, settings.system.environment, root=root)
+            with store.lock(LOCK, run):
+                yield
+    except Held as error:
+        raise BackupError(f"another backup is being made: {error}", reason="busy") from None
+    except HistoryError as error:
+        raise BackupError(str(error)) from None
+    except OSError as error:
+        raise BackupError(f'"{error.filename or place}": {(error.strerror or str(error)).lower()}') from None
+
+
+def clean(settings: Settings, root: Path) -> list[str]:
+    """Remove what backups that died left in the local folder; what was removed. Only for who is `alone`."""
+    place = local(settings, root)
+    end_left(_mark(place))
+    remove_left(place.folder)
+    left = place.unfinished()
+    for path in left:
+        if not path.is_symlink() and path.resolve().parent == place.folder.resolve():
+            shutil.rmtree(path, ignore_errors=True)
+    for path in place.folder.glob(f"*/{COPYING}*"):
+        path.unlink(missing_ok=True)
+    return [path.name.removeprefix(PARTIAL) for path in left]
+
+
+def make(settings: Settings, root: Path, *, full: bool = False, moment: datetime | None = None) -> Manifest:
+    """Make a backup in the local folder, for who is `alone`; with FULL, of all files, whatever earlier backups hold.
+
+    MOMENT is what it says of its time, now unless a test makes an old one.
+    """
+    place, created = local(settings, root), moment or clock.now()
+    _room(settings, place)
+    backup = _free(place, created)
+    folder = place.folder / f"{PARTIAL}{backup}"
+    try:
+        folder.mkdir(mode=0o700)
+        earlier = {} if full else _earlier(place)
+        manifest = _collect(settings, root, folder, backup, created, earlier)
+        _settle(folder, manifest)
+        folder.rename(place.folder / backup)
+        sync(place.folder)
+    except OSError as error:
+        raise BackupError(
+            f'"{error.filename or folder}": {(error.strerror or str(error)).lower()}\n  hint: see the disk of "{place.place}"'
+        ) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return manifest
+
+
+def _collect(
+    settings: Settings, root: Path, folder: Path, backup: str, created: datetime, earlier: Mapping[str, File]
+) -> Manifest:
+    """All parts, at the same time, and what there is to say of them."""
+    part = settings.backup
+    if not (part.database.probe or part.cache.probe or part.files.roots):
+        raise BackupError("there is nothing to back up\n  hint: see [backup.database], [backup.cache], [backup.files]")
+    with ThreadPoolExecutor(2) as pool:
+        cache = pool.submit(_cache, settings, folder) if part.cache.probe else None
+        files: Future[dict[str, File]] | None = (
+            pool.submit(archive.collect, part.files, folder, backup, earlier, root) if part.files.roots else None
+        )
+        database = None
+        if part.database.probe:
+            from pytest_runbook.backup.dump import dump  # late: psycopg costs a tenth of a second
+
+            database = dump(settings, folder, _mark(local(settings, root)))
+        return Manifest(
+            id=backup,
+            system=settings.system.name,
+            environment=settings.system.environment,
+            created=clock.iso(created),
+            finished=clock.iso(max(clock.now(), created)),
+            software=software(),
+            release=part.release or None,
+            schema=database.revision if database else None,
+            database=database.database if database else None,
+            cache=cache.result() if cache else None,
+            files=files.result() if files else None,
+        )
+
+
+def _cache(settings: Settings, folder: Path) -> Cache:
+    from pytest_runbook.backup.snapshot import fetch  # late: a tenth of a second
+
+    return fetch(settings, folder)
+
+
+def _settle(folder: Path, manifest: Manifest) -> None:
+    """Have everything on disk, then write the manifest: where it is, everything is."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            path.chmod(0o600)
+            name = path.relative_to(folder).as_posix()
+            manifest.stored[name] = Stored(path.stat().st_size, of_file(path))
+    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        path.chmod(0o700)
+        sync(path)
+    with (folder / MANIFEST).open("w", encoding="utf-8") as text:
+        (folder / MANIFEST).chmod(0o600)
+        text.write(manifest.text())
+        text.flush()
+        os.fsync(text.fileno())
+    sync(folder)
+
+
+def _earlier(place: Folder) -> dict[str, File]:
+    """Files that the newest backup which was read back holds, and that need not be stored again."""
+    for backup in reversed(place.backups()):
+        try:
+            if not verified(place, backup):
+                continue
+            files = place.manifest(backup).files or {}
+        except BackupError:
+            continue
+        there = {
+            one for one in {file.backup for file in files.values()} if one and (place.path(one) / MANIFEST).is_file()
+        }
+        return {name: file for name, file in files.items() if file.backup in there}
+    return {}
+
+
+def _room(settings: Settings, place: Folder) -> None:
+    """Refuse to begin where the disk has no room for another backup as large as the last."""
+    last = place.backups()[-1:]
+    try:
+        size = place.manifest(last[0]).size if last else 0
+    except BackupError:
+        return
+    needed, free = size * settings.backup.room, shutil.disk_usage(place.folder).free
+    if free < needed:
+        raise BackupError(
+            f'"{place.place}" has {free / 1e6:,.0f} MB free, another backup needs {needed / 1e6:,.0f} MB\n'
+            "  hint: make room, or lower backup.room",
+            reason="no-room",
+        )
+
+
+def _free(place: Folder, moment: datetime) -> str:
+    """An ID that no backup has yet."""
+    base, number = f"{moment:%Y%m%dT%H%M%SZ}", 1
+    while (place.folder / (base if number == 1 else f"{base}-{number}")).exists():
+        number += 1
+    return base if number == 1 else f"{base}-{number}"
+
+
+def _mark(place: Folder) -> str:
+    """What programs that are started for a backup carry, to be found when we are killed."""
+    return f"backup:{place.folder.resolve()}:"

@@ -1,0 +1,155 @@
+"""Reads one file of a backup back: its size, its checksum, and what its own format says of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from pytest_runbook import clock
+from pytest_runbook.backup import archive, programs, rdb
+from pytest_runbook.backup.checksums import PIECE, of_stream
+from pytest_runbook.backup.manifest import Cache, Database, File, Manifest, Stored
+from pytest_runbook.backup.rows import Rows
+from pytest_runbook.backup.running import run
+from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.errors import BackupError
+
+TIMEOUT = 14_400.0
+"""Seconds that reading a dump may take."""
+LEEWAY = timedelta(minutes=10)
+"""Between the clocks of the machine that dumped and of what the manifest says."""
+MADE = re.compile(r"^; Archive created at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", re.MULTILINE)
+NAMED = re.compile(r"^;\s+dbname: (.*)$", re.MULTILINE)
+ENTRY = re.compile(r"^\d+; \d+ \d+ TABLE (?!DATA |ATTACH )(.+)$", re.MULTILINE)
+"""Schema, name and owner of a table in the listing of a dump, with spaces between them and, who knows, within."""
+Found = Iterator[Fault]
+
+
+def compared(stream: BinaryIO, name: str, told: Stored, take: Callable[[bytes], object]) -> Found:
+    """Faults of the file NAME, whose content is STREAM; each piece of it is given to TAKE."""
+    size, digest = of_stream(stream, take)
+    if not size and told.size:
+        yield Fault("empty", name, f"it has no content, {told.size} bytes were written")
+    elif size < told.size:
+        yield Fault("truncated", name, f"{size} bytes, {told.size} were written")
+    elif (size, digest) != (told.size, told.sha256):
+        yield Fault("corrupt", name, f"its checksum is not that of what was written ({size} bytes)")
+
+
+def dump(folder: Path, bindir: Path, manifest: Manifest, database: Database) -> Found:
+    """Faults of the dump in FOLDER, which is read whole by pg_restore in BINDIR."""
+    name = folder.name
+    # The time of an archive is told in the time zone of the reader; UTC is what it was written in.
+    environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
+    try:
+        listing = run([bindir / "pg_restore", "--list", folder], environment, TIMEOUT, reason="not-a-dump").stdout
+    except BackupError as error:
+        yield Fault("not-a-dump", name, str(error))
+        return
+    if (found := NAMED.search(listing)) and found[1].strip() != database.name:
+        yield Fault("wrong-database", name, f'it is of the database "{found[1].strip()}", not "{database.name}"')
+    if found := MADE.search(listing):
+        made = datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+        if not manifest.moment - LEEWAY <= made <= clock.parse(manifest.finished) + LEEWAY:
+            yield Fault("stale", name, f"it was made at {clock.iso(made)}, the manifest is of {manifest.created}")
+    yield from _content(folder, bindir, environment, listing, database)
+
+
+def _content(folder: Path, bindir: Path, environment: Mapping[str, str], listing: str, database: Database) -> Found:
+    """Faults of what the dump would restore: all of it is unpacked, and its rows are counted."""
+    rows = Rows()
+    with tempfile.TemporaryFile() as errors:
+        command = [str(bindir / "pg_restore"), "-f", "-", str(folder)]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors) as process:
+            assert process.stdout
+            while piece := os.read(process.stdout.fileno(), PIECE):
+                rows.add(piece)
+        if process.returncode:
+            errors.seek(0)
+            said = errors.read(4000).decode("utf-8", "replace").strip()
+            yield Fault("not-a-dump", folder.name, f"pg_restore failed with status {process.returncode}: {said}")
+            return
+    entries = ENTRY.findall(listing)
+    missing = [table for table in database.tables if not any(names(entry, table) for entry in entries)]
+    if missing:
+        what = f"{len(missing)} of {len(database.tables)} tables are not in it: {', '.join(missing[:5])}"
+        yield Fault("no-tables", folder.name, what)
+    for table, told in database.tables.items():
+        found = rows.tables.get(table, 0)
+        if found != told.rows and table not in database.excluded and table not in missing:
+            yield Fault("no-rows", f"{folder.name}:{table}", f"{found} rows, the manifest says {told.rows}")
+
+
+def names(entry: str, table: str) -> bool:
+    """Whether ENTRY of a listing is that of TABLE, `schema.name`."""
+    dots = (place for place, letter in enumerate(table) if letter == ".")
+    return any(entry.startswith(f"{table[:dot]} {table[dot + 1 :]} ") for dot in dots)
+
+
+def snapshot(path: Path, manifest: Cache, server: Path | None) -> Iterator[Fault]:
+    """Faults of the snapshot in the file PATH; the program SERVER looks at it as well."""
+    checksum = rdb.Checksum()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            checksum.add(piece)
+    if fault := checksum.fault():
+        yield Fault("not-a-dump", path.name, fault)
+        return
+    try:
+        seen = rdb.read(path)
+    except BackupError as error:
+        yield Fault("not-a-dump", path.name, str(error))
+        return
+    if manifest.replication and seen.replication and manifest.replication != seen.replication:
+        yield Fault("wrong-instance", path.name, "it is of another server than the manifest says")
+    elif seen.whole and seen.keys != manifest.keys:
+        yield Fault(
+            "wrong-instance", path.name, f"keys per database are {seen.keys}, the manifest says {manifest.keys}"
+        )
+    if server is not None:
+        with programs.checker(server) as checker:
+            try:
+                run([checker, path], os.environ, TIMEOUT, reason="not-a-dump")
+            except BackupError as error:
+                yield Fault("not-a-dump", path.name, str(error))
+
+
+def files(stream: BinaryIO, wanted: Mapping[str, File], where: str, *, strict: bool) -> Iterator[Fault]:
+    """Faults of the archive in STREAM, which has to have all WANTED files; with STRICT, and no others."""
+    left = dict(wanted)
+    try:
+        with archive.reading(stream) as tar:
+            for member, content in archive.members(tar):
+                place = f"{where}:{member.name}"
+                if not inside(member.name):
+                    yield Fault("unsafe-path", place, "its path leads out of the folder")
+                    continue
+                if content is None:
+                    yield Fault("unsafe-path", place, "it is no regular file")
+                    continue
+                told = left.pop(member.name, None)
+                if told is None:
+                    if strict:
+                        yield Fault("unexpected", place, "the manifest does not know it")
+                    continue
+                digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+                if digest != told.sha256 or member.size != told.size:
+                    yield Fault("corrupt", place, "it is not what was backed up")
+    except BackupError as error:
+        yield Fault(error.reason or "corrupt", where, str(error))
+        return
+    for name in sorted(left)[:20]:
+        yield Fault("missing", f"{where}:{name}", "the archive does not have it")
+
+
+def inside(name: str) -> bool:
+    """Whether NAME, a path in an archive, stays in the folder that it is unpacked in."""
+    path = PurePosixPath(name)
+    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name

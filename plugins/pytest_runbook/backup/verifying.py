@@ -1,0 +1,202 @@
+"""Verifies a backup: everything is read back from where it lies, and each part by the program that would restore it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from pytest_runbook import clock
+from pytest_runbook.backup import programs, reading
+from pytest_runbook.backup.destinations import Destination
+from pytest_runbook.backup.destinations.folder import Folder
+from pytest_runbook.backup.manifest import CACHE, DATABASE, FILES, MANIFEST, VERIFIED, Manifest, Stored
+from pytest_runbook.backup.verdict import Fault, Verdict
+from pytest_runbook.errors import BackupError
+from pytest_runbook.settings import Settings
+
+SCRATCH = ".verifying-"
+"""What a folder begins with that holds what is being verified."""
+
+
+def verify(destination: Destination, id: str, *, note: bool = True) -> Verdict:  # noqa: A002
+    """Read the backup ID back from DESTINATION, whole, and say what is wrong with it.
+
+    With NOTE a good one is noted there as verified, and a bad one is no more. Raises nothing that is a fault of the backup.
+    """
+    begun = clock.monotonic()
+    verdict = Verdict(id, destination.name)
+    read = _Reading(destination, verdict.looked)
+    try:
+        verdict.faults.extend(read.faults(id))
+    except BackupError as error:
+        verdict.faults.append(_as_fault(error, MANIFEST))
+    verdict = Verdict(id, verdict.destination, verdict.faults, read.bytes, clock.monotonic() - begun, verdict.looked)
+    if note and not {"no-manifest", "unreachable"} & set(verdict.reasons):
+        if verdict.good:
+            destination.note(id, VERIFIED, _noted(verdict))
+        else:
+            destination.forget(id, VERIFIED)
+    return verdict
+
+
+def verified(destination: Destination, id: str) -> bool:  # noqa: A002
+    """Whether somebody read the backup ID back from DESTINATION and found nothing wrong."""
+    return destination.noted(id, VERIFIED) is not None
+
+
+def software() -> str:
+    """Our name and version."""
+    return f"pytest-runbook {version('pytest-runbook')}"
+
+
+def _noted(verdict: Verdict) -> dict[str, object]:
+    return {
+        "at": clock.iso(clock.now()),
+        "destination": verdict.destination,
+        "by": f"{os.uname().nodename}:{os.getpid()}",
+        "software": software(),
+        "bytes": verdict.bytes,
+        "seconds": round(verdict.seconds, 3),
+        "looked": verdict.looked,
+    }
+
+
+class _Reading:
+    """One reading of one backup."""
+
+    def __init__(self, destination: Destination, looked: dict[str, str]) -> None:
+        self._from, self._looked, self.bytes = destination, looked, 0
+
+    def faults(self, id: str) -> Iterator[Fault]:  # noqa: A002
+        """Everything that is wrong with the backup ID."""
+        manifest = self._from.manifest(id)
+        system = self._from.settings.system.name
+        if manifest.system != system:
+            yield Fault("other-system", MANIFEST, f'it is of the system "{manifest.system}", not "{system}"')
+        there = self._from.names(id)
+        for name in manifest.stored:
+            if name not in there:
+                yield Fault("missing", name, "it is not there")
+        wanted = {
+            part: [name for name in manifest.stored if name.partition("/")[0] == part]
+            for part in (DATABASE, CACHE, FILES)
+        }
+        for part, present in ((DATABASE, manifest.database), (CACHE, manifest.cache), (FILES, manifest.files)):
+            if present is not None and not wanted[part]:
+                yield Fault("missing", part, "the manifest speaks of it and does not list it")
+        with self._local(manifest, set(there)) as (folder, broken):
+            yield from broken
+            bad = {fault.where for fault in broken} | (set(manifest.stored) - set(there))
+            if manifest.database and not _touched(bad, wanted[DATABASE]):
+                yield from self._dump(folder / DATABASE, manifest)
+            if manifest.cache and not _touched(bad, wanted[CACHE]):
+                yield from self._snapshot(folder / CACHE, manifest)
+        if manifest.files is not None and not _touched(bad, wanted[FILES]):
+            yield from self._files(manifest)
+
+    @contextmanager
+    def _local(self, manifest: Manifest, there: set[str]) -> Iterator[tuple[Path, list[Fault]]]:
+        """A folder in which the dump and the snapshot lie as they came from there, and faults of all that came."""
+        faults: list[Fault] = []
+        with ExitStack() as stack:
+            own = self._from.path(manifest.id) if isinstance(self._from, Folder) and not self._from.encrypted else None
+            folder = own or Path(stack.enter_context(scratch(self._from.settings, self._from.root)))
+            for name, told in manifest.stored.items():
+                if name in there:
+                    copied = name.partition("/")[0] in (DATABASE, CACHE) and own is None
+                    faults += self._bring(manifest.id, name, told, folder / name if copied else None)
+            yield folder, faults
+
+    def _bring(self, id: str, name: str, told: Stored, to: Path | None) -> list[Fault]:  # noqa: A002
+        """Read NAME back, into the file TO if given; what is wrong with it."""
+        try:
+            with ExitStack() as stack:
+                stream = stack.enter_context(self._from.read(id, name))
+                if to is not None:
+                    to.parent.mkdir(parents=True, exist_ok=True)
+                    file = stack.enter_context(to.open("wb"))
+
+                def take(piece: bytes) -> None:
+                    self.bytes += len(piece)
+                    self._from.advance(len(piece))
+                    if to is not None:
+                        file.write(piece)
+
+                return list(reading.compared(stream, name, told, take))
+        except BackupError as error:
+            return [_as_fault(error, name)]
+
+    def _dump(self, folder: Path, manifest: Manifest) -> Iterator[Fault]:
+        assert manifest.database
+        least = int(manifest.database.dump_version.partition(".")[0] or 0)
+        try:
+            bindir = programs.postgresql(self._from.settings.backup.programs.postgresql, ("pg_restore",), least=least)
+        except BackupError as error:
+            yield Fault("not-a-dump", DATABASE, f"nobody can tell: {error}")
+            return
+        yield from reading.dump(folder, bindir, manifest, manifest.database)
+        self._looked[DATABASE] = f"all of it unpacked by pg_restore of {bindir}"
+
+    def _snapshot(self, path: Path, manifest: Manifest) -> Iterator[Fault]:
+        assert manifest.cache
+        least = int(manifest.cache.version.partition(".")[0] or 0)
+        server = None
+        try:
+            server = programs.redis(self._from.settings.backup.programs.redis)
+            if manifest.cache.server not in server.name or programs.version(server) < (least,):
+                server = None
+        except BackupError:
+            pass
+        yield from reading.snapshot(path, manifest.cache, server)
+        own = f", and by the checker of {server}" if server else "; there is no checker of its server here"
+        self._looked[CACHE] = f"its checksum, and its keys counted{own}"
+
+    def _files(self, manifest: Manifest) -> Iterator[Fault]:
+        """Faults of the archives that have the files of MANIFEST, its own and those of earlier backups."""
+        assert manifest.files is not None
+        for name in manifest.files:
+            if not reading.inside(name) or name.partition("/")[0] == "":
+                yield Fault("unsafe-path", f"{MANIFEST}:{name}", "its path leads out of the folder")
+        for backup in sorted({manifest.id, *manifest.needs}):
+            own = {name: file for name, file in manifest.files.items() if file.backup == backup}
+            where = FILES if backup == manifest.id else f"{backup}/{FILES}"
+            try:
+                with self._from.read(backup, FILES) as stream:
+                    yield from reading.files(stream, own, where, strict=backup == manifest.id)
+            except BackupError as error:
+                yield _as_fault(error, where)
+        earlier = f", of this backup and {len(manifest.needs)} earlier ones" if manifest.needs else ""
+        self._looked[FILES] = f"{len(manifest.files)} files read{earlier}"
+
+
+@contextmanager
+def scratch(settings: Settings, root: Path) -> Iterator[str]:
+    """A folder of our own where there is room: beside the local backups if there are any."""
+    local = settings.backup.destinations.get(settings.backup.local)
+    beside = root / getattr(local, "path", ".")
+    parent = beside if local and os.access(beside, os.W_OK) else Path(tempfile.gettempdir())
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-", dir=parent) as folder:
+        yield folder
+
+
+def remove_left(folder: Path) -> None:
+    """Remove what verifications left in FOLDER whose process is gone."""
+    for path in folder.glob(f"{SCRATCH}*"):
+        pid = path.name.removeprefix(SCRATCH).partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)) and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _touched(bad: set[str], names: list[str]) -> bool:
+    return any(name in bad for name in names)
+
+
+def _as_fault(error: BackupError, where: str) -> Fault:
+    return Fault(error.reason or "corrupt", where, str(error))
