@@ -1,64 +1,84 @@
-"""A real backup of the lab's system: dump, RDB, files, configuration, a manifest with checksums; also in the S3 bucket."""
+"""A real backup of the lab's system, made by the engine as `runbook backup` makes one; here and in the S3 bucket."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
-import os
-import shutil
-import subprocess
-import tarfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import binaries
-from lab.servers.postgresql import DATABASE, ROLE
-from lab.servers.redis import Cache
-from lab.servers.s3 import BUCKET, REGION, Storage
+from lab import environment
+from lab.servers import REPOSITORY
+from lab.servers.s3 import REGION, Storage
 from lab.site import HOST, LabError, Site, write_private
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from pytest_runbook.backup.manifest import Manifest
+    from pytest_runbook.settings import Settings
 
 FRESH = timedelta(hours=12)
+OFF_SITE = "s3"
+"""The destination that is what is left when the machine is not."""
 
 
 def ensure(site: Site) -> bool:
     """Make and upload a backup, unless there is a fresh one; whether it was made."""
-    newest = max((site.home / "backups").glob("*/manifest.json"), default=None)
-    if newest is not None:
-        made = datetime.fromisoformat(json.loads(newest.read_text())["created"])
+    last = max((site.home / "backups").glob("*/manifest.json"), default=None)
+    if last is not None:
+        made = datetime.fromisoformat(json.loads(last.read_text())["created"])
         if datetime.now(UTC) - made < FRESH:
             return False
-    make(site)
+    manifest = make(site)
+    # A drill takes longer than a lab takes to come up; this one has a past in which there was one.
+    past = {"at": manifest.finished, "verdict": "proven", "by": "the past that the lab makes up"}
+    write_private(newest(site) / "restored.json", json.dumps(past) + "\n")
     return True
 
 
-def make(site: Site, moment: datetime | None = None) -> Path:
-    """Back up everything into `backups/YYYYMMDD`, upload it, and return the folder; MOMENT is what it says of its time."""
-    created = moment or datetime.now(UTC)
-    folder = site.home / "backups" / created.strftime("%Y%m%d")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o750, parents=True)
-    _dump_database(site, folder / "database.sql.gz")
-    _dump_cache(site, folder / "redis.rdb")
-    with tarfile.open(folder / "app_files.tar.gz", "w:gz", compresslevel=1) as archive:
-        for name in ("uploads", "models"):
-            archive.add(site.home / name, name)
-    shutil.copytree(site.home / "config", folder / "config")
-    _write_manifest(site, folder, created)
-    upload(site, folder)
-    return folder
+def make(site: Site, moment: datetime | None = None) -> Manifest:
+    """Back everything up, here and to the bucket, and read both back; MOMENT is what it says of its time."""
+    # Late: these imports take as long as a server's start.
+    from pytest_runbook.backup.everything import backup
+    from pytest_runbook.errors import BackupError
+
+    try:
+        made = backup(settings(site), REPOSITORY, prune=False, moment=moment)
+    except BackupError as error:
+        raise LabError(f"no backup could be made: {error}") from None
+    if not made.good:
+        faults = [str(fault) for verdict in made.verdicts for fault in verdict.faults]
+        raise LabError("\n".join(["the backup is not good", *made.problems, *faults]))
+    return made.manifest
 
 
-def upload(site: Site, folder: Path) -> None:
-    """Copy a backup to the bucket, the manifest last: where it is, everything is."""
-    client = s3(site)
-    for path in [*sorted(_files(folder), key=lambda path: path.name == "manifest.json")]:
-        client.upload_file(str(path), BUCKET, f"{folder.name}/{path.relative_to(folder)}")
+def upload(site: Site, name: str) -> None:
+    """Bring the backup NAME to the bucket again, whatever is there of it, and read it back."""
+    from pytest_runbook.backup import verify
+    from pytest_runbook.backup.copying import copy
+    from pytest_runbook.backup.everything import closing
+    from pytest_runbook.backup.making import local
+    from pytest_runbook.backup.progress import Progress
+
+    known = settings(site)
+    with closing(OFF_SITE, known, REPOSITORY) as target:
+        copy(local(known, REPOSITORY), target, name, Progress())
+        if faults := verify(target, name).faults:
+            raise LabError(f"the backup in the bucket is not good: {faults[0]}")
+
+
+def newest(site: Site) -> Path:
+    """The folder of the newest backup."""
+    return max(file.parent for file in (site.home / "backups").glob("*/manifest.json"))
+
+
+def settings(site: Site, more: Mapping[str, str] | None = None) -> Settings:
+    """The settings that a run of checks has here; MORE are further variables."""
+    from pytest_runbook.settings import load
+
+    variables = {**environment.environment(site), **(more or {})}
+    return load(REPOSITORY, file=Path("nightscan.toml"), environ=variables).settings
 
 
 def s3(site: Site) -> S3Client:
@@ -73,47 +93,3 @@ def s3(site: Site) -> S3Client:
         aws_access_key_id=Storage(site).access_key,
         aws_secret_access_key=site.secret("storage"),
     )
-
-
-def _dump_database(site: Site, target: Path) -> None:
-    command = [
-        str(binaries.postgresql() / "pg_dump"),
-        "-h",
-        HOST,
-        "-p",
-        str(site.port("database")),
-        "-U",
-        ROLE,
-        DATABASE,
-    ]
-    environment = {**os.environ, "PGPASSWORD": site.secret("database")}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dump:
-        assert dump.stdout is not None and dump.stderr is not None
-        with gzip.open(target, "wb", compresslevel=6) as file:
-            shutil.copyfileobj(dump.stdout, file)
-        errors = dump.stderr.read().decode()
-    if dump.returncode != 0:
-        raise LabError(f"pg_dump failed with status {dump.returncode}\n{errors}")
-
-
-def _dump_cache(site: Site, target: Path) -> None:
-    cache = Cache(site)
-    with cache.connect() as client:
-        client.save()
-    shutil.copyfile(cache.data / "dump.rdb", target)
-
-
-def _write_manifest(site: Site, folder: Path, created: datetime) -> None:
-    files = {
-        str(path.relative_to(folder)): {
-            "size": path.stat().st_size,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        for path in _files(folder)
-    }
-    manifest = {"version": 1, "created": created.isoformat(), "release": site.state.release, "files": files}
-    write_private(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n", mode=0o640)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())

@@ -48,6 +48,8 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__FACTS__PROXY__DOMAIN": tls.NAMES[0],
         "RUNBOOK__FACTS__PROXY__PLAIN_URL": f"http://localhost:{site.port('proxy-http')}",
         **_remedies(site),
+        # What was tried on this lab is of no concern to the next one.
+        "RUNBOOK__HISTORY__URL": f"sqlite:///{site.path('history.db')}",
         **_managers(site),
         **_backup(site),
         "RUNBOOK__FACTS__DEPLOY__ENGINE": "",

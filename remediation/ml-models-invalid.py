@@ -18,8 +18,9 @@ Correction, mildest first
            docker compose restart prediction-api
     2. A file is missing or broken: put back the same file, from the folder of good models (facts.paths.good_models) or from the
        newest verified backup that has it; its checksum is compared first; restart the service (step repair):
-           tar -xzf /opt/nightscan/backups/<newest>/app_files.tar.gz -C /tmp && sha256sum /tmp/opt/nightscan/models/*
-           cp /tmp/opt/nightscan/models/<file> /opt/nightscan/models/ && docker compose restart prediction-api
+           tar --zstd -xf /opt/nightscan/backups/<newest>/files.tar.zst -C /tmp models && sha256sum /tmp/models/*
+           (manifest.json there says of each file which backup holds it)
+           cp /tmp/models/<file> /opt/nightscan/models/ && docker compose restart prediction-api
     3. A person: the number of classes in the configuration and in the release differ: one of the two was deployed without the
        other.
 

@@ -20,8 +20,9 @@ Diagnosis
 Correction, mildest first
     1. A model file is missing or broken, so restarting alone does not help: put back the same file from a good copy, whose
        checksum is compared first, and restart the one service (step repair):
-           tar -xzf /opt/nightscan/backups/<newest>/app_files.tar.gz -C /tmp && sha256sum /tmp/opt/nightscan/models/*
-           cp /tmp/opt/nightscan/models/<file> /opt/nightscan/models/ && docker compose restart prediction-api
+           tar --zstd -xf /opt/nightscan/backups/<newest>/files.tar.zst -C /tmp models && sha256sum /tmp/models/*
+           (manifest.json there says of each file which backup holds it)
+           cp /tmp/models/<file> /opt/nightscan/models/ && docker compose restart prediction-api
     2. Restart the one service through its manager, and poll its health and `/models/status` (step restart):
            docker compose restart prediction-api
        Never end processes by a word of their command line: that hits whatever else has it.

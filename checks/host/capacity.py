@@ -88,5 +88,5 @@ async def _disk(host, path):
 
 def _sizes(machine, folder):
     """Bytes of each folder in FOLDER."""
-    found = machine.run("find %s -mindepth 1 -maxdepth 1 -type d -exec du -sk {} +", folder).stdout
+    found = machine.run("find %s -mindepth 1 -maxdepth 1 -type d -name '[0-9]*' -exec du -sk {} +", folder).stdout
     return {name: int(size) * 1024 for size, name in (line.split(maxsplit=1) for line in found.splitlines())}

@@ -1,74 +1,127 @@
 """Whether a backup lies ready that is recent and good, here and off-site: without one, a deployment must not begin.
 
-A backup is a folder named after its day with the files and a `manifest.json` that is written last: when it was made, and
-size and SHA-256 of each file. A folder without manifest is a backup that did not finish, and does not count.
+A backup is a folder with a `manifest.json` that is written last; `verified.json` says that all of it was read back from there,
+and `restored.json` that a drill restored it. What has no manifest did not finish, and does not count.
 """
 
-import json
-from datetime import datetime
+import statistics
+from contextlib import contextmanager
 
 import pytest
-from pytest_runbook import check, clock
+from pytest_runbook import BackupError, Unreachable, check, clock
+from pytest_runbook.backup import closing
+
+HELD = "files.tar.zst"
+"""What is stored of the files: each one once, by the first backup that met it."""
 
 
-@check("predeploy daily", severity="P1", runbook="backup-missing", timeout=300, needs="host")
-def test_recent_backup_is_good(host, facts, limits, measure):
-    """The newest backup on the machine is recent, complete, not suspiciously small, and each file is what was written."""
-    found = host.run("find %s -mindepth 2 -maxdepth 2 -name manifest.json", facts.paths.backups)
-    assert found.stdout, f'there is no finished backup in "{facts.paths.backups}" {found.stderr.strip()}'
-    manifests = [json.loads(host.file(path).content_string) for path in sorted(found.stdout.split())[-2:]]
-    folder = max(found.stdout.split()).rpartition("/")[0]
-    paths = {name: f"{folder}/{name}" for name in manifests[-1]["files"]}
-    told = host.run("sha256sum /dev/null" + " %s" * len(paths), *paths.values()).stdout
-    sums = {path: digest for digest, path in (line.split(maxsplit=1) for line in told.splitlines())}
-    faults = list(_faults(manifests, {name: sums.get(path) for name, path in paths.items()}, facts))
-    assert not faults, f'the newest backup, "{folder}", is not good: {"; ".join(faults)}'
-    _recent(manifests, folder, limits, measure, "backup")
+@check("predeploy daily", severity="P1", runbook="backup-missing", timeout=300)
+def test_recent_backup_is_good(pytestconfig, settings, limits, measure):
+    """The newest backup on the machine is recent, whole, read back, not suspiciously small, and each file is what was written."""
+    with _looking(settings.backup.local, settings, pytestconfig) as place:
+        faults = [*_faults(place, settings, limits, measure, "backup")]
+    assert not faults, f"the newest backup on the machine is not good: {'; '.join(faults)}"
 
 
-@check("predeploy daily", severity="P2", runbook="backup-missing", timeout=300)
-async def test_recent_backup_is_off_site(storage, facts, limits, measure):
-    """The newest backup in the bucket is recent and complete: it is what is left when the machine is not.
+@check("predeploy daily", severity="P2", runbook="backup-missing", timeout=300, needs="storage")
+def test_recent_backup_is_off_site(pytestconfig, settings, limits, measure):
+    """The newest backup off-site is recent, whole and read back: it is what is left when the machine is not.
 
     Files above `limits.backup.read` are compared by their size only: reading them back every night would cost a fortune.
     """
-    if not storage.settings.bucket:
-        pytest.skip("the system has no off-site storage: probes.storage names no bucket")
-    sizes = {item.key: item.size for item in await storage.objects(facts.backup.prefix)}
-    found = sorted(key for key in sizes if key.endswith("/manifest.json"))[-2:]
-    assert found, "there is no finished backup in the bucket"
-    manifests = [json.loads(await storage.read(key)) for key in found]
-    folder = found[-1].rpartition("/")[0]
-    sums = {}
-    for name, written in manifests[-1]["files"].items():
-        key = f"{folder}/{name}"
-        if sizes.get(key, 0) > limits.backup.read:
-            sums[name] = written["sha256"] if sizes[key] == written["size"] else f"{sizes[key]} bytes"
-        else:
-            sums[name] = await storage.checksum(key) if key in sizes else None
-    faults = list(_faults(manifests, sums, facts))
-    assert not faults, f'the newest backup off-site, "{folder}", is not good: {"; ".join(faults)}'
-    _recent(manifests, folder, limits, measure, "backup_off_site")
+    others = [name for name in settings.backup.destinations if name != settings.backup.local]
+    if not others:
+        pytest.skip("the system has no off-site copy: backup.destinations has none but the local one")
+    faults = []
+    for name in others:
+        with _looking(name, settings, pytestconfig) as place:
+            faults += _faults(place, settings, limits, measure, "backup_off_site", limits.backup.read)
+    assert not faults, f"the newest backup off-site is not good: {'; '.join(faults)}"
 
 
-def _faults(manifests, sums, facts):
-    """What is wrong with the newest of MANIFESTS, whose files have SUMS now; None stands for a file that is not there."""
-    files = manifests[-1]["files"]
-    yield from (f'"{name}" was not backed up' for name in facts.backup.files if name not in files)
-    for name, written in files.items():
-        if not written["size"]:
-            yield f'"{name}" is empty'
-        elif sums[name] is None:
+@check("daily weekly monthly", severity="P2", runbook="backup-missing", timeout=60)
+def test_a_backup_was_restored_lately(pytestconfig, settings, limits, measure):
+    """A drill restored a backup, and found in it what was saved: a backup that nobody ever restored is a hope (guide G36)."""
+    restored = []
+    for name in settings.backup.destinations:
+        with _looking(name, settings, pytestconfig) as place:
+            noted = [place.noted(one, "restored.json") for one in place.backups()]
+            restored += [clock.parse(note["at"]) for note in noted if note and note.get("verdict") == "proven"]
+    assert restored, "no backup was ever restored by a drill that proved it"
+    age = measure("backup.restored", (clock.now() - max(restored)).total_seconds(), "s")
+    assert age < limits.backup.restored, "no drill has restored a backup for too long"
+
+
+@contextmanager
+def _looking(name, settings, config):
+    """The destination NAME, to look at; what cannot be read in it is a failure, that it does not answer is none."""
+    try:
+        with closing(name, settings, config.rootpath, tries=1) as place:
+            yield place
+    except BackupError as error:
+        if error.reason == "unreachable":
+            raise Unreachable(str(error)) from None
+        raise AssertionError(str(error)) from None
+
+
+def _faults(place, settings, limits, measure, name, most=None):
+    """Everything that is wrong with the newest backup in PLACE; of files above MOST bytes the size has to do."""
+    found = place.backups()
+    if not found:
+        yield f'there is no finished one in "{place.name}"'
+        return
+    newest = found[-1]
+    manifest = place.manifest(newest)
+    yield from _missing(manifest, settings)
+    yield from _changed(place, manifest, most)
+    if not place.noted(newest, "verified.json"):
+        yield f'nobody has read "{newest}" back'
+    if not measure(f"{name}.age", (clock.now() - manifest.moment).total_seconds(), "s") < limits.backup.age:
+        yield f'"{newest}" is too old'
+    if not measure(f"{name}.size", _size(manifest), "B") >= limits.backup.size:
+        yield f'"{newest}" is so small that it holds nothing'
+    before = statistics.median([_size(one) for one in _manifests(place, found[-6:-1])] or [0])
+    if before and not measure(f"{name}.to_previous", _size(manifest) / before, "ratio") >= limits.backup.shrink:
+        yield f'"{newest}" is much smaller than those before'
+
+
+def _missing(manifest, settings):
+    """What should belong to a backup and does not."""
+    wanted = {"database": settings.backup.database.probe, "cache": settings.backup.cache.probe}
+    wanted["files"] = settings.backup.files.roots
+    for part, belongs in wanted.items():
+        if belongs and getattr(manifest, part) is None:
+            yield f"the {part} was not backed up"
+    if manifest.system != settings.system.name:
+        yield f'it is of the system "{manifest.system}"'
+
+
+def _changed(place, manifest, most):
+    """What is wrong with the files of the backup of MANIFEST, and with those of earlier ones that it needs."""
+    there = place.names(manifest.id)
+    for name, written in manifest.stored.items():
+        if name not in there:
             yield f'"{name}" is missing'
-        elif sums[name] != written["sha256"]:
-            yield f'"{name}" is not what was written'
+        elif not written.size:
+            yield f'"{name}" is empty'
+        elif not place.encrypted and there[name] != written.size:
+            yield f'"{name}" has {there[name]} bytes, {written.size} were written'
+        elif (most is None or written.size <= most) and (why := place.compared(manifest.id, name, written)):
+            yield why
+    for needed in sorted(manifest.needs):
+        if HELD not in place.names(needed):
+            yield f'files of it are in "{needed}", which is not there'
 
 
-def _recent(manifests, folder, limits, measure, name):
-    made = datetime.fromisoformat(manifests[-1]["created"])
-    age = measure(f"{name}.age", (clock.now() - made).total_seconds(), "s")
-    assert age < limits.backup.age, f'the newest backup, "{folder}", is too old'
-    sizes = [sum(file["size"] for file in manifest["files"].values()) for manifest in manifests]
-    assert measure(f"{name}.size", sizes[-1], "B") >= limits.backup.size, "a backup this small holds nothing"
-    shrunk = measure(f"{name}.to_previous", sizes[-1] / sizes[0], "ratio")
-    assert shrunk >= limits.backup.shrink, "the newest backup is much smaller than the one before"
+def _manifests(place, ids):
+    for one in ids:
+        try:
+            yield place.manifest(one)
+        except BackupError:  # an old one that cannot be read says nothing of the newest
+            continue
+
+
+def _size(manifest):
+    """Bytes of all that the backup stands for, also of files that lie in earlier ones."""
+    own = sum(stored.size for name, stored in manifest.stored.items() if name != HELD)
+    return own + sum(file.size for file in (manifest.files or {}).values())

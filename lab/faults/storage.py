@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Any
 
 from lab import backup
+from lab.backup import newest
 from lab.faults import fault
 from lab.lab import Lab
 from lab.servers.s3 import BUCKET
 
 HERE = ["storage/freshness::recent_backup_is_good"]
 OFF_SITE = ["storage/freshness::recent_backup_is_off_site"]
+RESTORED = ["storage/freshness::a_backup_was_restored_lately"]
+DUMP = "database/toc.dat"
 
 
 @fault(
     "storage-stopped",
     service="storage",
     fails=["storage/availability::bucket_is_reachable"],
-    blocks=OFF_SITE,
+    blocks=[*OFF_SITE, *RESTORED],
     root="storage/availability::bucket_is_reachable",
 )
 def stopped(lab: Lab) -> None:
@@ -31,7 +35,7 @@ def stopped(lab: Lab) -> None:
     "storage-refuses",
     service="storage",
     fails=["storage/availability::bucket_is_reachable"],
-    blocks=OFF_SITE,
+    blocks=[*OFF_SITE, *RESTORED],
     root="storage/availability::bucket_is_reachable",
     outcome="unmeasured",
 )
@@ -44,7 +48,7 @@ def refuses(lab: Lab) -> None:
     "storage-name-unknown",
     service="storage",
     fails=["storage/availability::bucket_is_reachable"],
-    blocks=OFF_SITE,
+    blocks=[*OFF_SITE, *RESTORED],
     root="storage/availability::bucket_is_reachable",
     outcome="person",
 )
@@ -56,32 +60,26 @@ def name_unknown(lab: Lab) -> None:
 @fault("backup-missing", service="storage", fails=HERE, outcome="person")
 def missing(lab: Lab) -> None:
     """The newest backup did not finish: it has no manifest."""
-    lab.remove_file(newest(lab) / "manifest.json")
+    lab.remove_file(newest(lab.site) / "manifest.json")
 
 
 @fault("backup-old", service="storage", fails=HERE, outcome="person")
 def old(lab: Lab) -> None:
     """Backing up stopped three days ago."""
-    file = newest(lab) / "manifest.json"
-    manifest = json.loads(file.read_text())
-    manifest["created"] = (datetime.now(UTC) - timedelta(days=3)).isoformat()
-    lab.replace_file(file, json.dumps(manifest))
+    change(lab, lambda told: told.update(created=days_ago(3)))
 
 
 @fault("backup-empty", service="storage", fails=HERE, outcome="person")
 def empty(lab: Lab) -> None:
     """The dump failed behind `| gzip`: an empty file was written, and recorded as what it should be."""
-    folder = newest(lab)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["database.sql.gz"]["size"] = 0
-    lab.replace_file(folder / "database.sql.gz", b"")
-    lab.replace_file(folder / "manifest.json", json.dumps(manifest))
+    lab.replace_file(newest(lab.site) / DUMP, b"")
+    change(lab, lambda told: told["stored"][DUMP].update(size=0))
 
 
 @fault("backup-damaged", service="storage", fails=HERE, outcome="person")
 def damaged(lab: Lab) -> None:
     """One byte of the dump is not what was written."""
-    file = newest(lab) / "database.sql.gz"
+    file = newest(lab.site) / DUMP
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     lab.replace_file(file, bytes(content))
@@ -90,34 +88,83 @@ def damaged(lab: Lab) -> None:
 @fault("backup-incomplete", service="storage", fails=HERE, outcome="person")
 def incomplete(lab: Lab) -> None:
     """The backup holds no dump of the database, and says so itself."""
-    file = newest(lab) / "manifest.json"
-    manifest = json.loads(file.read_text())
-    del manifest["files"]["database.sql.gz"]
-    lab.replace_file(file, json.dumps(manifest))
+
+    def without(told: dict[str, Any]) -> None:
+        told["database"] = None
+        told["stored"] = {name: one for name, one in told["stored"].items() if not name.startswith("database/")}
+
+    change(lab, without)
 
 
 @fault("backup-shrunk", service="storage", fails=HERE, outcome="person")
 def shrunk(lab: Lab) -> None:
     """The backup before the newest was ten times as large."""
-    folder = newest(lab)
+    folder = newest(lab.site)
     manifest = json.loads((folder / "manifest.json").read_text())
-    for written in manifest["files"].values():
+    manifest["id"] = "20200101T000000Z"
+    for written in manifest["stored"].values():
         written["size"] *= 10
-    lab.replace_file(folder.with_name("20200101") / "manifest.json", json.dumps(manifest))
+    lab.replace_file(folder.with_name(manifest["id"]) / "manifest.json", json.dumps(manifest))
+
+
+@fault("backup-unverified", service="storage", fails=HERE, outcome="person")
+def unverified(lab: Lab) -> None:
+    """Nobody has read the newest backup back."""
+    lab.remove_file(newest(lab.site) / "verified.json")
+
+
+@fault("backup-files-gone", service="storage", fails=HERE, outcome="person")
+def files_gone(lab: Lab) -> None:
+    """Somebody tidied up, and removed the earlier backup that holds files which did not change since."""
+
+    def elsewhere(told: dict[str, Any]) -> None:
+        for one in told["files"].values():
+            one["backup"] = "20200101T000000Z" if one["backup"] else ""
+
+    change(lab, elsewhere)
 
 
 @fault("backup-not-off-site", service="storage", fails=OFF_SITE, outcome="person")
 def not_off_site(lab: Lab) -> None:
     """The dump was never uploaded."""
-    backup.s3(lab.site).delete_object(Bucket=BUCKET, Key=f"{newest(lab).name}/database.sql.gz")
+    backup.s3(lab.site).delete_object(Bucket=BUCKET, Key=f"{newest(lab.site).name}/{DUMP}")
 
 
 @not_off_site.heal
 def upload(lab: Lab) -> None:
     """Upload the backup again."""
-    backup.upload(lab.site, newest(lab))
+    backup.upload(lab.site, newest(lab.site).name)
 
 
-def newest(lab: Lab) -> Path:
-    """The folder of the newest backup."""
-    return max(file.parent for file in (lab.site.home / "backups").glob("*/manifest.json"))
+@fault("backup-off-site-damaged", service="storage", fails=OFF_SITE, outcome="person")
+def off_site_damaged(lab: Lab) -> None:
+    """The dump in the bucket is as large as it was, and another."""
+    size = (newest(lab.site) / DUMP).stat().st_size
+    backup.s3(lab.site).put_object(Bucket=BUCKET, Key=f"{newest(lab.site).name}/{DUMP}", Body=b"x" * size)
+
+
+@off_site_damaged.heal
+def upload_again(lab: Lab) -> None:
+    """Upload the backup again."""
+    backup.upload(lab.site, newest(lab.site).name)
+
+
+@fault("backup-never-restored", service="storage", fails=RESTORED, outcome="person")
+def never_restored(lab: Lab) -> None:
+    """The last drill was four months ago."""
+    file = newest(lab.site) / "restored.json"
+    note = json.loads(file.read_text())
+    lab.replace_file(file, json.dumps({**note, "at": days_ago(120)}))
+
+
+def change(lab: Lab, edit: Callable[[dict[str, Any]], object]) -> None:
+    """EDIT what the manifest of the newest backup says."""
+    file = newest(lab.site) / "manifest.json"
+    manifest = json.loads(file.read_text())
+    edit(manifest)
+    lab.replace_file(file, json.dumps(manifest))
+
+
+def days_ago(days: float) -> str:
+    """The moment DAYS ago."""
+    return (datetime.now(UTC) - timedelta(days=days)).isoformat()

@@ -1,11 +1,21 @@
 """pytest-runbook: an operations guide that runs."""
 
-from pytest_runbook.errors import RunbookError, SettingsError, StepFailed, TimedOut, Unmeasured, Unreachable, UsageError
+from pytest_runbook.errors import (
+    BackupError,
+    RunbookError,
+    SettingsError,
+    StepFailed,
+    TimedOut,
+    Unmeasured,
+    Unreachable,
+    UsageError,
+)
 from pytest_runbook.marks import check
 from pytest_runbook.runbooks.actions import call, command, manage, script, sql
 from pytest_runbook.runbooks.steps import Situation, correct, diagnose, last_resort
 
 __all__ = [
+    "BackupError",
     "RunbookError",
     "SettingsError",
     "Situation",

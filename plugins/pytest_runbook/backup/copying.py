@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from pytest_runbook.backup.destinations.folder import Folder
 from pytest_runbook.backup.manifest import MANIFEST, Manifest
 from pytest_runbook.backup.progress import Progress
 from pytest_runbook.errors import BackupError
+
+AT_ONCE = 4
+"""Files on their way together."""
 
 
 def copy(source: Folder, target: Destination, backup: str, progress: Progress) -> list[str]:
@@ -45,8 +49,15 @@ def abandon(target: Destination, backup: str) -> None:
 
 def _copy(source: Folder, target: Destination, manifest: Manifest, progress: Progress) -> None:
     folder: Path = source.path(manifest.id)
-    with progress.bar(f"{manifest.id} to {target.name}", manifest.size) as advance:
+    with progress.bar(f"{manifest.id} to {target.name}", manifest.size) as advance, ThreadPoolExecutor(AT_ONCE) as pool:
         target.advance = advance
-        for name in manifest.stored:
-            target.write(manifest.id, name, folder / name)
+        # A dump has a file for each table: one after the other, most of the time would be spent on waiting for answers.
+        work = [pool.submit(target.write, manifest.id, name, folder / name) for name in manifest.stored]
+        try:
+            for one in work:
+                one.result()
+        except BaseException:
+            for one in work:
+                one.cancel()
+            raise
     target.write(manifest.id, MANIFEST, folder / MANIFEST)

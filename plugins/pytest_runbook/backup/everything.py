@@ -105,9 +105,10 @@ def chosen(settings: Settings, to: Sequence[str] | None) -> list[str]:
 
 
 @contextmanager
-def closing(name: str, settings: Settings, root: Path) -> Iterator[Destination]:
-    """The destination NAME, closed at the end."""
+def closing(name: str, settings: Settings, root: Path, *, tries: int | None = None) -> Iterator[Destination]:
+    """The destination NAME, closed at the end; asked TRIES times when it does not serve."""
     found = destinations.connect(name, settings, root)
+    found.tries = tries or found.tries
     try:
         yield found
     finally:

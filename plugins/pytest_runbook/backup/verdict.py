@@ -27,7 +27,7 @@ REASONS: Mapping[str, str] = {
     "unsafe-path": "an archive has a path that leads out of its folder",
     "schema-newer": "its database is newer than the software",
     "locked": "its place keeps it for a time",
-    "unreachable": "its place does not answer",
+    "unreachable": "its place does not answer, or does not let us in",
     "unverified": "nobody has read it back",
     "not-restored": "what was restored is not what was saved",
 }

@@ -17,7 +17,7 @@ from pytest_runbook.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from pytest_runbook.backup.destinations.base import Place
-    from pytest_runbook.backup.manifest import Manifest
+    from pytest_runbook.backup.manifest import Manifest, Stored
     from pytest_runbook.settings import Settings
 
 GROUP = "pytest_runbook.destinations"
@@ -38,6 +38,13 @@ class Destination(Protocol):
     advance: Callable[[int], object]
     """Told of each piece that was copied, for a progress bar."""
 
+    tries: int
+    """How often it is asked while it does not serve."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is written there is encrypted."""
+
     @property
     def place(self) -> str:
         """Where it is, for people; never with a secret."""
@@ -56,6 +63,9 @@ class Destination(Protocol):
 
     def read(self, id: str, name: str) -> AbstractContextManager[BinaryIO]:  # noqa: A002
         """The plain content of NAME, decrypted, as a stream; `missing` when it is not there."""
+
+    def compared(self, id: str, name: str, told: Stored) -> str:  # noqa: A002
+        """What is wrong with NAME, which should be as TOLD, in words; empty when nothing is."""
 
     def write(self, id: str, name: str, path: Path) -> None:  # noqa: A002
         """Put the file PATH there as NAME, whole or not at all; what is there already and right is left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from pytest_runbook.backup.manifest import ID, MANIFEST, RESTORED, VERIFIED, Manifest
+from pytest_runbook.backup.checksums import of_stream
+from pytest_runbook.backup.manifest import ID, MANIFEST, RESTORED, VERIFIED, Manifest, Stored
 from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ NOTES = (VERIFIED, RESTORED)
 ENDING = ".age"
 SEALED = ".sealed-"
 """What the folder of encrypted files begins with, beside the local backups."""
+TRIES = 6
+"""How often a place is asked that does not serve, with longer and longer pauses; whoever only looks asks once."""
 NOTE_SIZE = 200_000_000
 """Bytes above which a manifest is not read: it is none."""
 
@@ -54,6 +58,9 @@ class Place(ABC, Generic[S]):
         self.root = root
         self.advance: Callable[[int], object] = lambda size: None
         """Told of each piece that was copied, for a progress bar."""
+        self.tries = TRIES
+        self._seen: dict[str, frozenset[str]] = {}
+        self._asking = threading.Lock()
 
     # What a kind says. A key is `ID/NAME`, with the ending of encryption.
 
@@ -136,6 +143,17 @@ class Place(ABC, Generic[S]):
             with decrypted(raw, self.settings.backup.encryption, self.root) as plain:
                 yield plain
 
+    def compared(self, id: str, name: str, told: Stored) -> str:  # noqa: A002
+        """What is wrong with NAME, which should be as TOLD, in words; empty when nothing is."""
+        try:
+            with self.read(id, name) as stream:
+                size, digest = of_stream(stream)
+        except BackupError as error:
+            if error.reason == "unreachable":
+                raise
+            return f'"{name}": {error}'
+        return "" if (size, digest) == (told.size, told.sha256) else f'"{name}" is not what was written'
+
     def write(self, id: str, name: str, path: Path) -> None:  # noqa: A002
         """Put the file PATH there as NAME, whole or not at all; what is there already and right is left."""
         key = self._key(id, name)
@@ -187,10 +205,17 @@ class Place(ABC, Generic[S]):
             self._delete([self._key(id, name)])
 
     def _bring(self, key: str, path: Path) -> None:
-        if self._same(key, path):
+        if key in self._present(key.partition("/")[0]) and self._same(key, path):
             self.advance(path.stat().st_size)
         else:
             self._put(key, path)
+
+    def _present(self, id: str) -> frozenset[str]:  # noqa: A002
+        """Keys that were there when we began to write the backup ID: most are new, and need not be asked for one by one."""
+        with self._asking:
+            if id not in self._seen:
+                self._seen = {id: frozenset(f"{id}/{name}" for name in self._list(id))}
+            return self._seen[id]
 
     @property
     def sealed(self) -> Path:
