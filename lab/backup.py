@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from lab import environment
 from lab.servers import REPOSITORY
-from lab.servers.s3 import REGION, Storage
-from lab.site import HOST, LabError, Site, write_private
+from lab.servers.s3 import BUCKET, REGION, Storage
+from lab.site import HOST, LabError, Site
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,10 +31,14 @@ def ensure(site: Site) -> bool:
         if datetime.now(UTC) - made < FRESH:
             return False
     manifest = make(site)
-    # A drill takes longer than a lab takes to come up; this one has a past in which there was one.
-    past = {"at": manifest.finished, "verdict": "proven", "by": "the past that the lab makes up"}
-    write_private(newest(site) / "restored.json", json.dumps(past) + "\n")
+    restored(site, manifest.id, datetime.now(UTC))
     return True
+
+
+def restored(site: Site, name: str, moment: datetime) -> None:
+    """Note off-site that the backup NAME was restored at MOMENT: a lab has a past, in which there was a drill."""
+    note = {"at": moment.isoformat(), "verdict": "proven", "by": "the past that the lab makes up"}
+    s3(site).put_object(Bucket=BUCKET, Key=f"{name}/restored.json", Body=json.dumps(note).encode())
 
 
 def make(site: Site, moment: datetime | None = None) -> Manifest:

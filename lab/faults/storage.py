@@ -152,9 +152,13 @@ def upload_again(lab: Lab) -> None:
 @fault("backup-never-restored", service="storage", fails=RESTORED, outcome="person")
 def never_restored(lab: Lab) -> None:
     """The last drill was four months ago."""
-    file = newest(lab.site) / "restored.json"
-    note = json.loads(file.read_text())
-    lab.replace_file(file, json.dumps({**note, "at": days_ago(120)}))
+    backup.restored(lab.site, newest(lab.site).name, datetime.now(UTC) - timedelta(days=120))
+
+
+@never_restored.heal
+def restored(lab: Lab) -> None:
+    """There was one just now."""
+    backup.restored(lab.site, newest(lab.site).name, datetime.now(UTC))
 
 
 def change(lab: Lab, edit: Callable[[dict[str, Any]], object]) -> None:
