@@ -22,7 +22,8 @@ def environment(site: Site) -> dict[str, str]:
     endpoint = f"http://{HOST}:{site.front('storage')}"
     web, ml = (f"http://{HOST}:{site.front(name)}" for name in ("web", "ml"))
     return {
-        **home.read_env(site),
+        # A shell would keep telling the version of when it read this, whatever is deployed since: that stands in `.env`.
+        **{name: value for name, value in home.read_env(site).items() if name not in (home.VERSION, home.PREVIOUS)},
         "NIGHTSCAN_CONFIG_FILE": str(home.config_file(site)),
         "NIGHTSCAN_ENV_FILE": str(home.env_file(site)),
         "AWS_ENDPOINT_URL_S3": endpoint,
@@ -115,6 +116,7 @@ def _managers(site: Site) -> dict[str, str]:
         "RUNBOOK__MANAGERS__LAB__KIND": "supervisor",
         "RUNBOOK__MANAGERS__LAB__COMMAND": json.dumps([sys.executable, "-m", "supervisor.supervisorctl"]),
         "RUNBOOK__MANAGERS__LAB__CONFIG": str(site.path("supervisor", "supervisord.conf")),
+        "RUNBOOK__MANAGERS__LAB__ENV_FILE": str(home.env_file(site)),
         **{f"RUNBOOK__SERVICES__{name.upper()}__MANAGER": "lab" for name in services},
         **{f"RUNBOOK__SERVICES__{name.upper()}__UNIT": name for name in services},
     }

@@ -14,6 +14,8 @@ from lab.servers.s3 import BUCKET, REGION, Storage
 from lab.site import HOST, Site, write_private
 
 FOLDERS = ("config", "uploads", "models", "logs", "backups", "data/evaluation", "cache")
+VERSION, PREVIOUS = "VERSION", "PREVIOUS_VERSION"
+"""The version that is deployed, and the one before: they outlive a restart of the lab."""
 COMPOSE = Path(__file__).with_name("docker-compose.production.yml")
 
 
@@ -47,7 +49,9 @@ def write(site: Site) -> None:
     for folder in FOLDERS:
         (site.home / folder).mkdir(mode=0o750, parents=True, exist_ok=True)
     write_private(config_file(site), json.dumps(configuration(site), indent=2) + "\n")
-    write_private(env_file(site), env_text(variables(site)))
+    before = read_env(site)
+    deployed = {name: before[name] for name in (VERSION, PREVIOUS) if name in before}
+    write_private(env_file(site), env_text({**variables(site), **deployed}))
     write_private(compose_file(site), COMPOSE.read_text(), mode=0o644)
 
 

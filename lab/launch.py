@@ -24,7 +24,17 @@ def run_process(file: str, name: str) -> None:
     os.chdir(spec["directory"])
     if spec["user"] is not None:
         runpy.run_path(str(BECOME))["become"](spec["user"])
-    os.execvpe(spec["command"][0], spec["command"], {**os.environ, **spec["environment"]})
+    told = {**version(spec["version_file"]), **spec["environment"]}
+    os.execvpe(spec["command"][0], spec["command"], {**os.environ, **told})
+
+
+def version(file: str | None) -> dict[str, str]:
+    """VERSION as FILE says it now, the last line of several, as compose reads it."""
+    try:
+        lines = Path(file).read_text().splitlines() if file else []
+    except OSError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if line.startswith("VERSION="))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from lab.ml import wav
 from lab.ml.classifier import NAME, BadModel
 from lab.ml.store import Store
-from lab.serving import access, faults, logs
+from lab.serving import access, faults, logs, versions
 from lab.serving.clock import timestamp
 from lab.serving.environment import Environment
 
@@ -26,7 +26,7 @@ class Service:
 
     def __init__(self, environment: Environment, app: Flask) -> None:
         self.environment = environment
-        self.faults = faults.Faults(environment.folder, "ml")
+        self.faults = faults.Faults(environment.folder, "ml", versions.rules(environment.version, "ml"))
         self.store = Store(environment.home / environment.get("ml.models_directory", "models"), app.logger)
         self._counts: Counter[str] = Counter()
         self._lock = Lock()

@@ -30,6 +30,8 @@ class Process:
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     stop_signal: str = "TERM"
+    version_file: Path | None = None
+    """Where VERSION stands when it is started, as a container's image tag stands in `.env`."""
 
     @classmethod
     def of_module(
@@ -41,7 +43,8 @@ class Process:
 
     def to_json(self) -> dict[str, Any]:
         """The entry of `processes.json`."""
-        return {**asdict(self), "directory": str(self.directory), "environment": dict(self.environment)}
+        paths = {"directory": str(self.directory), "version_file": self.version_file and str(self.version_file)}
+        return {**asdict(self), **paths, "environment": dict(self.environment)}
 
 
 class Server(ABC):

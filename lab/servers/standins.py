@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPException
 
 from lab import home
@@ -15,8 +16,15 @@ WEB_WORKERS = 2
 
 
 def environment(site: Site) -> dict[str, str]:
-    """What every service is given, as its container would be."""
-    return {**home.variables(site), "NIGHTSCAN_CONFIG_FILE": str(home.config_file(site)), "LAB_DIR": str(site.folder)}
+    """What every service is given, as its container would be; VERSION it gets when it starts."""
+    told = {name: value for name, value in home.variables(site).items() if name != home.VERSION}
+    return {**told, "NIGHTSCAN_CONFIG_FILE": str(home.config_file(site)), "LAB_DIR": str(site.folder)}
+
+
+def module(server: Server, told: dict[str, str]) -> Process:
+    """The process of SERVER, a module of ours, which is TOLD this beside what all are given."""
+    made = Process.of_module(f"lab.{server.name}", environment={**environment(server.site), **told})
+    return replace(made, version_file=home.env_file(server.site))
 
 
 class Service(Server):
@@ -26,9 +34,7 @@ class Service(Server):
 
     def process(self) -> Process:
         """The module `lab.NAME`."""
-        return Process.of_module(
-            f"lab.{self.name}", environment={**environment(self.site), "LAB_WEB_WORKERS": str(WEB_WORKERS)}
-        )
+        return module(self, {"LAB_WEB_WORKERS": str(WEB_WORKERS)})
 
     def ready(self) -> None:
         """Its process answers."""
@@ -77,7 +83,7 @@ class Background(Server):
         """The module `lab.NAME`."""
         front = self.site.front
         addresses = {"LAB_WEB_URL": f"http://{HOST}:{front('web')}", "LAB_ML_URL": f"http://{HOST}:{front('ml')}"}
-        return Process.of_module(f"lab.{self.name}", environment={**environment(self.site), **addresses})
+        return module(self, addresses)
 
     def ready(self) -> None:
         """It runs: that is all it has to do."""

@@ -16,10 +16,10 @@ No file, or `{}`, is good behaviour. A file that is half written is ignored unti
 
     "until_restart": {"slow": 1763848800.0}        these keys count in services that were started before that time only
 
-RULE is {"path": "/login", "share": 0.1, "lasts": 5}, or a list of them. `path` is a pattern as of fnmatch, every path
-without it; `share` is the part of the matching requests that is hit, all of them without it; `lasts` is for how many seconds
-from the first hit on, for ever without it. Hits are spread evenly in each worker process and begin with the first request, so
-that a fault in place is a fault that shows.
+RULE is {"path": "/login", "share": 0.1, "after": 60, "lasts": 5}, or a list of them. `path` is a pattern as of fnmatch, every
+path without it; `share` is the part of the matching requests that is hit, all of them without it; `after` is how many
+seconds the service has run when it begins; `lasts` is for how many seconds from the first hit on, for ever without it. Hits
+are spread evenly in each worker process and begin with the first request, so that a fault in place is a fault that shows.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import math
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,10 @@ UNTIL_RESTART = "until_restart"
 class Faults:
     """The faults in place for one service, as its file says now."""
 
-    def __init__(self, folder: Path, service: str) -> None:
+    def __init__(self, folder: Path, service: str, own: Mapping[str, Any] | None = None) -> None:
+        """OWN are the rules of its version, which those of the file come on top of."""
         self.path = folder / FILE.format(service=service)
+        self._own = dict(own or {})
         self._seen: tuple[int, int, int] | None = None
         self._rules: dict[str, Any] = {}
         self._due: defaultdict[str, float] = defaultdict(lambda: 1.0)
@@ -54,7 +57,7 @@ class Faults:
 
     def get(self, key: str) -> Any:
         """Value of KEY, None when this fault is not in place."""
-        return self._current().get(key)
+        return self._current().get(key, self._own.get(key))
 
     def hit(self, key: str, path: str) -> dict[str, Any] | None:
         """The rule of KEY that strikes this request for PATH, if one does."""
@@ -67,6 +70,8 @@ class Faults:
     def _strikes(self, key: str, rule: dict[str, Any]) -> bool:
         """Whether the RULE of KEY, whose path fits, strikes now: it is not over, and it is its turn."""
         name, now = f"{key} {rule}", time.monotonic()
+        if time.time() - self._born < rule.get("after", 0):
+            return False
         if now - self._first.setdefault(name, now) > rule.get("lasts", math.inf):
             return False
         return self.strikes(name, rule.get("share", 1.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.serving import server
+from lab.serving import server, versions
 from lab.serving.environment import read
 from lab.web import services
 from lab.web.app import create
@@ -11,6 +11,7 @@ from lab.web.app import create
 def main() -> None:
     """Serve with `LAB_WEB_WORKERS` processes (3), as the environment says."""
     environment = read()
+    versions.begin(environment, "web")
     app = create(environment)
     database = services.of(app).database
 

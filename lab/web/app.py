@@ -10,7 +10,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from lab.serving import access, faults, logs
+from lab.serving import access, faults, logs, versions
 from lab.serving.environment import Environment
 from lab.web import api, health, metrics, pages
 from lab.web.cache import Cache
@@ -53,7 +53,7 @@ def create(environment: Environment) -> Flask:
     """The application that ENVIRONMENT describes; it opens no connection before `Database.pool.open`."""
     app = Flask("lab.web")
     app.logger.name = "nightscan.web"
-    broken = faults.Faults(environment.folder, "web")
+    broken = faults.Faults(environment.folder, "web", versions.rules(environment.version, "web"))
     logs.configure(environment, app.logger, silent=lambda: broken.get("log_silent"))
     app.extensions["services"] = Services(environment, broken, Database(environment), Cache(environment.redis_url))
     app.session_interface = Cookies(broken)

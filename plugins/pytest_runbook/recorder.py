@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import importlib.metadata
-import os
 import platform
-import secrets
 import socket
 from pathlib import Path
 from typing import Any
@@ -18,11 +15,7 @@ from pytest_runbook.diagnosis import diagnose
 from pytest_runbook.evidence.journal import Journal
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import Outcome, Result, RunRecord, Severity
-
-
-def new_id() -> str:
-    """An id for a run: UTC time and a random part, sortable."""
-    return f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+from pytest_runbook.naming import user
 
 
 class Recorder:
@@ -126,7 +119,7 @@ def head(**known: Any) -> RunRecord:
     return RunRecord(
         started=clock.iso(clock.now()),
         host=socket.gethostname(),
-        user=_user(),
+        user=user(),
         versions={
             "python": platform.python_version(),
             "pytest": pytest.__version__,
@@ -134,10 +127,3 @@ def head(**known: Any) -> RunRecord:
         },
         **known,
     )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, as in a container
-        return str(os.getuid())

@@ -25,10 +25,11 @@ from pytest_runbook.listing import guide
 from pytest_runbook.marks import Known
 from pytest_runbook.measure import measure
 from pytest_runbook.model import SCHEDULES, Outcome, Result
+from pytest_runbook.naming import new_id
 from pytest_runbook.policy import Policy
 from pytest_runbook.probes import find
 from pytest_runbook.probes.base import Probe, ProbeSettings
-from pytest_runbook.recorder import Recorder, head, new_id, verdict
+from pytest_runbook.recorder import Recorder, head, verdict
 from pytest_runbook.runbooks.loading import texts
 from pytest_runbook.settings import Loaded
 

@@ -21,7 +21,7 @@ import pytest
 import redis
 from botocore.exceptions import ClientError
 
-from lab import Lab, binaries
+from lab import Lab, binaries, home
 from tests.labs import ROOT
 from tests.probes.databases import until
 
@@ -144,7 +144,7 @@ def test_the_bucket_holds_a_recent_backup_that_is_what_its_manifest_says(lab: La
     manifest = json.loads(client.get_object(Bucket=bucket, Key=f"{newest}/manifest.json")["Body"].read())
     made = datetime.fromisoformat(manifest["created"])
     assert datetime.now(UTC) - made < timedelta(hours=1)
-    assert manifest["release"] == env["VERSION"]
+    assert manifest["release"] == home.read_env(lab.site)["VERSION"]
     mine = {key.partition("/")[2] for key in keys if key.startswith(f"{newest}/")}
     assert mine - {"restored.json"} == {*manifest["stored"], "manifest.json", "verified.json"}
     for name, entry in manifest["stored"].items():
@@ -159,7 +159,7 @@ def test_the_proxy_serves_web_and_ml_over_tls_with_the_labs_certificate(lab: Lab
     trusting = ssl.create_default_context(cafile=env["RUNBOOK__PROBES__PROXY__CA_FILE"])
     with httpx.Client(base_url=env["RUNBOOK__PROBES__PROXY__URL"], verify=trusting) as client:
         answer = client.get("/health")
-        assert answer.json()["version"] == env["VERSION"]
+        assert answer.json()["version"] == home.read_env(lab.site)["VERSION"]
         assert answer.headers["strict-transport-security"].startswith("max-age=31536000")
         wanted = {"x-content-type-options", "x-frame-options", "content-security-policy", "referrer-policy"}
         assert wanted <= set(answer.headers)

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, insert, select, update
 
 from pytest_runbook.errors import UsageError
-from pytest_runbook.history.base import Part, added, changed
+from pytest_runbook.history.base import Part, added, changed, process_of
 from pytest_runbook.history.rows import DeploymentKind, DeploymentOutcome, DeploymentRow, PhaseOutcome, PhaseRow
-from pytest_runbook.history.schema import deployments, phases
+from pytest_runbook.history.schema import deployments, locks, phases
 
 COLUMNS = [
     deployments.c[name]
@@ -51,10 +51,7 @@ class Deployments(Part):
         values |= {"services": list(before), "before": dict(before), "baseline": baseline}
         with self._database.write() as connection:
             if other := self._filled(connection, self._found().where(deployments.c.ended.is_(None))):
-                raise UsageError(
-                    f"the deployment {other[0].id}, of {other[0].version}, is not at its end\n"
-                    "  hint: runbook deploy --status tells, --resume or --abort finishes it"
-                )
+                raise in_the_way(other[0])
             return added(connection, insert(deployments).values(**values, started=self._now()))
 
     def take_deployment(self, deployment: int, run: str) -> None:
@@ -99,6 +96,14 @@ class Deployments(Part):
         with self._database.read() as connection:
             return next(iter(self._filled(connection, self._found().where(deployments.c.ended.is_(None)))), None)
 
+    def deploying(self, deployment: int) -> bool:
+        """Whether the process of DEPLOYMENT, which is not at its end, may still act; also when that cannot be seen from here."""
+        with self._database.read() as connection:
+            found = select(deployments).where(deployments.c.id == deployment)
+            row = connection.execute(found).one()
+            held = select(locks.c.token).where(self._ours(locks), locks.c.run == row.run)
+            return not process_of(row).gone and connection.execute(held).first() is not None
+
     def deployments(self, limit: int = 20) -> list[DeploymentRow]:
         """Deployments with their phases, newest first."""
         with self._database.read() as connection:
@@ -118,3 +123,11 @@ class Deployments(Part):
 
 def _of(told: Sequence[PhaseRow], deployment: int) -> tuple[PhaseRow, ...]:
     return tuple(phase for phase in told if phase.deployment == deployment)
+
+
+def in_the_way(row: DeploymentRow) -> UsageError:
+    """What to say when the deployment ROW, which is not at its end, keeps another from beginning."""
+    return UsageError(
+        f"the deployment {row.id}, of {row.version}, is not at its end\n"
+        "  hint: runbook deploy --status tells, --resume or --abort finishes it"
+    )

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pytest_runbook.settings.backup import Backup
+from pytest_runbook.settings.deploy import Deploy
 from pytest_runbook.settings.schema import (
     Concurrency,
     Confirm,
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     report: Report = Report()
     history: History = History()
     backup: Backup = Backup()
+    deploy: Deploy = Deploy()
     mail: Mail = Mail()
 
     @classmethod

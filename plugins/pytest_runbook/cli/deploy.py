@@ -1,0 +1,109 @@
+"""`runbook deploy VERSION`: gate, backup, switch, verify; ends on the new version verified, or on the old one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from pytest_runbook.cli._deployments import CODES, HELD, Room, finished, told
+from pytest_runbook.cli._options import settings_options
+
+
+@click.command(epilog=CODES.format(done="the new version runs and is verified; or what was asked for is shown or done"))
+@click.argument("version", default="")
+@click.option(
+    "--services", metavar="NAMES", default="", help="Only these, with commas between; default: deploy.services."
+)
+@click.option("--soak", type=click.FloatRange(min=0), help="Watch the new version for so many seconds more.")
+@click.option("--no-backup", is_flag=True, help="Make no backup before.")
+@click.option("--reason", metavar="TEXT", default="", help="Why there is none; kept on record.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.option("--status", is_flag=True, help="Tell where the deployment stands that is not at its end.")
+@click.option("--resume", is_flag=True, help="Go on with it.")
+@click.option("--abort", is_flag=True, help="End it on the version before.")
+@click.option("--history", is_flag=True, help="Show the deployments on record, newest first.")
+@click.option("--json", "as_json", is_flag=True, help="With --status and --history: JSON.")
+@settings_options
+def command(
+    version: str,
+    services: str,
+    soak: float | None,
+    no_backup: bool,
+    reason: str,
+    dry_run: bool,
+    status: bool,
+    resume: bool,
+    abort: bool,
+    history: bool,
+    as_json: bool,
+    file: Path | None,
+    overrides: tuple[str, ...],
+) -> int:
+    """Put VERSION where another runs, and take it back when it is worse.
+
+    The checks of predeploy must be green and a backup verified; then the services are started in VERSION, one after the
+    other, and have to be well, to pass the checks of postdeploy, and to be no worse than before. Killed in the middle, it
+    is finished by --resume or --abort.
+    """
+    asked = {"--status": status, "--resume": resume, "--abort": abort, "--history": history, "VERSION": bool(version)}
+    if sum(asked.values()) != 1:
+        raise click.UsageError(f"one of {', '.join(asked)} is expected")
+    room = Room(file, overrides)
+    if status:
+        return _status(room, as_json)
+    if history:
+        return _history(room, as_json)
+    with told():
+        deployment = room.deployment()
+        if resume or abort:
+            row = deployment.resume() if resume else deployment.abort()
+            return finished(deployment, row, wanted_back=abort)
+        return _deploy(room, version, services, soak, not no_backup, reason, dry_run)
+
+
+def _deploy(
+    room: Room, version: str, services: str, soak: float | None, backup: bool, reason: str, dry_run: bool
+) -> int:
+    from pytest_runbook.deploy import Request
+
+    chosen = room.settings.deploy
+    named = tuple(name.strip() for name in services.split(",") if name.strip())
+    request = Request("deploy", version, named, backup, chosen.soak if soak is None else soak, reason.strip())
+    deployment = room.deployment()
+    if dry_run:
+        for line in deployment.plan(request).lines():
+            click.echo(line)
+        return 0
+    return finished(deployment, deployment.begin(request))
+
+
+def _status(room: Room, as_json: bool) -> int:
+    from pytest_runbook.deploy.telling import plain, standing, story
+
+    row = room.store.unfinished_deployment()
+    shown = row or next(iter(room.store.deployments(1)), None)
+    if as_json:
+        click.echo(json.dumps(plain(shown), indent=2, ensure_ascii=False))
+    elif row:
+        lives = room.store.deploying(row.id)
+        click.echo("\n".join(standing(row, lives)))
+    else:
+        click.echo("no deployment is unfinished" + (", the last one:" if shown else ""))
+        click.echo("\n".join(story(shown)) if shown else "", nl=bool(shown))
+    return HELD if row else 0
+
+
+def _history(room: Room, as_json: bool) -> int:
+    from pytest_runbook.deploy.telling import plain, story
+
+    rows = room.store.deployments()
+    if as_json:
+        click.echo(json.dumps(plain(rows), indent=2, ensure_ascii=False))
+        return 0
+    for row in rows:
+        click.echo("\n".join(story(row)))
+    if not rows:
+        click.echo("nothing was deployed yet")
+    return 0

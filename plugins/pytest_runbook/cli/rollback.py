@@ -1,0 +1,37 @@
+"""`runbook rollback`: the version before, or a named one, at once, and verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pytest_runbook.cli._deployments import CODES, Room, finished, told
+from pytest_runbook.cli._options import settings_options
+
+
+@click.command(epilog=CODES.format(done="that version runs and is verified"))
+@click.option("--to", "version", metavar="VERSION", default="previous", show_default=True, help="Where to.")
+@click.option(
+    "--services", metavar="NAMES", default="", help="Only these, with commas between; default: deploy.services."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@settings_options
+def command(version: str, services: str, dry_run: bool, file: Path | None, overrides: tuple[str, ...]) -> int:
+    """Go back to the version before the last deployment, without gate and backup: what runs now is not good.
+
+    What was measured before that deployment is what the version is compared with. When it cannot be verified, the
+    rollback is held, and `runbook deploy --status` tells.
+    """
+    from pytest_runbook.deploy import Request
+
+    room = Room(file, overrides)
+    named = tuple(name.strip() for name in services.split(",") if name.strip())
+    request = Request("rollback", None if version == "previous" else version, named)
+    with told():
+        deployment = room.deployment()
+        if dry_run:
+            for line in deployment.plan(request).lines():
+                click.echo(line)
+            return 0
+        return finished(deployment, deployment.begin(request))

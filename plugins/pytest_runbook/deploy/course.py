@@ -1,0 +1,226 @@
+"""Walks through the phases of one deployment, each on record before it begins, until it has ended or has to be held."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pytest_runbook import clock
+from pytest_runbook.deploy.looks import Looks
+from pytest_runbook.deploy.phases import BACK, BEFORE, Phase
+from pytest_runbook.deploy.units import Look, Unit
+from pytest_runbook.deploy.verdict import Judgement
+from pytest_runbook.errors import HistoryError, ManagerError, RunbookError
+from pytest_runbook.history.rows import DeploymentOutcome, DeploymentRow
+
+if TYPE_CHECKING:
+    from pytest_runbook.history import Lock, Store
+    from pytest_runbook.settings.deploy import Deploy
+
+Tell = Callable[[str], None]
+Backup = Callable[[], str]
+"""Makes a verified backup, and answers its id; raises RunbookError when there is none in the end."""
+LIVES = 5
+"""Main processes, one after the other, that a service may have had before it is well; more are no start."""
+
+
+class Course:
+    """One deployment, from where it stands to where it ends."""
+
+    def __init__(
+        self,
+        store: Store,
+        row: DeploymentRow,
+        settings: Deploy,
+        *,
+        units: Sequence[Unit],
+        looks: Looks,
+        backup: Backup,
+        locks: Iterable[Lock],
+        clean: Callable[[str], str],
+        tell: Tell,
+    ) -> None:
+        """CLEAN takes secrets out of what is kept and told."""
+        self._store, self._row, self._settings = store, row, settings
+        self._units, self._looks, self._backup = units, looks, backup
+        self._locks, self._clean, self._tell = list(locks), clean, tell
+        self._targets: Mapping[str, str] = row.options["targets"]
+        self._baseline = row.baseline
+        self._switched = _ended(row, Phase.SWITCH)
+        self._switched_back = _ended(row, Phase.SWITCH_BACK)
+
+    def walk(self, phases: Iterable[Phase]) -> None:
+        """Do PHASES, and what their outcomes ask for, until the deployment has ended or is held."""
+        phase, said = Phase.VERIFY, ""
+        for phase in phases:
+            seen = self._perform(phase)
+            said = seen.said
+            if seen.outcome != "done":
+                return self._turn(phase, seen)
+        if phase in BACK:
+            cause = next((one for one in self._row.phases if one.outcome == "failed"), None)
+            why = f"{cause.phase} failed: {cause.said}" if cause else "it was aborted"
+            return self._end("rolled-back", f"{why}; the version before is verified: {said}")
+        self._end("rolled-back" if self._row.kind == "rollback" else "deployed", said)
+
+    def _turn(self, phase: Phase, seen: Judgement) -> None:
+        """Go on after PHASE, which was not done as it should: nowhere, back, or when somebody has decided."""
+        words = "failed" if seen.outcome == "failed" else "could not be judged"
+        if phase in BEFORE:
+            self._end("refused", f"{phase} {words}: {seen.said}")
+        elif phase in BACK or seen.outcome == "inconclusive" or self._row.kind == "rollback":
+            self._store.note_deployment(self._row.id, held=f"{phase} {words}: {seen.said}")
+        else:
+            self._row = self._store.deployment(self._row.id)
+            self._tell(f"going back to {_versions(self._row.before)}")
+            self.walk(BACK)
+
+    def _perform(self, phase: Phase) -> Judgement:
+        """Do PHASE, on record before and after."""
+        if lost := [lock.target for lock in self._locks if lock.lost]:
+            raise HistoryError(
+                f'the lock of "{lost[0]}" was lost: another process may act by now\n  hint: runbook deploy --status'
+            )
+        number, begun = self._store.enter_phase(self._row.id, phase), clock.monotonic()
+        try:
+            seen = DOES[phase](self)
+        except HistoryError:
+            raise
+        except RunbookError as error:
+            seen = Judgement("inconclusive" if phase not in BEFORE else "failed", str(error))
+        seen = Judgement(seen.outcome, self._clean(seen.said))
+        took = clock.monotonic() - begun
+        self._store.leave_phase(number, seen.outcome, seen.said, took)
+        self._tell(f"{phase:12} {seen.outcome:12} {clock.duration(took):>8}  {seen.said}")
+        return seen
+
+    def _end(self, outcome: DeploymentOutcome, why: str) -> None:
+        self._store.end_deployment(self._row.id, outcome, why)
+
+    def _system(self, versions: Mapping[str, str]) -> str:
+        """The system's version while its services run VERSIONS."""
+        options = self._row.options
+        return str(versions.get(options["system"]) or options["stays"] or self._row.version)
+
+    # -- before --------------------------------------------------------------------------------------------------------
+
+    def _gate(self) -> Judgement:
+        return self._looks.gate(self._row.version)
+
+    def _back_up(self) -> Judgement:
+        made = self._backup()
+        self._store.note_deployment(self._row.id, backup=made)
+        return Judgement("done", made)
+
+    def _measure(self) -> Judgement:
+        seen, self._baseline = self._looks.before(self._system(self._row.before))
+        self._store.note_deployment(self._row.id, baseline=self._baseline)
+        return seen
+
+    # -- forth ---------------------------------------------------------------------------------------------------------
+
+    def _switch(self) -> Judgement:
+        seen = self._switch_all(self._units, self._targets)
+        self._switched = clock.now()
+        return seen
+
+    def _healthy(self) -> Judgement:
+        return self._well(self._targets)
+
+    def _verify(self) -> Judgement:
+        return self._looks.after(self._system(self._targets), self._baseline, self._switched)
+
+    def _soak(self) -> Judgement:
+        """Look again and again; the last look is made when the time is over."""
+        end = clock.monotonic() + float(self._row.options["soak"])
+        looks = 0
+        while True:
+            left = end - clock.monotonic()
+            time.sleep(max(0.0, min(self._settings.every, left)))
+            seen = self._verify()
+            looks += 1
+            if seen.outcome != "done":
+                return seen
+            if left <= self._settings.every:
+                return Judgement("done", f"{looks} more looks, the last: {seen.said}")
+
+    # -- back ----------------------------------------------------------------------------------------------------------
+
+    def _switch_back(self) -> Judgement:
+        seen = self._switch_all(list(reversed(self._units)), self._row.before)
+        self._switched_back = clock.now()
+        return seen
+
+    def _healthy_back(self) -> Judgement:
+        return self._well(self._row.before)
+
+    def _verify_back(self) -> Judgement:
+        return self._looks.after(self._system(self._row.before), self._baseline, self._switched_back, back=True)
+
+    # -- both ----------------------------------------------------------------------------------------------------------
+
+    def _switch_all(self, units: Sequence[Unit], versions: Mapping[str, str]) -> Judgement:
+        said = []
+        for unit in units:
+            try:
+                said.append(unit.switch(versions[unit.service], self._settings.restart))
+            except ManagerError as error:
+                try:
+                    status = unit.manager.status(unit.name)
+                except RunbookError as silence:  # nobody knows whether it took effect
+                    return Judgement("inconclusive", f"{error}; {silence}")
+                return Judgement("failed", f"{unit.service} is {status.state}: {error}")
+        return Judgement("done", ", ".join(said))
+
+    def _well(self, versions: Mapping[str, str]) -> Judgement:
+        """Wait until every unit is well in its version of VERSIONS: so many of its last looks, and the very last."""
+        want = self._settings.healthy
+        end = clock.monotonic() + self._settings.deadline
+        seen: dict[str, deque[Look]] = {unit.service: deque(maxlen=want.of) for unit in self._units}
+        births: dict[str, set[tuple[int, ...]]] = {unit.service: set() for unit in self._units}
+        while True:
+            for unit in self._units:
+                look = unit.look(versions[unit.service])
+                seen[unit.service].append(look)
+                births[unit.service].add(look.pids)
+            ill = {name: looks[-1] for name, looks in seen.items() if not _enough(looks, want.passes)}
+            if not ill:
+                return Judgement("done", f"well in {want.passes} of the last {want.of} looks")
+            said = "; ".join(look.said for look in ill.values())
+            if again := [name for name in ill if len(births[name]) > LIVES]:
+                return Judgement("failed", f"{', '.join(again)} ended again and again: {said}")
+            if clock.monotonic() >= end:
+                blind = any(look.well is None for look in ill.values())
+                limit = clock.duration(self._settings.deadline)
+                return Judgement("inconclusive" if blind else "failed", f"not well within {limit}: {said}")
+            time.sleep(want.interval)
+
+
+DOES: Mapping[Phase, Callable[[Course], Judgement]] = {
+    Phase.GATE: Course._gate,
+    Phase.BACKUP: Course._back_up,
+    Phase.BASELINE: Course._measure,
+    Phase.SWITCH: Course._switch,
+    Phase.HEALTHY: Course._healthy,
+    Phase.VERIFY: Course._verify,
+    Phase.SOAK: Course._soak,
+    Phase.SWITCH_BACK: Course._switch_back,
+    Phase.HEALTHY_BACK: Course._healthy_back,
+    Phase.VERIFY_BACK: Course._verify_back,
+}
+
+
+def _enough(looks: Sequence[Look], passes: int) -> bool:
+    return bool(looks[-1].well) and sum(bool(look.well) for look in looks) >= passes
+
+
+def _ended(row: DeploymentRow, phase: Phase) -> datetime | None:
+    """When PHASE was last ended in ROW; what is looked at after a change looks no further back."""
+    return next((one.ended for one in reversed(row.phases) if one.phase == phase and one.outcome == "done"), None)
+
+
+def _versions(before: Mapping[str, str]) -> str:
+    return ", ".join(f"{service} {version}" for service, version in before.items())

@@ -1,0 +1,223 @@
+"""Begins, takes up and ends deployments: who may, from which version to which, and under which locks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_runbook import managers
+from pytest_runbook.deploy.course import Backup, Course, Tell
+from pytest_runbook.deploy.looks import Looks, Project
+from pytest_runbook.deploy.phases import BACK, Phase, changed, planned, remaining, rolling_back
+from pytest_runbook.deploy.previous import previous
+from pytest_runbook.deploy.units import Unit, units
+from pytest_runbook.errors import RunbookError, UsageError
+from pytest_runbook.evidence.redaction import Redactor
+from pytest_runbook.history import DeploymentRow, Lock, Store
+from pytest_runbook.history.deployments import in_the_way
+from pytest_runbook.history.rows import DeploymentKind
+from pytest_runbook.naming import new_id, person
+from pytest_runbook.runbooks import family
+from pytest_runbook.runbooks.reach import Reach
+
+LOCK = "the deployment"
+"""What one process at a time holds; no service is called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asks for."""
+
+    kind: DeploymentKind
+    version: str | None
+    """None, of a rollback: the one before."""
+    services: tuple[str, ...] = ()
+    """Empty: those of the settings."""
+    backup: bool = True
+    """False: the one that the settings ask for is left out."""
+    soak: float = 0.0
+    reason: str = ""
+    """Why there is no backup."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is going to be done."""
+
+    request: Request
+    before: Mapping[str, str]
+    targets: Mapping[str, str]
+    phases: Sequence[Phase]
+    system: str
+    """The service whose version is the system's."""
+    stays: str | None
+    """Its version, when it is none of those that are switched."""
+
+    @property
+    def version(self) -> str:
+        """That of the first service."""
+        return next(iter(self.targets.values()))
+
+    def lines(self) -> Iterator[str]:
+        """It for people."""
+        for service, version in self.targets.items():
+            yield f"{service}: {self.before[service]} -> {version}"
+        yield f"phases: {', '.join(self.phases)}"
+
+
+class Deployment:
+    """Deployments of one project, by one process."""
+
+    def __init__(self, project: Project, store: Store, backup: Callable[[], Backup], tell: Tell) -> None:
+        """BACKUP makes what makes a backup, when one is wanted."""
+        self._project, self._store, self._backup = project, store, backup
+        self._settings = project.loaded.settings
+        self._redactor = Redactor(project.loaded.secrets)
+        self._say = tell
+        self._run = new_id()
+        self._reach = Reach(self._settings, project.root, self._run)
+
+    def plan(self, request: Request) -> Plan:
+        """What REQUEST means here; UsageError when that cannot be done."""
+        services = request.services or self._settings.deploy.services
+        if not services:
+            raise UsageError(
+                "no service is named\n  hint: --services NAME,NAME, or deploy.services in the settings file"
+            )
+        found = units(self._settings, self._reach, services)
+        before = {unit.service: self._version(unit) for unit in found}
+        if request.version is None:
+            targets = previous(self._store.deployments(), found, before)
+        else:
+            targets = dict.fromkeys(before, request.version)
+        if targets == before:
+            raise UsageError(
+                f"nothing to do: {', '.join(f'{name} runs {version}' for name, version in before.items())}"
+            )
+        if request.kind == "rollback":
+            return Plan(request, before, targets, rolling_back(soak=request.soak > 0), *self._system(before))
+        wanted = self._settings.deploy.backup
+        if wanted and not request.backup:
+            self._insist(request.reason)
+        phases = planned(backup=wanted and request.backup, soak=request.soak > 0)
+        return Plan(request, before, targets, phases, *self._system(before))
+
+    def begin(self, request: Request) -> DeploymentRow:
+        """Do what REQUEST asks for; the row says what came of it."""
+        with self._locked(request.services or self._settings.deploy.services) as locks:
+            if unfinished := self._store.unfinished_deployment():
+                raise in_the_way(unfinished)
+            plan = self.plan(request)
+            options = {
+                "targets": dict(plan.targets),
+                "phases": [str(phase) for phase in plan.phases],
+                "soak": request.soak,
+                "reason": request.reason,
+                "system": plan.system,
+                "stays": plan.stays,
+            }
+            number = self._store.begin_deployment(
+                self._run,
+                request.kind,
+                plan.version,
+                plan.before,
+                who=person(),
+                options=options,
+                baseline=self._known(plan) if request.kind == "rollback" else None,
+            )
+            for line in plan.lines():
+                self._tell(line)
+            return self._walk(number, locks, plan.phases)
+
+    def resume(self) -> DeploymentRow:
+        """Go on with the deployment that is not at its end."""
+        return self._take_up(remaining)
+
+    def abort(self) -> DeploymentRow:
+        """End the deployment that is not at its end on the version before it."""
+        return self._take_up(lambda row: BACK if changed(row) else ())
+
+    def _take_up(self, left: Callable[[DeploymentRow], Sequence[Phase]]) -> DeploymentRow:
+        found = self._unfinished()
+        with self._locked(found.services) as locks:
+            found = self._unfinished()  # another process may have ended it while this one waited
+            if not family.end(lambda: family.marked(f"{found.run}.")):
+                raise RunbookError(f"a program that the deployment {found.id} started does not end")
+            self._store.take_deployment(found.id, self._run)
+            row = self._store.deployment(found.id)
+            phases = left(row)
+            self._tell(f"deployment {row.id} of {row.version}: {', '.join(phases) or 'nothing was changed'}")
+            if not phases:
+                self._store.end_deployment(row.id, "aborted", "nothing was changed")
+                return self._store.deployment(row.id)
+            return self._walk(row.id, locks, phases)
+
+    def _walk(self, number: int, locks: Sequence[Lock], phases: Sequence[Phase]) -> DeploymentRow:
+        row = self._store.deployment(number)
+        variable = managers.declared(self._settings, row.services[0])[0].version_variable
+        course = Course(
+            self._store,
+            row,
+            self._settings.deploy,
+            units=units(self._settings, self._reach, row.services),
+            looks=Looks(self._project, self._run, variable),
+            backup=self._backup() if Phase.BACKUP in phases else _no_backup,
+            locks=locks,
+            clean=self._redactor.text,
+            tell=self._tell,
+        )
+        course.walk(phases)
+        return self._store.deployment(number)
+
+    def _tell(self, text: str) -> None:
+        self._say(self._redactor.text(text))
+
+    def _version(self, unit: Unit) -> str:
+        running = unit.running()
+        if running is None:
+            raise UsageError(
+                f'which version "{unit.service}" runs cannot be seen, so there would be no way back\n'
+                f"  hint: start it first; runbook config services.{unit.service} says by whom"
+            )
+        return running
+
+    def _system(self, before: Mapping[str, str]) -> tuple[str, str | None]:
+        """The service whose version is the system's, and that version when it is none of those BEFORE."""
+        main = next(iter(self._settings.deploy.services or before))
+        if main in before:
+            return main, None
+        (unit,) = units(self._settings, self._reach, [main])
+        return main, unit.running()
+
+    def _insist(self, reason: str) -> None:
+        environment = self._settings.system.environment
+        if environment in self._settings.deploy.insist and not reason:
+            raise UsageError(
+                f'no deployment in "{environment}" without a backup\n'
+                "  hint: --reason TEXT says on record why there is none, deploy.insist says where that is asked"
+            )
+
+    def _known(self, plan: Plan) -> Mapping[str, Any] | None:
+        """What was measured of the version to go back to, before it was replaced."""
+        rows = self._store.deployments(100)
+        return next((row.baseline for row in rows if row.outcome == "deployed" and row.before == plan.targets), None)
+
+    def _unfinished(self) -> DeploymentRow:
+        found = self._store.unfinished_deployment()
+        if found is None:
+            raise UsageError("no deployment is unfinished\n  hint: runbook deploy --history shows those that ended")
+        return found
+
+    @contextmanager
+    def _locked(self, services: Sequence[str]) -> Iterator[list[Lock]]:
+        """Nobody else deploys, and no runbook acts on SERVICES, meanwhile; Held when somebody does."""
+        lease = self._settings.deploy.lease
+        with ExitStack() as stack:
+            targets = (LOCK, *sorted(services))
+            yield [stack.enter_context(self._store.lock(target, self._run, lease)) for target in targets]
+
+
+def _no_backup() -> str:
+    raise RunbookError("no backup belongs to this deployment")

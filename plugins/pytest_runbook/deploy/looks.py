@@ -1,0 +1,109 @@
+"""Runs the checks of a deployment, told which version should be there, and compares them with what was before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_runbook import clock
+from pytest_runbook.checkrun import CheckRun
+from pytest_runbook.deploy.verdict import Judgement, baseline, judge
+from pytest_runbook.errors import RunbookError
+from pytest_runbook.model import Outcome, RunRecord
+from pytest_runbook.naming import new_id
+from pytest_runbook.runbooks.family import MARK
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pytest_runbook.settings import Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Whose checks are run, and how its settings were named."""
+
+    root: Path
+    loaded: Loaded
+    file: Path | None = None
+    """None: pytest finds it."""
+    overrides: tuple[str, ...] = ()
+
+
+class Looks:
+    """The runs of one deployment."""
+
+    def __init__(self, project: Project, mark: str, variable: str) -> None:
+        """MARK begins what its processes carry; VARIABLE is the one that tells checks which version should be there."""
+        self._project, self._mark, self._variable = project, mark, variable
+        self._settings = project.loaded.settings
+        self._deploy = self._settings.deploy
+
+    def gate(self, version: str) -> Judgement:
+        """Whether VERSION may be deployed."""
+        try:
+            record = self._run(self._deploy.gate, version)
+        except RunbookError as error:
+            return Judgement("inconclusive", str(error))
+        if record.exit_code == 0:
+            return Judgement("done", f"{len(record.of(Outcome.PASSED))} checks passed")
+        return judge(record, None, {})
+
+    def before(self, version: str) -> tuple[Judgement, dict[str, Any] | None]:
+        """What is so in VERSION, before the change."""
+        try:
+            record = self._run(self._deploy.verify, version)
+        except RunbookError as error:
+            return Judgement("inconclusive", str(error)), None
+        kept = baseline(record)
+        failing = f", {len(kept['failing'])} checks fail" if kept["failing"] else ""
+        return Judgement("done", f"{len(kept['figures'])} figures kept{failing}"), kept
+
+    def after(
+        self, version: str, before: Mapping[str, Any] | None, since: datetime | None, *, back: bool = False
+    ) -> Judgement:
+        """Whether VERSION, which runs SINCE then, is as good as what was BEFORE; a bad look is confirmed by others."""
+        confirm = self._deploy.confirm
+        looks = [self._after(version, before, since, back=back)]
+        if looks[0].outcome == "done":
+            return looks[0]
+        for _ in range(confirm.of - 1):
+            time.sleep(confirm.interval)
+            looks.append(self._after(version, before, since, back=back))
+            alike = [look for look in looks if look.outcome == looks[-1].outcome]
+            if len(alike) >= confirm.passes:
+                return alike[-1]
+        return Judgement("inconclusive", f"of {len(looks)} looks no {confirm.passes} agree: {looks[-1].said}")
+
+    def _after(
+        self, version: str, before: Mapping[str, Any] | None, since: datetime | None, *, back: bool
+    ) -> Judgement:
+        try:
+            record = self._run(self._deploy.verify, version, since)
+        except RunbookError as error:
+            return Judgement("inconclusive", str(error))
+        return judge(record, before, self._deploy.compare, back=back)
+
+    def _run(self, expression: str, version: str, since: datetime | None = None) -> RunRecord:
+        recent = [f"{key}={value}" for key, value in self._recent(since).items()]
+        look = CheckRun(
+            self._project.root,
+            self._project.root / self._settings.report.directory / new_id(),
+            expression,
+            settings=self._project.file,
+            overrides=[*self._project.overrides, *recent],
+            environment={self._variable: version, MARK: f"{self._mark}.checks"},
+        )
+        return look.record(self._deploy.checks)
+
+    def _recent(self, since: datetime | None) -> dict[str, float]:
+        """Settings that say how far back checks look, where that would be before SINCE."""
+        if since is None:
+            return {}
+        passed = max((clock.now() - since).total_seconds(), 1.0)
+        values = self._project.loaded.values()
+        asked = {key: values[key] for key in self._deploy.since if isinstance(values.get(key), int | float)}
+        return {key: round(passed, 1) for key, value in asked.items() if value > passed}

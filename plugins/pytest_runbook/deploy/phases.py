@@ -1,0 +1,68 @@
+"""The phases of a deployment, their order, and what is still to do of one that is taken up where it was left."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pytest_runbook.history.rows import DeploymentRow
+
+
+class Phase(StrEnum):
+    """What is done, in the words of the history."""
+
+    GATE = "gate"
+    """The checks that must be green before anything is changed."""
+    BACKUP = "backup"
+    """A backup, read back and verified."""
+    BASELINE = "baseline"
+    """What is measured before the change."""
+    SWITCH = "switch"
+    """The services start in the new version, one after the other."""
+    HEALTHY = "healthy"
+    """They are well, k of n times."""
+    VERIFY = "verify"
+    """The checks are green, and nothing is worse than before."""
+    SOAK = "soak"
+    """That stays so for a time."""
+    SWITCH_BACK = "switch-back"
+    """The services start in the version before."""
+    HEALTHY_BACK = "healthy-back"
+    VERIFY_BACK = "verify-back"
+
+
+BEFORE = (Phase.GATE, Phase.BACKUP, Phase.BASELINE)
+"""They change nothing."""
+FORTH = (Phase.SWITCH, Phase.HEALTHY, Phase.VERIFY, Phase.SOAK)
+BACK = (Phase.SWITCH_BACK, Phase.HEALTHY_BACK, Phase.VERIFY_BACK)
+
+
+def planned(*, backup: bool, soak: bool) -> list[Phase]:
+    """The phases of a deployment to a new version, when all goes well."""
+    left_out = {*(() if backup else (Phase.BACKUP,)), *(() if soak else (Phase.SOAK,))}
+    return [phase for phase in (*BEFORE, *FORTH) if phase not in left_out]
+
+
+def rolling_back(*, soak: bool) -> list[Phase]:
+    """Those of a rollback that somebody asks for: what is there now is no measure of anything, and there is no time."""
+    return [phase for phase in FORTH if soak or phase != Phase.SOAK]
+
+
+def remaining(row: DeploymentRow) -> list[Phase]:
+    """What is still to do of the deployment ROW, as its phases stand; what may have been cut short is done again.
+
+    Before the change that is everything but a backup that was made: what was true an hour ago need not be true now. After
+    it, all from the switch on, or from the looks that follow it.
+    """
+    plan = [Phase(name) for name in row.options["phases"]]
+    begun = {Phase(phase.phase) for phase in row.phases}
+    done = {Phase(phase.phase) for phase in row.phases if phase.outcome == "done"}
+    if begun & set(BACK):
+        return list(BACK)
+    if not begun & set(FORTH):
+        return [phase for phase in plan if phase != Phase.BACKUP or phase not in done]
+    return [phase for phase in plan if phase in FORTH and (phase != Phase.SWITCH or phase not in done)]
+
+
+def changed(row: DeploymentRow) -> bool:
+    """Whether the deployment ROW may have changed something."""
+    return any(Phase(phase.phase) not in BEFORE for phase in row.phases)
