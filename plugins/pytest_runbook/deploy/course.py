@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pytest_runbook.settings.deploy import Deploy
 
 Tell = Callable[[str], None]
-Backup = Callable[[], str]
-"""Makes a verified backup, and answers its id; raises RunbookError when there is none in the end."""
+Backup = Callable[[str], str]
+"""Makes a verified backup of a release, and answers its id; raises RunbookError when there is none in the end."""
 LIVES = 5
 """Main processes, one after the other, that a service may have had before it is well; more are no start."""
 
@@ -111,7 +111,7 @@ class Course:
         return self._looks.gate(self._row.version)
 
     def _back_up(self) -> Judgement:
-        made = self._backup()
+        made = self._backup(self._system(self._row.before))
         self._store.note_deployment(self._row.id, backup=made)
         return Judgement("done", made)
 

@@ -219,5 +219,5 @@ class Deployment:
             yield [stack.enter_context(self._store.lock(target, self._run, lease)) for target in targets]
 
 
-def _no_backup() -> str:
-    raise RunbookError("no backup belongs to this deployment")
+def _no_backup(release: str) -> str:
+    raise RunbookError(f'no backup of "{release}" belongs to this deployment')
