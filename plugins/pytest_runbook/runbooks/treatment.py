@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,8 @@ class Treatment:
             outcome = self._climb(attempt, lock)
             if outcome != "remediated" and self._acted:
                 self._take_back(attempt, lock)
+            if outcome == "remediated":
+                self._watch()  # before the end is on record: a run that dies between the two leaves the fix watched
             room.store.end_attempt(attempt, outcome)
         except BaseException:  # Ctrl-C, or a history that answers no more: what is known goes on record
             self.treated.why = "the run ended in the middle of it"
@@ -205,6 +208,12 @@ class Treatment:
         self.treated.looks += verdict.looks
         self._note_verdict(spec, verdict)
         return verdict.verified
+
+    def _watch(self) -> None:
+        """Have the next runs see whether the fix holds."""
+        until = clock.now() + timedelta(seconds=self._room.guard.settings.remediation.watch)
+        for check in self._case.checks:
+            self._room.store.watch(check, self._case.runbook, until)
 
     def _note_verdict(self, spec: StepSpec, verdict: Verdict) -> None:
         failing = [result.check.id for result in verdict.failing]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_runbook import clock
 from pytest_runbook.errors import HistoryError, RunbookError
 from pytest_runbook.model import Outcome, Result
 from pytest_runbook.probes import find as kind_of
@@ -174,9 +172,6 @@ class Ward:
         for result in case.results:
             result.steps, result.remediation = treated.steps, f"{outcome}: {treated.why}"
             self._amend(result, [look[result.check.id] for look in looks if result.check.id in look], outcome)
-            if fixed:
-                until = clock.now() + timedelta(seconds=self._run.settings.remediation.watch)
-                self._store.watch(result.check.id, case.runbook, until)
         self._terminal.outcome(f"{outcome}: {treated.why}", None)
         if fixed:
             self._look_at_dependants(case)
