@@ -43,6 +43,8 @@ class System:
             "NIGHTSCAN_CONFIG_FILE": self.home.variables["NIGHTSCAN_CONFIG_FILE"],
             "REDIS_URL": self.cache.uri,
             "VERSION": VERSION,
+            # A laptop that does other work meanwhile is no cache that is ill.
+            "RUNBOOK__LIMITS__CACHE__LATENCY": "1",
             # There was no run before these; the repository's own are of other systems.
             "RUNBOOK__PROBES__RUNS__FOLDER": str(self.home.folder / "runs"),
         }
@@ -96,6 +98,7 @@ def furnished(folder: Path, database: PostgresServer, cache: RedisServer) -> Hom
         "SECRET_KEY": "k" * 40,
         "VERSION": VERSION,
         "LAB_DIR": str(folder),
+        "LAB_WEB_WORKERS": "4",  # as facts.web.workers has it
     }
     return Home(folder, variables, web, ml)
 

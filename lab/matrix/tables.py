@@ -9,7 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
+from pytest_runbook.runbooks.loading import load
+from pytest_runbook.runbooks.steps import Stage
+
 from lab.matrix.measure import PERSON, Row
+from lab.rounds import ROOT
 
 
 def write(folder: Path, rows: Sequence[Row], rounds: int, false_alarms: int) -> list[Path]:
@@ -41,17 +45,27 @@ def figures(rows: Sequence[Row], rounds: int, false_alarms: int) -> Iterator[str
     tried = [row for row in seen if row.outcome in ("remediated", "still-failing")]
     mended = [row for row in seen if row.outcome == "remediated"]
     people = [row for row in seen if row.outcome == PERSON]
+    mendable = [row for row in seen if row.runbook and _mends(row.runbook)]
     yield f"{len(seen)} of {len(rows)} faults were detected by a check that was expected to see them."
     yield f"{len(exact)} of {len(rows)} struck exactly the expected checks, with the expected root and outcome."
     yield (
         f"{len(mended)} of the {len(tried)} faults that a runbook acted on were mended and verified by the same checks;"
         f" {len(people)} were left to a person, with the reason."
     )
+    yield (
+        f"The runbooks of {len(mendable)} faults have steps that mend: {len(mended)} of these were mended, and for the"
+        " others no step applied, or none was allowed, as is told below."
+    )
     yield f"{false_alarms} false alarms in {rounds} healthy rounds."
     if detected := [row.seconds_to_detect for row in seen if row.seconds_to_detect is not None]:
         yield f"Seconds from injection to detection: median {median(detected):.1f}, worst {max(detected):.1f}."
     if recovered := [row.seconds_to_recover for row in mended if row.seconds_to_recover is not None]:
         yield f"Seconds from injection to verified recovery: median {median(recovered):.1f}, worst {max(recovered):.1f}."
+
+
+def _mends(runbook: str) -> bool:
+    """Whether RUNBOOK has a step that does more than look."""
+    return any(step.stage != Stage.DIAGNOSE for step in load(ROOT / "remediation", runbook).steps)
 
 
 def _page(rows: Sequence[Row], rounds: int, false_alarms: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ that, it says: a service that is down explains it then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_runbook.model import AVAILABILITY, Outcome, Result, Waiver
@@ -36,15 +36,19 @@ def closure(names: Iterable[str], services: Mapping[str, Sequence[str]]) -> set[
     return found
 
 
-def diagnose(results: Sequence[Result], services: Mapping[str, Sequence[str]]) -> list[Decision]:
+def diagnose(
+    results: Sequence[Result], services: Mapping[str, Sequence[str]], over: Collection[str] = ()
+) -> list[Decision]:
     """For each bad result that another one explains: `blocked-by` its root, or waived with it.
+
+    OVER are ids of checks that were bad and pass again: they explain nothing any more.
 
     SERVICES maps a service to those it depends on. Within one availability file the order is from the most basic check up:
     the first bad one explains the later ones.
     """
     # A window covers what its service takes down with it; a person's waiver covers what it names.
     suspects = [r for r in results if r.bad or (r.waiver and r.waiver.kind == "maintenance")]
-    causes = Causes(suspects, services)
+    causes = Causes([r for r in suspects if r.check.id not in over], services)
     decisions = []
     for effect in suspects:
         cause = causes.root(effect)

@@ -4,7 +4,8 @@ RunbookError
 ├── UsageError        the caller asked for something that does not exist; exit code 4
 │   └── SettingsError a value of the settings is unknown or bad
 ├── Unmeasured        the probe could not see: never green
-│   └── Unreachable   the target refused, reset, did not resolve or did not answer in time
+│   ├── Unreachable   the target refused, reset, did not resolve or did not answer in time
+│   └── Stalled       the checker itself stands still
 ├── TimedOut          the check used up its time
 ├── StepFailed        a step of a runbook did not do what it is for
 ├── ManagerError      a service manager did not do what was asked
@@ -39,6 +40,10 @@ class Unreachable(Unmeasured):
 
     In a check of subject `availability` this is the failure itself; in any other check nothing could be measured.
     """
+
+
+class Stalled(Unmeasured):
+    """The checker itself stands still: what it waits for says nothing of the system."""
 
 
 class TimedOut(RunbookError):

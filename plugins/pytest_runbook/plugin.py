@@ -135,7 +135,9 @@ def _take_part(config: pytest.Config, file: Path) -> None:
         remediation = Remediation(config, session, Mode(option.runbook_remediate), Risk(option.runbook_max_risk))
         config.pluginmanager.register(remediation, "runbook-remediation")
     if config.option.runbook_only:
-        only = Only(config.rootpath / "remediation", config.option.runbook_only, config.option.runbook_step)
+        only = Only(
+            config.rootpath / "remediation", config.option.runbook_only, config.option.runbook_step, session.services
+        )
         config.pluginmanager.register(only, "runbook-only")
 
 

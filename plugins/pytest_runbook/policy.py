@@ -21,12 +21,18 @@ class Policy:
 
     def accepted(self, check: Check, moment: datetime) -> Waiver | None:
         """Why a failure of CHECK at MOMENT is accepted; None when it is not."""
-        for window in self._windows:
-            if window.start <= moment < window.end and ("*" in window.services or check.service in window.services):
-                return Waiver("maintenance", window.owner, window.reason, clock.iso(window.end))
+        if window := self.window(check.service, moment):
+            return window
         for waiver in self._waivers:
             if fnmatchcase(check.id, waiver.check) and moment < waiver.expires:
                 return Waiver("waiver", waiver.owner, waiver.reason, clock.iso(waiver.expires))
+        return None
+
+    def window(self, service: str, moment: datetime) -> Waiver | None:
+        """The maintenance window that SERVICE is in at MOMENT; None when it is in none."""
+        for window in self._windows:
+            if window.start <= moment < window.end and ("*" in window.services or service in window.services):
+                return Waiver("maintenance", window.owner, window.reason, clock.iso(window.end))
         return None
 
     def expired(self, check: Check, moment: datetime) -> str | None:

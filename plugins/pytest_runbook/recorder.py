@@ -29,6 +29,7 @@ class Recorder:
         self._runbooks = runbooks
         self._begun = clock.monotonic()
         self._results: dict[str, Result] = {}
+        self._over: set[str] = set()
         self.journal = Journal(folder, redactor)
         self.journal.write("run-started", run=record.to_json())
 
@@ -53,10 +54,14 @@ class Recorder:
             self.record.problems.append(clean)
             self.journal.write("problem", text=clean)
 
+    def over(self, result: Result) -> None:
+        """RESULT passes again by itself: it stays on record as bad, and explains no other any more."""
+        self._over.add(result.check.id)
+
     def diagnose(self) -> None:
         """Find out which failures others explain; again whenever something was done."""
         self.record.results = sorted(self._results.values(), key=_place)
-        for decision in diagnose(self.record.results, self.record.services):
+        for decision in diagnose(self.record.results, self.record.services, self._over):
             result = decision.result
             if (result.outcome, result.root) == (decision.outcome, decision.root):
                 continue

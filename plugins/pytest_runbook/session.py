@@ -77,6 +77,11 @@ class RunbookSession:
         self.fixtures = fixtures(self.runner.values, makers, self.runner.probe)
 
     @property
+    def services(self) -> dict[str, list[str]]:
+        """Each service of the system with those that it depends on."""
+        return {name: list(service.depends) for name, service in self.settings.services.items()}
+
+    @property
     def known_recorder(self) -> Recorder:
         """The recorder of a run that has begun, in the controller."""
         assert self.recorder is not None
@@ -136,7 +141,7 @@ class RunbookSession:
             environment=self.settings.system.environment,
             selection=self.redactor.text(_selection(option)),
             gate=self.settings.gate,
-            services={name: list(service.depends) for name, service in self.settings.services.items()},
+            services=self.services,
             remediation=_remediation(option),
         )
         folder = Path(option.runbook_report) if option.runbook_report else self._runs() / run

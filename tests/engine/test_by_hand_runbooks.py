@@ -55,7 +55,8 @@ def test_a_runbook_is_shown_as_a_person_reads_it_with_its_steps(ailing: Ailing) 
 
 def test_a_runbook_run_by_hand_mends_its_own_checks_and_no_others(ailing: Ailing) -> None:
     ailing.set("web", "down")
-    ailing.set("database", "down")
+    ailing.set("host", "down")
+    ailing.check("host/capacity.py", "has_room", "host", "database-down")
     done = runbook(ailing, "run", "web-down", "--remediate=apply")
     assert done.returncode == 0, done.stdout
     assert ailing.log == ["web-down writes up to web"]
@@ -66,6 +67,18 @@ def test_a_runbook_run_by_hand_mends_its_own_checks_and_no_others(ailing: Ailing
     assert "do mend (routine): done" in told.stdout
     (row,) = json.loads(runbook(ailing, "history", "--json").stdout)
     assert (row["outcome"], row["checks"]) == ("remediated", ["web/availability::answers"])
+
+
+def test_by_hand_too_nothing_is_done_above_what_is_down(ailing: Ailing) -> None:
+    ailing.set("web", "down")
+    ailing.set("database", "down")
+    done = runbook(ailing, "run", "web-down", "--remediate=apply")
+    assert done.returncode == 1
+    assert (
+        "nothing to mend by web-down: web/availability::answers is blocked by database/availability::answers"
+        in done.stdout
+    )
+    assert not ailing.log
 
 
 def test_by_hand_the_guards_hold_as_in_any_run(ailing: Ailing) -> None:

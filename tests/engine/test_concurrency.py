@@ -208,7 +208,7 @@ def test_a_check_that_blocks_the_loop_cannot_hang_the_run(project: Project) -> N
     )
     run = project.run()
     result = run.results["web/pages::blocks"]
-    assert (run.code, result.outcome) == (1, "timed-out")
+    assert (run.code, result.outcome) == (1, "unmeasured")  # by which check, nobody can tell
     assert "the event loop has been blocked" in result.message
 
 

@@ -24,22 +24,24 @@ class Bench:
         self.lab = lab
         self._folder = folder
         self._numbers = itertools.count(1)
-        self._healed = time.monotonic()
+        self._broken: float | None = None
 
     def verify(self) -> RunRecord:
         """The record of a run of all checks on the lab as it is now."""
-        # Errors that the fault before has left in the log are known; a run takes a second to begin.
-        window = {"RUNBOOK__FACTS__LOGS__ERROR_WINDOW": str(int(time.monotonic() - self._healed) + 1)}
+        now = time.monotonic()
+        # Errors from before the fault are known; a run takes a second to begin.
+        window = {"RUNBOOK__FACTS__LOGS__ERROR_WINDOW": str(int(now - (self._broken or now)) + 1)}
         return run_checks(self._folder / str(next(self._numbers)), self.lab.environment() | window)
 
     @contextmanager
     def fault(self, name: str) -> Iterator[None]:
         """The fault NAME for the length of a `with` block."""
+        self._broken = time.monotonic()
         try:
             with self.lab.fault(name):
                 yield
         finally:
-            self._healed = time.monotonic()
+            self._broken = None
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,9 +70,14 @@ def test_garbage_is_dropped_and_logged(stack: Stack, home: Home) -> None:
     client = stack.cache.client
     client.zadd("prediction:queue", {"no json": 1.0, "[]": 2.0, '{"id": 1, "path": "/nowhere", "filename": "x"}': 3.0})
     with service("worker", home):
-        until(lambda: waiting(stack) == 0)
-    dropped = [record for record in home.log() if record["message"].startswith("job dropped")]
-    assert [record["level"] for record in dropped] == ["WARNING"] * 3
+        until(lambda: len(dropped(home)) == 3)
+    assert waiting(stack) == 0
+    assert [record["level"] for record in dropped(home)] == ["WARNING"] * 3
+
+
+def dropped(home: Home) -> list[dict[str, Any]]:
+    """What the worker says of jobs that it cannot do."""
+    return [record for record in home.log() if record["message"].startswith("job dropped")]
 
 
 def test_recording_waits_for_the_prediction_service(stack: Stack, home: Home) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pytest_runbook import clock
 from pytest_runbook.concurrency.threads import in_thread
-from pytest_runbook.errors import TimedOut
+from pytest_runbook.errors import Stalled, TimedOut
 
 T = TypeVar("T")
 BEAT = 0.5
@@ -55,7 +55,7 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def wait(self, future: concurrent.futures.Future[T], overdue: Callable[[], bool] = lambda: False) -> T:
-        """Result of FUTURE; raises TimedOut when the loop does not move (a check blocks it), or OVERDUE() says so."""
+        """Result of FUTURE; raises Stalled when the loop does not move (a check blocks it), TimedOut when OVERDUE() says so."""
         while True:
             try:
                 return future.result(timeout=BEAT)
@@ -91,14 +91,14 @@ class LoopThread:
 
     def _must_move(self) -> None:
         if not self._thread.is_alive():
-            raise TimedOut("the event loop has ended: a check ended its thread")
+            raise Stalled("the event loop has ended: a check ended its thread")
         silence = clock.monotonic() - self._beat
         if silence < STUCK:
             return
         frame = sys._current_frames().get(self._thread.ident or 0)
         place = traceback.extract_stack(frame)[-1] if frame else None
         where = f' at "{place.filename}:{place.lineno}"' if place else ""
-        raise TimedOut(
+        raise Stalled(
             f"the event loop has been blocked for {silence:.0f} s{where}\n"
             "  hint: await in a coroutine check, or make the blocking check a plain function"
         )

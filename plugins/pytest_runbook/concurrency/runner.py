@@ -14,7 +14,7 @@ import pytest
 from pytest_runbook import clock, fixtures
 from pytest_runbook.concurrency.attempts import Confirmation, Execution, Trial, attempt, attempt_blocking
 from pytest_runbook.concurrency.loop import LoopThread
-from pytest_runbook.errors import TimedOut, UsageError, unknown
+from pytest_runbook.errors import Stalled, TimedOut, UsageError, unknown
 from pytest_runbook.model import Check
 from pytest_runbook.probes.base import Probe
 
@@ -115,7 +115,7 @@ class Runner:
     def _wait(self, check: Check, future: concurrent.futures.Future[Execution]) -> Execution:
         try:
             return self._loop.wait(future, lambda: self._overdue(check))
-        except TimedOut as error:  # whoever waits on what does not end has no result
+        except (Stalled, TimedOut) as error:  # whoever waits on what does not end has no result
             trial = Trial(check, self._confirm, self._look)
             with trial.attempt():
                 raise error

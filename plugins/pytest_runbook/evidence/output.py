@@ -17,6 +17,13 @@ from pytest_runbook.evidence.context import current
 from pytest_runbook.evidence.redaction import Redactor
 
 
+class _Loggers(dict[str, Any]):
+    """The registry of loggers: pytest walks it at every phase, while libraries that checks import in threads add to it."""
+
+    def values(self) -> Any:
+        return list(super().values())
+
+
 class Output:
     """Routes `print` and logging of running checks to their notebooks while installed."""
 
@@ -32,6 +39,7 @@ class Output:
     def install(self) -> None:
         """Take over `print`, the log record factory, and listen on the root logger."""
         builtins.print = self._routed
+        _registry(_Loggers)
         logging.setLogRecordFactory(self._record)
         logging.getLogger().addHandler(self._handler)
         if not self._captured:
@@ -41,6 +49,7 @@ class Output:
     def remove(self) -> None:
         """Put back what `install` replaced."""
         builtins.print = self._print
+        _registry(dict)
         logging.setLogRecordFactory(self._factory)
         logging.getLogger().removeHandler(self._handler)
         if not self._captured:
@@ -65,6 +74,13 @@ class Output:
             # A formatter prints this text as it is, instead of the exception with whatever it holds.
             record.exc_text = self._redactor.text(logging.Formatter().formatException(record.exc_info))
         return record
+
+
+def _registry(kind: type[dict[str, Any]]) -> None:
+    """Make logging's registry of loggers a KIND, while nobody else changes it."""
+    with logging._lock:  # type: ignore[attr-defined]
+        manager = logging.root.manager
+        manager.loggerDict = kind(manager.loggerDict)
 
 
 class _Redacting:

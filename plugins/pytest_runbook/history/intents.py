@@ -21,16 +21,16 @@ class Intents(Part):
         with self._database.write() as connection:
             return added(connection, insert(intents).values(**values, planned=self._now()))
 
-    def start(self, intent: int, lock: Lock | None = None) -> bool:
-        """Whether the caller, and nobody else ever, may do what INTENT says; False also when LOCK is lost.
+    def start(self, intent: int, *held: Lock) -> bool:
+        """Whether the caller, and nobody else ever, may do what INTENT says; False also when a lock of those HELD is lost.
 
         The database compares and sets in one statement, so that neither a second caller nor one that slept while another
         run took its lock can act.
         """
-        if lock and lock.lost:
+        if any(lock.lost for lock in held):
             return False
         free = update(intents).where(intents.c.id == intent, intents.c.started.is_(None), intents.c.ended.is_(None))
-        if lock:
+        for lock in held:
             free = free.where(exists(select(locks.c.token).where(locks.c.token == lock.token)))
         with self._database.write() as connection:
             return changed(connection, free.values(started=self._now()))

@@ -63,8 +63,16 @@ class Lock:
         self._taken = self._taken or clock.monotonic() - self._renewed >= self.lease
         return self._taken
 
+    def leave(self) -> None:
+        """Hold it no longer, and have whoever takes it next know of the run that it was taken from."""
+        self._released.set()
+        with suppress(HistoryError):
+            self._owner.leave(self)
+
     def release(self) -> None:
-        """Give the lock back; nothing happens when it is lost, for then it is another's."""
+        """Give the lock back; nothing happens when it was left, or is lost, for then it is another's."""
+        if self._released.is_set():
+            return
         self._released.set()
         # When the database does not answer, the lock ends with this process or with its lease.
         with suppress(HistoryError):
@@ -125,6 +133,11 @@ class Locks(Part):
         with self._database.write() as connection:
             connection.execute(update(runs).where(runs.c.id == lock.run).values(seen=now))
             return changed(connection, beat)
+
+    def leave(self, lock: Lock) -> None:
+        """Make LOCK again the lock of the run that it was taken from."""
+        with self._database.write() as connection:
+            connection.execute(update(locks).where(locks.c.token == lock.token).values(run=lock.after or lock.run))
 
     def give_back(self, lock: Lock) -> None:
         """Remove LOCK, unless it is another's by now."""

@@ -29,7 +29,7 @@ class Runs(Part):
             connection.execute(insert(runs).values(id=id, started=now, seen=now, **self._scope, **self._holder()))
 
     def heartbeat(self, id: str) -> None:  # noqa: A002
-        """Note that the run ID lives; a lock does so for the run that holds it, others call this every minute or so."""
+        """Note that the run ID lives; a lock does so for the run that holds it."""
         with self._database.write() as connection:
             connection.execute(update(runs).where(runs.c.id == id).values(seen=self._now()))
 

@@ -6,7 +6,7 @@ Each action says in one line exactly what it does; `perform` is called in the pr
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 OPERATIONS = ("status", "start", "stop", "restart", "logs", "version")
 """What `manage` can ask of a service manager."""
+CHANGING = ("start", "stop", "restart")
+"""Those of them that users may feel."""
 
 
 class Action:
@@ -144,6 +146,11 @@ def sql(probe: str, statement: str, *parameters: Any) -> Sql:
 def call(function: Callable[..., Any], **arguments: Any) -> Call:
     """Call FUNCTION, a function of the same file, with `tools` and ARGUMENTS."""
     return Call(function, arguments)
+
+
+def touched(actions: Iterable[Action], own: str) -> set[str]:
+    """The services that ACTIONS start or stop; OWN is the one that is meant where none is named."""
+    return {one.service or own for one in actions if isinstance(one, Manage) and one.operation in CHANGING}
 
 
 def _at(text: str, host: str | None) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from pytest_runbook.diagnosis import closure
 from pytest_runbook.model import AVAILABILITY, Outcome, Result, RunRecord
 
 
@@ -71,15 +72,23 @@ def _unreachable(result: Result) -> bool:
     )
 
 
-def spared(record: RunRecord, service: str, but: Sequence[str]) -> list[str]:
-    """Ids of the checks of SERVICE that pass, without those in BUT: what a fix must not break."""
+def spared(record: RunRecord, services: Collection[str], but: Collection[str]) -> list[str]:
+    """Ids of the checks of SERVICES that pass, without those in BUT: what a fix must not break."""
     return [
         result.check.id
         for result in record.results
-        if result.check.service == service and result.outcome == Outcome.PASSED and result.check.id not in but
+        if result.check.service in services and result.outcome == Outcome.PASSED and result.check.id not in but
     ]
 
 
-def by_check(results: Sequence[Result]) -> Mapping[str, Result]:
-    """RESULTS by the ids of their checks."""
-    return {result.check.id: result for result in results}
+def standing(record: RunRecord, services: Collection[str], but: Collection[str]) -> list[str]:
+    """Ids of the passing checks that say whether SERVICES, and those that depend on them, are up; without those in BUT."""
+    above = {name for name in record.services if closure([name], record.services) & set(services)}
+    available = {result.check.id for result in record.results if result.check.subject == AVAILABILITY}
+    return [check for check in spared(record, above | set(services), but) if check in available]
+
+
+def unlooked(record: RunRecord, service: str) -> set[str]:
+    """The services that SERVICE depends on and of which nothing in this run says whether they are up."""
+    looked = {result.check.service for result in record.results if result.check.subject == AVAILABILITY}
+    return closure([service], record.services) - {service} - looked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -40,6 +40,15 @@ class Guard:
             return "remediation is switched off: remediation.enabled is false"
         stop = self.root / self.settings.remediation.stop_file
         return f'remediation is switched off: "{stop}" exists' if stop.exists() else None
+
+    def closed(self, services: Iterable[str]) -> str | None:
+        """Why nothing may be done to SERVICES now, asked again right before it is done."""
+        if halted := self.halted():
+            return halted
+        for service in sorted(services):
+            if window := self.policy.window(service, clock.now()):
+                return f"{service} is in maintenance by {window.owner} until {window.expires}: {window.reason}"
+        return None
 
     def case(self, case: Case) -> str | None:
         """Why CASE must not be treated."""

@@ -38,6 +38,28 @@ class Verdict:
         return [result for result in self.last if result.outcome != Outcome.PASSED]
 
 
+@dataclass
+class Seen:
+    """What came of looking at checks several times in a row."""
+
+    times: int
+    looks: list[list[Result]] = field(default_factory=list)
+
+    def of(self, check: str) -> list[Result]:
+        """What CHECK said, look by look."""
+        return [result for look in self.looks for result in look if result.check.id == check]
+
+    def passes(self, check: str) -> bool:
+        """Whether CHECK passed every time; what could not be looked at did not."""
+        said = self.of(check)
+        return len(said) == self.times and said[-1].outcome == Outcome.PASSED
+
+    @property
+    def failing(self) -> list[Result]:
+        """The last word of each check that was looked at and did not pass."""
+        return [result for look in self.looks for result in look if result.outcome != Outcome.PASSED]
+
+
 class Observer:
     """Runs checks again in this process, through pytest, as the run did."""
 
@@ -47,20 +69,33 @@ class Observer:
         self._confirm = confirm
         self._found: Mapping[str, pytest.Item] | None = None
 
-    def look(self, checks: Iterable[str]) -> list[Result]:
-        """The checks of these ids, seen afresh and confirmed as in any run."""
-        return self._observe(list(checks), self._confirm)
+    def look(self, checks: Iterable[str], *, times: int = 1, interval: float = 0.0) -> Seen:
+        """What the checks of these ids say, seen afresh and each confirmed as in any run, as often as TIMES in a row.
+
+        One that does not pass is not looked at again.
+        """
+        seen, left = Seen(times), list(checks)
+        for number in range(times):
+            time.sleep(interval if number else 0.0)
+            found = self._observe(left, self._confirm)
+            seen.looks.append(found)
+            left = [result.check.id for result in found if result.outcome == Outcome.PASSED]
+            if not left:
+                break
+        return seen
 
     def watch(self, checks: Collection[str], *, passes: int, interval: float, within: float) -> Verdict:
         """Look until all CHECKS passed PASSES times in a row, or WITHIN seconds are over and the last look failed."""
         verdict, in_a_row, begun = Verdict(verified=False), 0, clock.monotonic()
         while True:
             verdict.looks.append(self._observe(list(checks), ONCE))
-            in_a_row = 0 if verdict.failing else in_a_row + 1
+            # What could not be looked at did not pass.
+            passed = bool(checks) and len(verdict.last) == len(checks) and not verdict.failing
+            in_a_row = in_a_row + 1 if passed else 0
             if in_a_row >= passes:
                 verdict.verified = True
                 return verdict
-            if verdict.failing and clock.monotonic() - begun >= within:
+            if not passed and clock.monotonic() - begun >= within:
                 return verdict
             time.sleep(interval)
 

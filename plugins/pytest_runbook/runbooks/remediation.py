@@ -17,6 +17,7 @@ from pytest_runbook.runbooks.mode import Mode
 
 if TYPE_CHECKING:
     from pytest_runbook.history.store import Store
+    from pytest_runbook.runbooks.only import Only
     from pytest_runbook.session import RunbookSession
 
 
@@ -30,10 +31,21 @@ class Remediation:
     max_risk: Risk
 
     @property
+    def named(self) -> str | None:
+        """The one runbook that a person named."""
+        only = self._only
+        return only.name if only else None
+
+    @property
     def only(self) -> str | None:
         """The one step that a person named."""
-        named = self.config.pluginmanager.getplugin("runbook-only")
-        return named.step if named else None
+        only = self._only
+        return only.step if only else None
+
+    @property
+    def _only(self) -> Only | None:
+        found: Only | None = self.config.pluginmanager.getplugin("runbook-only")
+        return found
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -94,7 +106,10 @@ class Remediation:
         """A check that fails again soon after its fix counts one severity higher."""
         recorder = self.run.known_recorder
         for result in recorder.record.results:
-            if not result.bad or result.outcome == Outcome.BLOCKED:
+            if result.outcome not in (
+                Outcome.FAILED,
+                Outcome.TIMED_OUT,
+            ):  # blocked, or not seen, says nothing of the fix
                 continue
             if watched := store.watched(result.check.id):
                 store.recurred(result.check.id)

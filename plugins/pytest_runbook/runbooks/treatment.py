@@ -7,7 +7,7 @@ before the next thing happens, so that a kill at any point leaves nothing that l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
-from pytest_runbook.errors import HistoryError
+from pytest_runbook.errors import HistoryError, StepFailed
 from pytest_runbook.evidence.redaction import Redactor
-from pytest_runbook.model import Result, Step, StepOutcome
+from pytest_runbook.model import Outcome, Result, RunRecord, Step, StepOutcome
+from pytest_runbook.runbooks import cases
+from pytest_runbook.runbooks.actions import Action, touched
 from pytest_runbook.runbooks.cases import Case
 from pytest_runbook.runbooks.guard import Guard
 from pytest_runbook.runbooks.loading import Runbook
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_runbook.history.rows import AttemptOutcome
     from pytest_runbook.history.store import Store
 
+DO = "do"
 UNDO = "undo"
 """Stage of a step that is taken back."""
 
@@ -74,10 +77,16 @@ class Treated:
 class Treatment:
     """The steps of one runbook on one service, mildest first, until the checks pass."""
 
-    def __init__(self, case: Case, runbook: Runbook, situation: Situation, room: Room, spared: list[str]) -> None:
-        """SPARED are the checks of the service that pass and that no step may break."""
-        self._case, self._runbook, self._situation, self._room, self._spared = case, runbook, situation, room, spared
+    def __init__(self, case: Case, runbook: Runbook, situation: Situation, room: Room, record: RunRecord) -> None:
+        """RECORD says what passes and must not break. Raises StepFailed when a step cannot say what it does."""
+        self._case, self._runbook, self._situation, self._room = case, runbook, situation, room
         self._steps = [spec for spec in runbook.steps if room.only in (None, spec.name)]
+        # Asked once and first: what cannot be said fails before anything acts, and what is shown is what is done.
+        self._does = {(spec.name, part): self._said(spec, part) for spec in self._steps for part in (DO, UNDO)}
+        self.touched = {case.service}.union(*(self._touches(*key) for key in self._does))
+        """Services that the steps may start or stop; locked together, and asked of the maintenance windows."""
+        self._spared = cases.spared(record, self.touched, case.checks)
+        self._standing = cases.standing(record, self.touched, case.checks)
         self.treated = Treated()
         self._acted: list[StepSpec] = []
 
@@ -87,9 +96,9 @@ class Treatment:
         """Say what would be done, and do nothing."""
         for spec in self._steps:
             step = self._step(spec, StepOutcome.WOULD_RUN)
-            if why := self._room.guard.step(spec):
+            if why := self._refused(spec):
                 step.outcome, step.why = StepOutcome.REFUSED, why
-            elif spec.only_if:
+            else:
                 self._needed(spec, step)  # looks only, and changes what the step says of itself
             self._keep(step)
         return self.treated
@@ -99,19 +108,19 @@ class Treatment:
         for spec in self._steps:
             step = self._step(spec, StepOutcome.NOT_NEEDED)
             if spec.stage == Stage.DIAGNOSE:
-                seen = self._perform(spec, "do", tuple(self._raw(spec, "do")))
+                seen = self._perform(spec, DO, tuple(self._lines(spec, DO)))
                 step.outcome, step.why, step.output, step.duration = seen.outcome, seen.why, seen.output, seen.duration
             self._keep(step)
         return self.treated
 
-    def carry_out(self, lock: Lock) -> Treated:
-        """Climb the ladder while LOCK holds; the attempt is on record from its beginning to its end."""
+    def carry_out(self, locks: Sequence[Lock]) -> Treated:
+        """Climb the ladder while LOCKS hold; the attempt is on record from its beginning to its end."""
         room = self._room
         attempt = room.store.begin_attempt(room.run, *self._case.key, self._case.checks)
         try:
-            outcome = self._climb(attempt, lock)
+            outcome = self._climb(attempt, locks)
             if outcome != "remediated" and self._acted:
-                self._take_back(attempt, lock)
+                self._take_back(attempt, locks)
             if outcome == "remediated":
                 self._watch()  # before the end is on record: a run that dies between the two leaves the fix watched
             room.store.end_attempt(attempt, outcome)
@@ -124,9 +133,9 @@ class Treatment:
         self.treated.outcome = outcome
         return self.treated
 
-    def _climb(self, attempt: int, lock: Lock) -> AttemptOutcome:
+    def _climb(self, attempt: int, locks: Sequence[Lock]) -> AttemptOutcome:
         for spec in self._steps:
-            step = self._run(spec, attempt, lock)
+            step = self._run(spec, attempt, locks)
             if not StepOutcome(step.outcome).acted or spec.stage == Stage.DIAGNOSE:
                 continue
             self._acted.append(spec)
@@ -145,21 +154,31 @@ class Treatment:
 
     # -- one step ------------------------------------------------------------------------------------------------------
 
-    def _run(self, spec: StepSpec, attempt: int, lock: Lock) -> Step:
+    def _run(self, spec: StepSpec, attempt: int, locks: Sequence[Lock]) -> Step:
         """SPEC through its guards, its precondition and its process."""
         with self._kept(self._step(spec, StepOutcome.REFUSED)) as step:
-            if why := self._room.guard.step(spec):
+            if why := self._refused(spec):
                 step.why = why
-            elif spec.only_if is None or self._needed(spec, step):
-                if spec.stage != Stage.DIAGNOSE and self._room.guard.mode == Mode.ASK and not self._room.agree(step):
-                    step.outcome, step.why = StepOutcome.REFUSED, "a person said no"
-                else:
-                    self._act(step, spec, "do", attempt, lock)
+            elif self._needed(spec, step) and self._agreed(spec, step):
+                self._act(step, spec, DO, attempt, locks)
         return step
+
+    def _refused(self, spec: StepSpec) -> str | None:
+        return self._room.guard.step(spec) or self._room.guard.closed(self.touched)
+
+    def _agreed(self, spec: StepSpec, step: Step) -> bool:
+        """Whether a person says yes, where one is asked, and it is still needed then: people take their time."""
+        if spec.stage == Stage.DIAGNOSE or self._room.guard.mode != Mode.ASK:
+            return True
+        if not self._room.agree(step):
+            step.outcome, step.why = StepOutcome.REFUSED, "a person said no"
+            return False
+        return self._needed(spec, step)
 
     def _needed(self, spec: StepSpec, step: Step) -> bool:
         """Whether there is something for SPEC to do; STEP says so, or why that is not known."""
-        assert spec.only_if is not None
+        if spec.only_if is None:
+            return True
         asking = spec.only_if(self._situation)
         seen = self._perform(spec, "only_if", (asking.describe(),))
         if seen.outcome != StepOutcome.DONE:
@@ -168,19 +187,22 @@ class Treatment:
             step.outcome, step.why = StepOutcome.NOT_NEEDED, f"nothing to do for it: {self._clean(asking.describe())}"
         return seen.outcome == StepOutcome.DONE and bool(seen.value)
 
-    def _act(self, step: Step, spec: StepSpec, part: str, attempt: int, lock: Lock) -> None:
+    def _act(self, step: Step, spec: StepSpec, part: str, attempt: int, locks: Sequence[Lock]) -> None:
         """Do PART of SPEC, with the intent on record before and the result after; STEP has what came of it."""
         store = self._room.store
         intent = store.intend(attempt, f"{part} {step.name}", step.risk, step.target, step.actions)
         self._room.note("intent", intent=intent, checks=self._case.checks, step=step.to_json())
-        if not store.start(intent, lock):
+        # Asked again: only_if and the person may have taken long.
+        closed = None if part == UNDO else self._room.guard.closed(self.touched)
+        if closed or not store.start(intent, *locks):
             store.finish(intent, StepOutcome.REFUSED)
-            step.outcome, step.why = StepOutcome.REFUSED, "the lock was lost: another run acts on this service"
+            step.outcome = StepOutcome.REFUSED
+            step.why = closed or "the lock was lost: another run acts on this service"
             return
         self._room.tell(f"{step.title} ({step.risk}) …")
         step.started = clock.iso(clock.now())
         try:
-            done = self._perform(spec, part, tuple(self._raw(spec, part)))
+            done = self._perform(spec, part, tuple(self._lines(spec, part)))
         except BaseException:  # Ctrl-C: its process is gone, with all that it had started
             step.outcome, step.why = StepOutcome.UNKNOWN, "it was interrupted, whether it took effect is not known"
             with suppress(HistoryError):
@@ -198,12 +220,15 @@ class Treatment:
     # -- whether it helped -----------------------------------------------------------------------------------------------
 
     def _helped(self, spec: StepSpec, step: Step) -> bool:
-        """Whether the checks pass after STEP; one that failed is not waited for, and the next one comes sooner."""
+        """Whether the checks pass after STEP, and what it may have touched stands as before.
+
+        A step that failed is not waited for, and the next one comes sooner.
+        """
         told = self._room.guard.settings.remediation
         within = spec.within if step.outcome == StepOutcome.DONE else 0.0
         time.sleep(spec.settle)
         verdict = self._room.observer.watch(
-            self._case.checks, passes=told.passes, interval=told.interval, within=within
+            (*self._case.checks, *self._standing), passes=told.passes, interval=told.interval, within=within
         )
         self.treated.looks += verdict.looks
         self._note_verdict(spec, verdict)
@@ -228,21 +253,21 @@ class Treatment:
 
     def _broken(self) -> list[str]:
         """Checks of the service that passed before and do not pass any more."""
-        seen = self._room.observer.look(self._spared)
-        return [result.check.id for result in seen if result.bad]
+        seen = self._room.observer.look({*self._spared, *self._standing})
+        return [result.check.id for result in seen.failing if result.outcome in (Outcome.FAILED, Outcome.TIMED_OUT)]
 
     # -- taking back ---------------------------------------------------------------------------------------------------
 
-    def _take_back(self, attempt: int, lock: Lock) -> None:
+    def _take_back(self, attempt: int, locks: Sequence[Lock]) -> None:
         """Undo what acted and can be undone, the latest first; one that fails keeps no other from being done."""
         undone = [spec for spec in reversed(self._acted) if spec.undo]
         for spec in undone:
             with self._kept(self._step(spec, StepOutcome.REFUSED)) as step:
-                step.stage, step.actions = UNDO, [self._clean(line) for line in self._raw(spec, UNDO)]
+                step.stage, step.actions = UNDO, [self._clean(line) for line in self._lines(spec, UNDO)]
                 if why := self._room.guard.halted():
                     step.why = why
                 else:
-                    self._act(step, spec, UNDO, attempt, lock)
+                    self._act(step, spec, UNDO, attempt, locks)
         if undone and (broken := self._broken()):
             self.treated.why += f"; after taking back what was done, {', '.join(broken)} fail"
 
@@ -256,13 +281,23 @@ class Treatment:
             stage=spec.stage,
             risk=spec.risk,
             outcome=outcome,
-            target=self._case.service,
-            actions=[self._clean(line) for line in self._raw(spec, "do")],
+            target=", ".join(sorted(self._touches(spec.name, DO))) or self._case.service,
+            actions=[self._clean(line) for line in self._lines(spec, DO)],
         )
 
-    def _raw(self, spec: StepSpec, part: str) -> list[str]:
-        actions = spec.undoing(self._situation) if part == UNDO else spec.actions(self._situation)
-        return [action.describe() for action in actions]
+    def _said(self, spec: StepSpec, part: str) -> tuple[Action, ...]:
+        """What SPEC says that it does; its function is the runbook's own, and may raise anything."""
+        try:
+            return spec.undoing(self._situation) if part == UNDO else spec.actions(self._situation)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise StepFailed(f'the step "{spec.name}" of {self._runbook.id} cannot say what it does: {what}') from error
+
+    def _lines(self, spec: StepSpec, part: str) -> list[str]:
+        return [action.describe() for action in self._does[spec.name, part]]
+
+    def _touches(self, name: str, part: str) -> set[str]:
+        return touched(self._does[name, part], self._case.service)
 
     def _keep(self, step: Step) -> None:
         self.treated.steps.append(step)

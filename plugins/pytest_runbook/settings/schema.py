@@ -257,7 +257,7 @@ class Remediation(Section):
     """Independent services that cannot be reached at once, from which on the checker itself is taken to be cut off."""
     watch: NonNegativeFloat = 86_400.0
     """How long a fix is watched: a failure in that time counts one severity higher."""
-    lease: PositiveFloat = 60.0
+    lease: Annotated[float, Field(gt=0, le=300)] = 60.0
     """Without a sign of life for this long, a run loses its locks to another one, and the step that it runs is ended."""
 
 
