@@ -13,7 +13,7 @@ Diagnosis
            lsof +L1 | head
     4. Does a replication slot keep the log of PostgreSQL? Then it is replication-slot.
 
-Correction, mildest first; what can be made again goes first
+Correction, mildest first; what can be made again goes first, and each step only where the folder lies on the disk that is full
     1. The application's own cache folder: what is older than a day (step application_cache).
            find /tmp/nightscan_cache -type f -mtime +1 -delete
     2. Build layers, and images that have no name any more, older than a week. The running image and the one to go back to have
@@ -36,10 +36,12 @@ Verify
     pytest checks/host/capacity.py
 """
 
-from pytest_runbook import call, command, correct, diagnose, script
+from pytest_runbook import StepFailed, call, command, correct, diagnose, script
 
 ROTATED = ("*.log.*", "*.log-*", "*.gz", "*.xz")
 SYSTEM = ("*.gz", "*.xz", "*.old", "*.[0-9]", "*.[0-9][0-9]", "*-20[0-9][0-9][0-9][0-9][0-9][0-9]")
+JOURNAL = "/var/log/journal"
+ROOM = "host/capacity::room_for_the_deployment"
 EVIDENCE = ("auth*", "secure*", "audit*", "btmp*", "wtmp*", "faillog*", "sudo*")
 
 
@@ -57,7 +59,7 @@ def largest(at):
 
 @correct(
     risk="routine",
-    only_if=lambda at: script("old-files.sh", "look", *_cached(at), on="host"),
+    only_if=lambda at: call(worth_it, **_full(at), look=("old-files.sh", "look", *_cached(at))),
     within=2,
     timeout=600,
 )
@@ -68,7 +70,7 @@ def application_cache(at):
 
 @correct(
     risk="routine",
-    only_if=lambda at: script("prune-images.sh", "look", on="host"),
+    only_if=lambda at: call(images_may_go, **_full(at)),
     within=2,
     timeout=600,
 )
@@ -79,7 +81,7 @@ def images(at):
 
 @correct(
     risk="routine",
-    only_if=lambda at: script("old-files.sh", "look", *_rotated(at), on="host"),
+    only_if=lambda at: call(worth_it, **_full(at), look=("old-files.sh", "look", *_rotated(at))),
     within=2,
     timeout=600,
 )
@@ -90,7 +92,7 @@ def rotated_logs(at):
 
 @correct(
     risk="routine",
-    only_if=lambda at: script("old-files.sh", "look", *_system(at), on="host"),
+    only_if=lambda at: call(worth_it, **_full(at), look=("old-files.sh", "look", *_system(at))),
     within=2,
     timeout=600,
 )
@@ -101,7 +103,7 @@ def system_logs(at):
 
 @correct(
     risk="routine",
-    only_if=lambda at: call(journal_may_go, allowed=at.facts.host.journal),
+    only_if=lambda at: call(journal_may_go, allowed=at.facts.host.journal, **_full(at)),
     within=2,
     timeout=600,
 )
@@ -110,9 +112,38 @@ def journal(at):
     return command("journalctl", f"--vacuum-time={int(at.limits.logs.system_age)}s", on="host")
 
 
-def journal_may_go(tools, *, allowed):
-    """Whether the system has a journal, and facts.host.journal lets it be shortened."""
-    return allowed and tools.run("journalctl", "--disk-usage", on="host")
+def journal_may_go(tools, *, allowed, share, beside):
+    """Whether the journal lies on a file system that is full, and facts.host.journal lets it be shortened."""
+    full = allowed and says_yes(tools, "is-full.sh", "bytes", share, JOURNAL, beside)
+    return full and tools.run("journalctl", "--disk-usage", on="host")
+
+
+def worth_it(tools, *, share, beside="", look, folder=""):
+    """Whether the folder that is looked at lies on a file system that is full, and the look finds something to remove."""
+    full = says_yes(tools, "is-full.sh", "bytes", share, folder or look[2], beside)
+    return full and says_yes(tools, *look)
+
+
+def says_yes(tools, file, *arguments):
+    """Whether the script ends with status 0; with 1 it says no, with all others that it cannot tell."""
+    try:
+        tools.script(file, *arguments, on="host")
+    except StepFailed as error:
+        if error.status != 1:
+            raise
+        return False
+    return True
+
+
+def images_may_go(tools, **full):
+    """Whether there is a container engine, and its images lie on a file system that is full."""
+    folder = tools.script("prune-images.sh", "folder", on="host").strip()
+    return bool(folder) and worth_it(tools, **full, folder=folder, look=("prune-images.sh", "look"))
+
+
+def _full(at):
+    """When a file system counts as full; the one that lacks the room for a backup does, whatever else is free on it."""
+    return {"share": str(at.limits.host.disk), "beside": at.facts.paths.backups if ROOM in at.checks else ""}
 
 
 def _cached(at):

@@ -9,7 +9,7 @@ Diagnosis
     2. Which folder has the many small files? (step largest)
            du --inodes -x --max-depth=3 /opt/nightscan /var /tmp 2>/dev/null | sort -rn | head -n 20
 
-Correction, mildest first
+Correction, mildest first; each step only where the folder lies on the disk that has no inodes left
     1. The application's own cache folder: what is older than a day (step application_cache).
            find /tmp/nightscan_cache -type f -mtime +1 -delete
     2. Build layers, and images that have no name any more, older than a week; what has a tag stays (step images):
@@ -25,7 +25,7 @@ Verify
     pytest checks/host/capacity.py
 """
 
-from pytest_runbook import command, correct, diagnose, script
+from pytest_runbook import StepFailed, call, command, correct, diagnose, script
 
 ROTATED = ("*.log.*", "*.log-*", "*.gz", "*.xz")
 
@@ -44,7 +44,7 @@ def largest(at):
 
 @correct(
     risk="routine",
-    only_if=lambda at: script("old-files.sh", "look", *_cached(at), on="host"),
+    only_if=lambda at: call(worth_it, **_full(at), look=("old-files.sh", "look", *_cached(at))),
     within=2,
     timeout=600,
 )
@@ -55,7 +55,7 @@ def application_cache(at):
 
 @correct(
     risk="routine",
-    only_if=lambda at: script("prune-images.sh", "look", on="host"),
+    only_if=lambda at: call(images_may_go, **_full(at)),
     within=2,
     timeout=600,
 )
@@ -66,13 +66,41 @@ def images(at):
 
 @correct(
     risk="routine",
-    only_if=lambda at: script("old-files.sh", "look", *_rotated(at), on="host"),
+    only_if=lambda at: call(worth_it, **_full(at), look=("old-files.sh", "look", *_rotated(at))),
     within=2,
     timeout=600,
 )
 def rotated_logs(at):
     """Remove old rotated logs of the application"""
     return script("old-files.sh", "remove", *_rotated(at), on="host")
+
+
+def worth_it(tools, *, share, look, folder=""):
+    """Whether the folder that is looked at lies on a file system that is full, and the look finds something to remove."""
+    full = says_yes(tools, "is-full.sh", "inodes", share, folder or look[2])
+    return full and says_yes(tools, *look)
+
+
+def says_yes(tools, file, *arguments):
+    """Whether the script ends with status 0; with 1 it says no, with all others that it cannot tell."""
+    try:
+        tools.script(file, *arguments, on="host")
+    except StepFailed as error:
+        if error.status != 1:
+            raise
+        return False
+    return True
+
+
+def images_may_go(tools, **full):
+    """Whether there is a container engine, and its images lie on a file system that is full."""
+    folder = tools.script("prune-images.sh", "folder", on="host").strip()
+    return bool(folder) and worth_it(tools, **full, folder=folder, look=("prune-images.sh", "look"))
+
+
+def _full(at):
+    """When a file system counts as full."""
+    return {"share": str(at.limits.host.inodes)}
 
 
 def _cached(at):

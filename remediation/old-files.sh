@@ -5,7 +5,8 @@
 #   old-files.sh remove FOLDER SECONDS PATTERN... [--keep PATTERN...]
 #
 # Only plain files of FOLDER's own file system that were not changed for SECONDS, whose name fits a PATTERN and none behind
-# --keep. Links are neither followed nor removed, and what a process holds open stays: its room would not come back.
+# --keep. Links are neither followed nor removed, and what a process holds open stays: its room would not come back. A folder
+# that holds what users or releases own (facts.paths: uploads, models, backups, …), or lies in it, is refused.
 set -euo pipefail
 
 fail() {
@@ -37,6 +38,13 @@ case $real/ in
     fail "\"$folder\" is \"$real\", which belongs to the system or to a person"
     ;;
 esac
+for kept in UPLOADS MODELS GOOD_MODELS BACKUPS CONFIG EVALUATION; do
+    variable=RUNBOOK_FACT_PATHS_$kept
+    [ -n "${!variable:-}" ] || continue
+    own=$(realpath -m -- "${!variable}")
+    case $own/ in "$real"/*) fail "\"$folder\" is \"$real\", which holds the $own of facts.paths.${kept,,}" ;; esac
+    case $real/ in "$own"/*) fail "\"$folder\" is \"$real\", which lies in the $own of facts.paths.${kept,,}" ;; esac
+done
 cd -P -- "$real"
 if [ "$PWD" != "$real" ] || [ . -ef / ]; then
     fail "\"$folder\" changed meanwhile"

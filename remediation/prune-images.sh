@@ -3,6 +3,7 @@
 # to go back to have one.
 #
 #   prune-images.sh look      status 0 when there is a container engine to ask, 1 when there is none
+#   prune-images.sh folder    where it keeps them, nothing when it is not on this machine
 #   prune-images.sh remove
 #
 # RUNBOOK_FACT_DEPLOY_ENGINE names the engine, empty: none. RUNBOOK_LIMIT_FILES_LAYERS_AGE: seconds; what is younger stays.
@@ -15,6 +16,11 @@ case ${1:-} in
 look)
     [ -n "$engine" ] && "$engine" image ls --filter dangling=true
     ;;
+folder)
+    # docker and podman have different words for it.
+    folder=$("$engine" info --format '{{.DockerRootDir}}' 2>/dev/null || "$engine" info --format '{{.Store.GraphRoot}}' 2>/dev/null || true)
+    if [ -d "$folder" ]; then echo "$folder"; fi
+    ;;
 remove)
     [ -n "$engine" ] || { echo "no container engine is named"; exit 0; }
     "$engine" image prune --force --filter "until=${hours}h"
@@ -23,7 +29,7 @@ remove)
     fi
     ;;
 *)
-    echo "prune-images.sh: usage: prune-images.sh look|remove" >&2
+    echo "prune-images.sh: usage: prune-images.sh look|folder|remove" >&2
     exit 2
     ;;
 esac

@@ -5,7 +5,8 @@
 #   rotate-logs.sh rotate FOLDER BYTES
 #
 # A log that a process still has open was moved together with its name: the process goes on writing to it until it is restarted
-# or told to open its log anew. Such a file is named, and left uncompressed until the next call.
+# or told to open its log anew. Such a file is named, and left uncompressed until the next call. Only root sees who has the
+# files of others open, and can make a new one for them: of others' files everybody else leaves his hands.
 set -euo pipefail
 
 fail() {
@@ -24,7 +25,8 @@ real=$(realpath -e -- "$folder")
 cd -P -- "$real"
 
 large() {
-    find . -xdev -type f -name '*.log*' -size "+$((bytes - 1))c" "$@"
+    find . -xdev -type f -name '*.log*' ! -name '*.gz' ! -name '*.xz' ! -name '*.bz2' ! -name '*.zst' \
+        -size "+$((bytes - 1))c" "$@"
 }
 
 open_in() { # ids of the processes that have the file $1 open, as far as we may see
@@ -41,6 +43,7 @@ fi
 moment=$(date +%Y%m%dT%H%M%S)
 rotated=0 held=0
 while IFS= read -r -d '' file; do
+    [ "$(id -u)" = 0 ] || [ -O "$file" ] || fail "\"$real/${file#./}\" belongs to $(stat -c %U -- "$file"): run it as root, or as that user"
     case $file in
     *.log)
         aside=$file.$moment
@@ -50,7 +53,10 @@ while IFS= read -r -d '' file; do
     esac
     if [ "$aside" != "$file" ]; then
         # The new one belongs to whom the old one belonged, with the same rights; who opened it meanwhile made it himself.
-        (set -o noclobber && : >"$file") 2>/dev/null && chown --no-dereference --reference="$aside" -- "$file" && chmod --reference="$aside" -- "$file"
+        if (set -o noclobber && : >"$file") 2>/dev/null; then
+            chmod --reference="$aside" -- "$file"
+            chown --no-dereference --reference="$aside" -- "$file" || echo "\"$file\" is of another group than before"
+        fi
     fi
     processes=$(open_in "$aside")
     if [ -n "$processes" ]; then

@@ -42,6 +42,7 @@ def test_only_images_without_a_name_go_and_only_old_ones(docker: Engine) -> None
         docker.docker("import", f"--change=LABEL build={build}", archive, f"{IMAGE}:next")
     assert images(docker) == sorted(["<none>:<none>", *kept, f"{IMAGE}:next"])
     assert prune(docker, "look", 604_800).returncode == 0
+    assert prune(docker, "folder", 604_800).stdout == f"{docker.folder}/data\n"
     young = prune(docker, "remove", 604_800)
     assert young.returncode == 0, young.stderr
     assert "<none>:<none>" in images(docker), "a week is not over"

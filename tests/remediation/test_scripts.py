@@ -7,9 +7,11 @@ import hashlib
 import io
 import json
 import os
+import pwd
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -150,7 +152,87 @@ def test_without_a_folder_there_is_nothing_to_do(folder: str) -> None:
     assert run("old-files.sh", "remove", folder, MONTH, "*").returncode == 0, "nothing is no failure"
 
 
+@pytest.mark.parametrize("name", ["UPLOADS", "MODELS", "BACKUPS", "CONFIG", "EVALUATION", "GOOD_MODELS"])
+def test_what_users_and_releases_own_is_never_removed(tmp_path: Path, name: str) -> None:
+    """A setting that slipped: the folder of the cache is that of the system, or lies among the uploads."""
+    own = tmp_path / "system" / name.lower()
+    write(own / "sub" / "photo.jpg", 400)
+    variables = {f"RUNBOOK_FACT_PATHS_{name}": f"{tmp_path}/system/../system/{name.lower()}"}
+    for folder in (tmp_path / "system", own, own / "sub"):
+        for mode in ("look", "remove"):
+            done = run("old-files.sh", mode, folder, DAY, "*", variables=variables)
+            assert (done.returncode, f"facts.paths.{name.lower()}" in done.stderr) == (2, True)
+    write(tmp_path / "system" / "cache" / "page", 400)
+    done = run("old-files.sh", "remove", tmp_path / "system" / "cache", DAY, "*", variables=variables)
+    assert "1 files removed" in done.stdout
+    assert (own / "sub" / "photo.jpg").exists()
+
+
+# -- is-full.sh --
+
+
+def test_a_file_system_is_full_from_its_share_on(tmp_path: Path) -> None:
+    seen = os.statvfs(tmp_path)
+    used = seen.f_blocks - seen.f_bfree
+    share = used / (used + seen.f_bavail)
+    assert run("is-full.sh", "bytes", share - 0.01, tmp_path).returncode == 0
+    assert run("is-full.sh", "bytes", share + 0.01, tmp_path).returncode == 1
+    if seen.f_files:
+        files = (seen.f_files - seen.f_ffree) / seen.f_files
+        assert run("is-full.sh", "inodes", files - 0.01, tmp_path).returncode == 0
+        assert run("is-full.sh", "inodes", files + 0.01, tmp_path).returncode == 1
+
+
+def test_a_folder_beside_the_one_that_needs_room_counts_as_full(tmp_path: Path) -> None:
+    (tmp_path / "backups").mkdir()
+    assert run("is-full.sh", "bytes", "1.1", tmp_path, tmp_path / "backups").returncode == 0
+    assert run("is-full.sh", "bytes", "1.1", tmp_path, "/proc").returncode == 1
+    assert run("is-full.sh", "bytes", "1.1", tmp_path, "/nowhere").returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [("bytes", "85%", "/tmp"), ("bits", "0.85", "/tmp"), ("bytes", "0.85")])
+def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...]) -> None:
+    assert run("is-full.sh", *arguments).returncode == 2
+
+
+@pytest.mark.parametrize("folder", ["", "/nowhere/at/all", "/proc"])
+def test_what_is_not_there_or_has_no_size_is_not_full(folder: str) -> None:
+    assert run("is-full.sh", "bytes", "0.0", folder).returncode == 1
+    assert run("is-full.sh", "inodes", "0.0", folder).returncode == 1
+
+
 # -- rotate-logs.sh --
+
+
+def test_what_is_compressed_already_is_not_large(tmp_path: Path) -> None:
+    for ending in ("1.gz", "2.xz", "3.bz2", "4.zst"):
+        write(tmp_path / f"debug.log.{ending}", content="x" * 10_000)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert run("rotate-logs.sh", "look", tmp_path, 5000).returncode == 1
+    assert "0 logs" in run("rotate-logs.sh", "rotate", tmp_path, 5000).stdout
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_who_is_not_root_leaves_the_logs_of_others_alone() -> None:
+    """He sees neither who writes to them, nor can he give the service a new one that it may write to."""
+    with tempfile.TemporaryDirectory(prefix="runbook-logs-") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        log = write(folder / "web.log", content="a line\n" * 1000)
+        log.chmod(0o666)
+        script = folder / "rotate-logs.sh"
+        script.write_bytes((FOLDER / "rotate-logs.sh").read_bytes())
+        script.chmod(0o755)
+        nobody = pwd.getpwnam("nobody").pw_uid
+        command = [str(script), "rotate", name, "5000"]
+        done = subprocess.run(command, user=nobody, capture_output=True, text=True, check=False, timeout=60, cwd="/")
+        assert (done.returncode, f'"{log}" belongs to root' in done.stderr) == (2, True), done.stderr
+        assert sorted(path.name for path in folder.iterdir()) == ["rotate-logs.sh", "web.log"]
+        os.chown(log, nobody, -1)
+        done = subprocess.run(command, user=nobody, capture_output=True, text=True, check=False, timeout=60, cwd="/")
+        assert (done.returncode, "1 logs" in done.stdout) == (0, True), done.stderr
+        assert (log.stat().st_uid, log.stat().st_mode & 0o777, log.stat().st_size) == (nobody, 0o666, 0)
 
 
 def test_a_large_log_is_compressed_and_a_new_one_stands_in_its_place(tmp_path: Path) -> None:
