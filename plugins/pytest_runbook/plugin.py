@@ -232,10 +232,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker found wrong at collection: the run ends with it."""
-    faults = getattr(node, "workeroutput", {}).get("runbook_faults")
-    if faults and SESSION in node.config.stash:
-        node.config.stash[SESSION].faults = faults
+    """Take over what a worker saw at collection; what it found wrong ends the run."""
+    told = getattr(node, "workeroutput", {})
+    if SESSION not in node.config.stash:
+        return
+    session = node.config.stash[SESSION]
+    session.faults = told.get("runbook_faults") or session.faults
+    session.askable.update(told.get("runbook_askable", ()))
 
 
 def _deals(config: pytest.Config) -> bool:

@@ -24,7 +24,7 @@ from pytest_runbook.fixtures import fixtures
 from pytest_runbook.listing import guide
 from pytest_runbook.marks import Known
 from pytest_runbook.measure import measure
-from pytest_runbook.model import SCHEDULES, Outcome, Result
+from pytest_runbook.model import AVAILABILITY, SCHEDULES, Outcome, Result
 from pytest_runbook.naming import new_id
 from pytest_runbook.policy import Policy
 from pytest_runbook.probes import find
@@ -48,6 +48,8 @@ class RunbookSession:
         self.reports: list[Path] = []
         self.faults: list[str] = []
         """What a worker of xdist found wrong at collection."""
+        self.askable: set[str] = set()
+        """Services of which a check of the project, selected or not, says whether they are up."""
         self.other_failures = 0
         self._failed_parts: set[str] = set()
         self._worker = hasattr(config, "workerinput")
@@ -98,6 +100,9 @@ class RunbookSession:
         """Turn items into checks before pytest selects by marks."""
         faults = unknown_marks(config.option.markexpr or "", config.getini("markers"))
         faults += read_items(items, self.known, self.redactor)
+        self.askable = {item.stash[CHECK].service for item in items if _tells_availability(item)}
+        if self._worker:
+            config.workeroutput["runbook_askable"] = sorted(self.askable)  # type: ignore[attr-defined]
         if not faults:
             return
         if self._worker:
@@ -305,3 +310,7 @@ def _selection(option: Any) -> str:
         *option.file_or_dir,
     )
     return " ".join(part for part in asked if part)
+
+
+def _tells_availability(item: pytest.Item) -> bool:
+    return CHECK in item.stash and item.stash[CHECK].subject == AVAILABILITY

@@ -104,7 +104,7 @@ class Ward:
 
     def _unlooked(self, case: Case) -> str | None:
         """Why nobody can tell that the service of CASE is the root, when what it depends on was not looked at."""
-        if missing := cases.unlooked(self._record, case.service):
+        if missing := cases.unlooked(self._record, case.service) & self._run.askable:
             names = ", ".join(sorted(missing))
             return f"{case.service} depends on {names}, and no availability check of that was in this run"
         return None
