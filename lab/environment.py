@@ -53,6 +53,7 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__HISTORY__URL": f"sqlite:///{site.path('history.db')}",
         **_managers(site),
         **_backup(site),
+        **_drill(site),
         "RUNBOOK__FACTS__DEPLOY__ENGINE": "",
         "RUNBOOK__FACTS__SECRETS__FILES": json.dumps(
             [".env", "config/production.json", str(tls.certificate_files(site)[1])]
@@ -119,6 +120,25 @@ def _managers(site: Site) -> dict[str, str]:
         "RUNBOOK__MANAGERS__LAB__ENV_FILE": str(home.env_file(site)),
         **{f"RUNBOOK__SERVICES__{name.upper()}__MANAGER": "lab" for name in services},
         **{f"RUNBOOK__SERVICES__{name.upper()}__UNIT": name for name in services},
+    }
+
+
+def _drill(site: Site) -> dict[str, str]:
+    """Who may replace the database, and how web is started on what a drill has restored."""
+    web = {
+        "PYTHONPATH": str(REPOSITORY),
+        "NIGHTSCAN_DATABASE_URI": "{database}",
+        "REDIS_URL": "{cache}",
+        "SECRET_KEY": site.secret("secret-key"),
+        "LAB_DIR": "{files}",
+        "LAB_WEB_PORT": "{port}",
+        "LAB_WEB_WORKERS": "1",
+    }
+    admin = f"postgresql://postgres:{site.secret('database-admin')}@{HOST}:{site.port('database')}/postgres"
+    return {
+        "RUNBOOK__RESTORE__ADMIN": admin,
+        "RUNBOOK__DRILL__SERVICE__COMMAND": json.dumps([sys.executable, "-m", "lab.web"]),
+        "RUNBOOK__DRILL__SERVICE__ENVIRONMENT": json.dumps(web),
     }
 
 

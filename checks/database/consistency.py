@@ -3,7 +3,7 @@
 from pytest_runbook import check
 
 
-@check("predeploy postdeploy daily", severity="P1", runbook="database-schema")
+@check("predeploy postdeploy daily recovery", severity="P1", runbook="database-schema")
 async def test_tables_are_there(database, facts):
     """Every table that the application needs is there, and its role may read it."""
     rows = await database.query(
@@ -20,7 +20,7 @@ async def test_tables_are_there(database, facts):
     assert not hidden, f"the application's role may not read {', '.join(hidden)}"
 
 
-@check("predeploy postdeploy", severity="P1", runbook="database-schema")
+@check("predeploy postdeploy recovery", severity="P1", runbook="database-schema")
 async def test_migrations_are_applied(database, facts):
     """The tables have the shape that this release expects: Alembic's recorded revision is the release's own.
 
@@ -35,7 +35,7 @@ async def test_migrations_are_applied(database, facts):
     assert revisions[0] == expected, f'the database is at revision "{revisions[0]}", this release needs "{expected}"'
 
 
-@check("monthly", severity="P2", runbook="indexes-bloated")
+@check("monthly recovery", severity="P2", runbook="indexes-bloated")
 async def test_indexes_are_whole(database):
     """No index is broken: one whose making failed half-way slows every change down and is never used (guide G34)."""
     rows = await database.query(

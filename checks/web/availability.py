@@ -27,7 +27,7 @@ async def test_port_is_free_or_ours(web, facts):
     )
 
 
-@check("predeploy postdeploy daily", severity="P1", runbook="web-unavailable")
+@check("predeploy postdeploy daily recovery", severity="P1", runbook="web-unavailable")
 async def test_health_endpoint_answers(web, facts):
     """Users reach the web service: its health endpoint answers 200 and says that it is healthy."""
     answer = await web.get(facts.web.health)
@@ -35,7 +35,7 @@ async def test_health_endpoint_answers(web, facts):
     assert _said(answer).get("status") == "healthy", f'{facts.web.health} answered 200 and said "{_beginning(answer)}"'
 
 
-@check("predeploy postdeploy daily", severity="P1", runbook="web-unavailable")
+@check("predeploy postdeploy daily recovery", severity="P1", runbook="web-unavailable")
 async def test_ready_to_serve(web, facts):
     """The web service can work: it reaches its database and cache, and has disk and memory."""
     answer = await web.get(facts.web.ready)
@@ -47,7 +47,7 @@ async def test_ready_to_serve(web, facts):
     )
 
 
-@check("predeploy postdeploy daily", severity="P1", runbook="web-unavailable")
+@check("predeploy postdeploy daily recovery", severity="P1", runbook="web-unavailable")
 async def test_page_opens(web, facts, page):
     """A page that every user meets opens, and is the application's own."""
     answer = await web.get(page)

@@ -106,6 +106,7 @@ def _take_part(config: pytest.Config, file: Path) -> None:
     # Late: a project without settings does not pay for clients, settings and reports.
     import runbook_reports
 
+    from pytest_runbook.backup.drill import fixture as drill
     from pytest_runbook.reporting import Reporting
     from pytest_runbook.runbooks.loading import faults
     from pytest_runbook.runbooks.mode import Mode
@@ -126,6 +127,7 @@ def _take_part(config: pytest.Config, file: Path) -> None:
     config.stash[SESSION] = session
     config.pluginmanager.register(session, "runbook-session")
     config.pluginmanager.register(session.fixtures, "runbook-fixtures")
+    config.pluginmanager.register(drill, "runbook-drill")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(session.completeness, "runbook-completeness")
         config.pluginmanager.register(Reporting(config, session, adopted), "runbook-reporting")
@@ -164,6 +166,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         "runbook-remediation",
         "runbook-reporting",
         "runbook-completeness",
+        "runbook-drill",
         "runbook-fixtures",
         "runbook-session",
     ):

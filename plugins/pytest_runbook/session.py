@@ -41,6 +41,7 @@ class RunbookSession:
 
     def __init__(self, config: pytest.Config, loaded: Loaded) -> None:
         self.config = config
+        self.loaded = loaded
         self.settings = loaded.settings
         self.redactor = Redactor(loaded.secrets)
         self.output = Output(self.redactor, captured=config.option.capture in ("fd", "sys"))

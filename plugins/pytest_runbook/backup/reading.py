@@ -53,13 +53,18 @@ def dump(folder: Path, bindir: Path, manifest: Manifest, database: Database) -> 
     except BackupError as error:
         yield Fault("not-a-dump", name, str(error))
         return
+    yield from listed(listing, name, manifest, database)
+    yield from _content(folder, bindir, environment, listing, database)
+
+
+def listed(listing: str, name: str, manifest: Manifest, database: Database) -> Found:
+    """Faults of the dump NAME that its LISTING, made by pg_restore in UTC, shows: of what, and of when it is."""
     if (found := NAMED.search(listing)) and found[1].strip() != database.name:
         yield Fault("wrong-database", name, f'it is of the database "{found[1].strip()}", not "{database.name}"')
     if found := MADE.search(listing):
         made = datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
         if not manifest.moment - LEEWAY <= made <= clock.parse(manifest.finished) + LEEWAY:
             yield Fault("stale", name, f"it was made at {clock.iso(made)}, the manifest is of {manifest.created}")
-    yield from _content(folder, bindir, environment, listing, database)
 
 
 def _content(folder: Path, bindir: Path, environment: Mapping[str, str], listing: str, database: Database) -> Found:

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from pytest_runbook.settings.backup import Backup
 from pytest_runbook.settings.deploy import Deploy
+from pytest_runbook.settings.drill import Drill, Restore
 from pytest_runbook.settings.schema import (
     Concurrency,
     Confirm,
@@ -77,6 +78,8 @@ class Settings(BaseSettings):
     history: History = History()
     backup: Backup = Backup()
     deploy: Deploy = Deploy()
+    restore: Restore = Restore()
+    drill: Drill = Drill()
     mail: Mail = Mail()
 
     @classmethod

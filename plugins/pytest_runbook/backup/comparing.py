@@ -1,0 +1,158 @@
+"""Compares what was restored with what the manifest says was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_runbook.backup.manifest import Cache, Database, Table
+from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.model import Record
+
+if TYPE_CHECKING:
+    import psycopg
+
+MOST = 20
+"""Faults of one kind that are told one by one."""
+AMCHECK = """
+    SELECT c.oid, n.nspname || '.' || c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relam = (SELECT oid FROM pg_am WHERE amname = 'btree') AND i.indisvalid AND i.indisready
+      AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof(Record):
+    """One thing that was compared."""
+
+    what: str
+    expected: str
+    found: str
+    ok: bool | None
+    """None: nobody could look."""
+
+
+def database(
+    told: Database, seen: Database, ignore: Collection[str] = (), *, roles: bool = True
+) -> tuple[list[Proof], list[Fault]]:
+    """What shows that the database SEEN is the one that the manifest TOLD of, and what shows that it is not.
+
+    Tables of IGNORE are not compared; without ROLES those neither.
+    """
+    # Rows that were left out on purpose were not saved.
+    left = {*ignore, *told.excluded}
+    tables = {name: table for name, table in told.tables.items() if name not in left}
+    faults = [*_tables(tables, {name: table for name, table in seen.tables.items() if name not in left})]
+    proofs = [
+        _same("tables", len(tables), len(set(tables) & set(seen.tables))),
+        _same(
+            "rows", sum(t.rows for t in tables.values()), sum(seen.tables[n].rows for n in tables if n in seen.tables)
+        ),
+        _checksums(tables, seen.tables),
+    ]
+    for what, here, there in (
+        ("sequences", told.sequences, seen.sequences),
+        ("extensions", told.extensions, seen.extensions),
+        ("indexes, all valid", dict.fromkeys(told.indexes), dict.fromkeys(seen.indexes)),
+        ("roles", dict.fromkeys(told.roles if roles else ()), dict.fromkeys(seen.roles)),
+    ):
+        # What a later server brings along with an extension, or in roles of its own, is no fault of the backup.
+        wrong = [name for name in here if name not in there or (what == "sequences" and here[name] != there[name])]
+        proofs.append(_same(what, len(here), len(here) - len(wrong)))
+        faults += _told("not-restored", f"database:{what.partition(',')[0]}", wrong, "is not there, or not as it was")
+    proofs += [
+        _same("constraints", told.constraints, seen.constraints),
+        _same("encoding", told.encoding, seen.encoding),
+        _same("newest row", told.newest_row or "none", seen.newest_row or "none"),
+    ]
+    if told.constraints != seen.constraints:
+        faults.append(Fault("not-restored", "database", f"{seen.constraints} constraints of {told.constraints}"))
+    if told.encoding != seen.encoding:
+        faults.append(Fault("not-restored", "database", f'encoding "{seen.encoding}", not "{told.encoding}"'))
+    if told.newest_row != seen.newest_row:
+        faults.append(
+            Fault(
+                "stale",
+                "database",
+                f"its newest row is of {seen.newest_row or 'never'}, the manifest says {told.newest_row}",
+            )
+        )
+    return proofs, faults
+
+
+def _tables(told: Mapping[str, Table], seen: Mapping[str, Table]) -> Iterable[Fault]:
+    if told and not set(told) & set(seen):
+        yield Fault("no-tables", "database", f"none of {len(told)} tables was restored")
+        return
+    yield from _told("no-tables", "database", [name for name in told if name not in seen], "was not restored")
+    extra = [name for name in seen if name not in told]
+    yield from _told("not-restored", "database", extra, "was restored, and the manifest does not know it")
+    for name, table in told.items():
+        now = seen.get(name)
+        if now is None:
+            continue
+        if table.rows and not now.rows:
+            yield Fault("no-rows", f"database:{name}", f"no rows of {table.rows}")
+        elif table.rows != now.rows:
+            yield Fault("not-restored", f"database:{name}", f"{now.rows} rows of {table.rows}")
+        elif comparable(table, now) and table.checksum != now.checksum:
+            yield Fault("not-restored", f"database:{name}", "its rows are not those that were saved")
+
+
+def comparable(told: Table, seen: Table) -> bool:
+    """Whether both have a checksum of the same rows."""
+    return None not in (told.checksum, seen.checksum) and told.sampled == seen.sampled
+
+
+def _checksums(told: Mapping[str, Table], seen: Mapping[str, Table]) -> Proof:
+    both = {name for name in told if name in seen and comparable(told[name], seen[name])}
+    same = [name for name in both if told[name].checksum == seen[name].checksum]
+    sampled = sum(told[name].sampled for name in both)
+    what = "checksums of tables" + (f", {sampled} of their last rows" if sampled else "")
+    return _same(what, len(both), len(same))
+
+
+def cache(told: Cache, seen: Mapping[str, tuple[int, int]]) -> tuple[list[Proof], list[Fault]]:
+    """The same of a cache: SEEN is database to keys, and how many of them expire. Those may have expired since."""
+    proofs, faults = [], []
+    for number in sorted({*told.keys, *seen}):
+        expected, expiring = told.keys.get(number, 0), told.expires.get(number, 0)
+        keys, still = seen.get(number, (0, 0))
+        ok = keys - still == expected - expiring and still <= expiring
+        proofs.append(Proof(f"keys of database {number}", _keys(expected, expiring), _keys(keys, still), ok))
+        if not ok:
+            message = f"database {number} has {_keys(keys, still)}, the manifest says {_keys(expected, expiring)}"
+            faults.append(Fault("wrong-instance", "cache", message))
+    return proofs, faults
+
+
+def _keys(keys: int, expiring: int) -> str:
+    return f"{keys} keys, {expiring} of them expire" if expiring else f"{keys} keys"
+
+
+def indexes(session: psycopg.Connection[tuple[Any, ...]]) -> tuple[list[Proof], list[Fault]]:
+    """What amcheck says of every B-tree of the database; nothing where the server has no amcheck."""
+    import psycopg
+
+    if session.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'amcheck'").fetchone() is None:
+        return [Proof("B-trees, by amcheck", "in order", "this server has no amcheck", ok=None)], []
+    session.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+    faults, found = [], session.execute(AMCHECK).fetchall()
+    for oid, name in found:
+        try:
+            session.execute("SELECT bt_index_check(%s::oid::regclass)", (oid,))
+        except psycopg.Error as error:
+            faults.append(Fault("not-restored", f"database:{name}", f"amcheck: {str(error).partition(chr(10))[0]}"))
+    return [_same("B-trees in order, by amcheck", len(found), len(found) - len(faults))], faults
+
+
+def _same(what: str, expected: object, found: object) -> Proof:
+    return Proof(what, str(expected), str(found), expected == found)
+
+
+def _told(reason: str, where: str, names: list[str], message: str) -> Iterable[Fault]:
+    yield from (Fault(reason, f"{where}:{name}", message) for name in names[:MOST])
+    if len(names) > MOST:
+        yield Fault(reason, where, f"and {len(names) - MOST} more")

@@ -1,0 +1,193 @@
+"""The drill: from the backup that a disaster would leave, into servers that nobody uses, to a certificate of what was proven."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_runbook import clock
+from pytest_runbook.backup import destinations
+from pytest_runbook.backup.drill import certificate as papers
+from pytest_runbook.backup.drill.certificate import Certificate, Target
+from pytest_runbook.backup.drill.proving import Proving
+from pytest_runbook.backup.drill.restoring import Restored, ScratchRestore
+from pytest_runbook.backup.drill.stopwatch import Stopwatch
+from pytest_runbook.backup.manifest import RESTORED, Manifest
+from pytest_runbook.backup.restore import scratch
+from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.backup.verifying import software
+from pytest_runbook.errors import BackupError, RunbookError, UsageError
+from pytest_runbook.evidence.redaction import Redactor
+from pytest_runbook.naming import new_id, person
+
+if TYPE_CHECKING:
+    from pytest_runbook.backup.destinations import Destination
+    from pytest_runbook.settings import Loaded
+
+
+@dataclass
+class Drill:
+    """One drill of the system of LOADED, whose project lies in ROOT."""
+
+    loaded: Loaded
+    root: Path
+    settings_file: Path | None = None
+    """None: the one that pytest's configuration names."""
+    source: str = ""
+    """Name of the destination; empty: that of the settings."""
+    backup: str = ""
+    """ID; empty: the newest that is there."""
+    disaster: datetime | None = None
+    """Up to when data would have been lost; None: now."""
+    say: Callable[[str], None] = field(default=lambda _: None)
+
+    def plan(self) -> list[str]:
+        """What `run` would do, a line each; looks at the destination only."""
+        own = self.loaded.settings.drill
+        with self._destination() as destination:
+            manifest = destination.manifest(self._chosen(destination))
+        parts = [name for name in ("database", "cache", "files") if getattr(manifest, name) is not None]
+        where = (
+            "the server of drill.server"
+            if own.server.get_secret_value()
+            else f'servers in "{scratch.place(own.folder)}"'
+        )
+        return [
+            f'take the backup "{manifest.id}" of {manifest.created} from "{destination.name}" ({destination.place})',
+            f"restore {', '.join(parts)} ({sum(one.size for one in manifest.stored.values())} bytes) into {where}",
+            *([f"start {own.service.command[0]} on it"] if own.service.command else []),
+            "compare tables, rows, checksums, sequences, indexes, keys and files with the manifest",
+            *([f'run the checks "{own.checks}" on it'] if own.checks else []),
+            f"judge the time by {clock.duration(own.rto)}, the loss by {clock.duration(own.rpo)}",
+            f'write a certificate below "{own.reports}", and note it beside the backup',
+            "remove the servers",
+        ]
+
+    def run(self) -> Certificate:
+        """The drill; what goes wrong stands in the certificate. UsageError when there is no such destination."""
+        started = clock.now()
+        settings = self.loaded.settings
+        paper = Certificate(
+            id=new_id(),
+            system=settings.system.name,
+            environment=settings.system.environment,
+            source=self._source(),
+            started=clock.iso(started),
+            disaster=clock.iso(self.disaster or started),
+            host=socket.gethostname(),
+            user=person(),
+            software=software(),
+        )
+        watch = Stopwatch(paper.phases, self.say)
+        try:
+            with self._destination() as destination:
+                self._course(destination, paper, watch)
+        except UsageError:
+            raise
+        except BackupError as error:
+            if error.reason and error.reason != "unreachable":
+                paper.faults.append(Fault(error.reason, "", _line(error)))
+            else:
+                paper.trouble = _line(error)
+        except RunbookError as error:
+            paper.trouble = _line(error)
+        paper.finished, paper.seconds = clock.iso(clock.now()), watch.seconds
+        return paper
+
+    def publish(self, paper: Certificate) -> list[Path]:
+        """Write the certificate, and note it beside the backup; the files."""
+        redactor = Redactor(self.loaded.secrets)
+        written = papers.write(paper, self.folder(paper), redactor)
+        if paper.backup and paper.verdict != papers.UNMEASURED:
+            with self._destination() as destination:
+                destination.note(paper.backup, RESTORED, redactor.value(paper.note()))
+        return written
+
+    def folder(self, paper: Certificate) -> Path:
+        """Where the certificate lies."""
+        return self.root / self.loaded.settings.drill.reports / paper.id
+
+    def _course(self, destination: Destination, paper: Certificate, watch: Stopwatch) -> None:
+        settings, stack = self.loaded.settings, ExitStack()
+        with stack:
+            with watch.phase("choose", "the backup is chosen"):
+                manifest = destination.manifest(self._chosen(destination))
+                paper.backup, paper.created, paper.bytes = manifest.id, manifest.created, manifest.size
+                paper.place = destination.place
+                self._ours(manifest)
+            home = stack.enter_context(scratch.folder(settings.drill.folder))
+            restored = ScratchRestore(settings, destination, manifest, home, watch, stack).run()
+            took = watch.seconds
+            paper.faults += restored.faults
+            proving = Proving(settings, manifest, restored, paper, watch)
+            proving.compare()
+            if not paper.faults:
+                proving.check(self.root, self.folder(paper) / "checks", self.settings_file, self._variables(restored))
+            self._judge(paper, manifest, took, proving.newest)
+            with watch.phase("remove", "what was started is removed", restoring=False):
+                stack.close()
+
+    def _judge(self, paper: Certificate, manifest: Manifest, took: float, newest: datetime | None) -> None:
+        own = self.loaded.settings.drill
+        paper.rto = Target("RTO", took, own.rto, "from the beginning of the drill until the restored system served")
+        upto = newest or manifest.moment
+        lost = max((clock.parse(paper.disaster) - upto).total_seconds(), 0.0)
+        what = (
+            "the newest row that was restored"
+            if newest
+            else "the beginning of the backup, which names no times of rows"
+        )
+        paper.rpo = Target("RPO", lost, own.rpo, f"from {what} ({clock.iso(upto)}) until the disaster")
+
+    def _ours(self, manifest: Manifest) -> None:
+        system = self.loaded.settings.system
+        if (manifest.system, manifest.environment) != (system.name, system.environment):
+            raise BackupError(
+                f'the backup is of "{manifest.system}" in {manifest.environment}, not of "{system.name}" in {system.environment}',
+                reason="other-system",
+            )
+
+    def _variables(self, restored: Restored) -> dict[str, str]:
+        """What tells the checks where the restored system is; by the environment, which shows no password to others."""
+        settings, places = self.loaded.settings, restored.places
+        found = {}
+        for part, key in (("database", "URI"), ("cache", "URI")):
+            probe = getattr(settings.backup, part).probe
+            if probe and places[part]:
+                found[f"RUNBOOK__PROBES__{probe.upper()}__{key}"] = places[part]
+        if restored.url and settings.drill.service.probe:
+            found[f"RUNBOOK__PROBES__{settings.drill.service.probe.upper()}__URL"] = restored.url
+        return found
+
+    def _source(self) -> str:
+        settings = self.loaded.settings
+        named = self.source or settings.drill.source
+        away = [name for name in settings.backup.destinations if name != settings.backup.local]
+        return named or next(iter(away), settings.backup.local)
+
+    @contextmanager
+    def _destination(self) -> Iterator[Destination]:
+        found = destinations.connect(self._source(), self.loaded.settings, self.root)
+        try:
+            yield found
+        finally:
+            found.close()
+
+    def _chosen(self, destination: Destination) -> str:
+        """The backup that was asked for, or the newest: good or not, that is what a disaster leaves."""
+        there = [self.backup] if self.backup else destination.backups()
+        if not there:
+            raise BackupError(
+                f'"{destination.name}" ({destination.place}) holds no finished backup\n  hint: runbook backup',
+                reason="no-manifest",
+            )
+        return there[-1]
+
+
+def _line(error: RunbookError) -> str:
+    return str(error).strip()

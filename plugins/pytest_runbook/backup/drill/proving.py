@@ -1,0 +1,119 @@
+"""The part of a drill that only proves: what was restored is compared with what was saved, and checks look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_runbook import clock
+from pytest_runbook.backup import comparing, contents
+from pytest_runbook.backup.comparing import Proof
+from pytest_runbook.backup.drill.certificate import Certificate
+from pytest_runbook.backup.drill.stopwatch import Stopwatch
+from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.checkrun import CheckRun
+from pytest_runbook.errors import Unmeasured
+from pytest_runbook.model import Outcome
+
+if TYPE_CHECKING:
+    from pytest_runbook.backup.drill.restoring import Restored
+    from pytest_runbook.backup.manifest import Manifest
+    from pytest_runbook.settings import Settings
+
+GOOD = (Outcome.PASSED, Outcome.SKIPPED, Outcome.WAIVED)
+
+
+@dataclass
+class Proving:
+    """Compares what was RESTORED with what MANIFEST says, and writes it into PAPER."""
+
+    settings: Settings
+    manifest: Manifest
+    restored: Restored
+    paper: Certificate
+    watch: Stopwatch
+    newest: datetime | None = None
+    """Time of the newest row that was restored."""
+
+    def compare(self) -> None:
+        """Everything that was restored, with everything that was saved."""
+        with self.watch.phase("compare", "what was restored is compared with what was saved", restoring=False) as phase:
+            before = len(self.paper.faults)
+            self._database()
+            self._cache()
+            self._files()
+            phase.outcome = "failed" if len(self.paper.faults) > before else phase.outcome
+
+    def check(self, root: Path, folder: Path, settings: Path | None, variables: Mapping[str, str]) -> None:
+        """Run the recovery checks of the project in ROOT on what was restored, told by VARIABLES; reports below FOLDER."""
+        expression = self.settings.drill.checks
+        if not expression:
+            self.paper.left_out.append("no checks looked at what was restored: drill.checks is empty")
+            return
+        with self.watch.phase("checks", "the recovery checks look at it", restoring=False) as phase:
+            run = CheckRun(root, folder, self._expression(expression), settings, (), variables)
+            try:
+                record = run.record(self.settings.drill.timeout)
+            except Unmeasured as error:
+                phase.outcome = "failed"
+                self.paper.trouble = str(error)
+                return
+            bad = [one for one in record.results if one.outcome not in GOOD]
+            passed = sum(one.outcome == Outcome.PASSED for one in record.results)
+            self.paper.checks = f"{passed} of {len(record.results)} recovery checks passed"
+            self.paper.proofs.append(
+                Proof("recovery checks", str(len(record.results)), str(len(record.results) - len(bad)), not bad)
+            )
+            for one in bad:
+                self.paper.faults.append(Fault("not-restored", one.check.id, one.message or one.outcome))
+            phase.outcome = "failed" if bad else phase.outcome
+
+    def _expression(self, wanted: str) -> str:
+        """WANTED, of the services that are there: nobody restored the others."""
+        seen = self.restored
+        there = [name for name, held in (("database", seen.database), ("cache", seen.cache)) if held]
+        there += [self.settings.drill.service.probe] if seen.url else []
+        return f"({wanted}) and ({' or '.join(there)})" if there else wanted
+
+    def _database(self) -> None:
+        told, server = self.manifest.database, self.restored.database
+        if told is None or server is None:
+            self.paper.left_out += ["the backup holds no database"] if told is None else []
+            return
+        part = self.settings.backup.database
+        with server.connect() as session, contents.transaction(session):
+            seen = contents.look(session, checksum_rows=part.checksum_rows, newest=list(told.newest))
+        given = bool(self.settings.drill.server.get_secret_value())
+        proofs, faults = comparing.database(told, seen, self.settings.drill.ignore, roles=not given)
+        self.newest = clock.parse(seen.newest_row) if seen.newest_row else None
+        self.paper.proofs += proofs
+        self.paper.faults += faults
+        self.paper.left_out += [f"a role is not as it was: {problem}" for problem in self.restored.roles]
+        if self.settings.drill.amcheck:
+            with server.connect() as session:
+                proofs, faults = comparing.indexes(session)
+            self.paper.proofs += proofs
+            self.paper.faults += faults
+
+    def _cache(self) -> None:
+        if self.manifest.cache is None:
+            self.paper.left_out.append("the backup holds no cache")
+        elif self.restored.cache:
+            proofs, faults = comparing.cache(self.manifest.cache, self.restored.cache.keys())
+            self.paper.proofs += proofs
+            self.paper.faults += faults
+
+    def _files(self) -> None:
+        """Each file was compared when it was written: here it is counted."""
+        folder, told = self.restored.files, self.manifest.files
+        if told is None or folder is None:
+            self.paper.left_out += ["the backup holds no files"] if told is None else []
+            return
+        there = {
+            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or path.is_file()
+        }
+        same = len(there & set(told))
+        self.paper.proofs.append(Proof("files, by their checksums", str(len(told)), str(same), same == len(told)))

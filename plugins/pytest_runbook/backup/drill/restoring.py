@@ -1,0 +1,200 @@
+"""The part of a drill that users would wait for: servers of our own, and everything of the backup put into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pytest_runbook.backup import programs
+from pytest_runbook.backup.drill import refusal
+from pytest_runbook.backup.drill.service import serving
+from pytest_runbook.backup.drill.stopwatch import Stopwatch
+from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Database, Manifest
+from pytest_runbook.backup.postgresql import Server
+from pytest_runbook.backup.restore import fetching, files
+from pytest_runbook.backup.restore.cache import ScratchRedis
+from pytest_runbook.backup.restore.database import Restoring, place
+from pytest_runbook.backup.restore.exchange import drop_database
+from pytest_runbook.backup.restore.postgresql import ScratchPostgresql
+from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.errors import RestoreError
+
+if TYPE_CHECKING:
+    from pytest_runbook.backup.destinations import Destination
+    from pytest_runbook.settings import Settings
+
+MAIN = "postgres"
+"""The database that is always there, to make others from."""
+OWNERS = ("--no-owner", "--no-acl")
+"""On a server that is not ours the roles of the backup are not made."""
+
+
+@dataclass
+class Restored:
+    """What was restored, and where it is; None for what was not, or not yet."""
+
+    database: Server | None = None
+    roles: list[str] = field(default_factory=list)
+    """Statements about roles that the server refused."""
+    cache: ScratchRedis | None = None
+    files: Path | None = None
+    url: str | None = None
+    """Of the service that was started on it."""
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """What a service is told of it."""
+        return {
+            "database": uri(self.database) if self.database else "",
+            "cache": self.cache.uri if self.cache else "",
+            "files": str(self.files or ""),
+        }
+
+
+@dataclass
+class ScratchRestore:
+    """Restores one backup into the scratch folder HOME; STACK ends what it starts."""
+
+    settings: Settings
+    destination: Destination
+    manifest: Manifest
+    home: Path
+    watch: Stopwatch
+    stack: ExitStack
+    seen: Restored = field(default_factory=Restored)
+
+    def run(self) -> Restored:
+        """Everything, side by side; faults of one part leave the others alone. RestoreError when it must not go on."""
+        parts = {"database": self._database, "cache": self._cache, "files": self._files}
+        with ThreadPoolExecutor(len(parts)) as pool:
+            held = [part for name, part in parts.items() if getattr(self.manifest, name) is not None]
+            for done in [pool.submit(part) for part in held]:
+                done.result()
+        if self.settings.drill.service.command and not self.seen.faults:
+            self._serve()
+        return self.seen
+
+    def _database(self) -> None:
+        told = self.manifest.database
+        assert told
+        with ThreadPoolExecutor(1) as pool:
+            server = pool.submit(self._server, told)
+            folder = self.home / "fetched"
+            names = [name for name in self.manifest.stored if name.startswith(f"{DATABASE}/") or name == ROLES]
+            whole = self._fetched("database", names, folder)
+            found = server.result()
+        if found is None or not whole:
+            return
+        with self.watch.phase("database", "the database is restored") as phase:
+            faults = self._filled(found, folder, told)
+            phase.outcome = "failed" if faults else phase.outcome
+            self.seen.faults += faults
+
+    def _server(self, told: Database) -> Server | None:
+        """A server to restore into, as its superuser; never one that is in use."""
+        given = self.settings.drill.server.get_secret_value()
+        with self.watch.phase(
+            "server", "a PostgreSQL server is started" if not given else "the given server is looked at"
+        ):
+            found = _given(given) if given else self._own(told)
+            refusal.database(found, self.settings, self.manifest)
+            return found
+
+    def _own(self, told: Database) -> Server:
+        bindir = place(self.settings, told, "initdb", "postgres")
+        server = self.stack.enter_context(ScratchPostgresql(self.home, bindir))
+        server.create()
+        server.start()
+        return Server("scratch", server.address())
+
+    def _filled(self, server: Server, folder: Path, told: Database) -> list[Fault]:
+        given = bool(self.settings.drill.server.get_secret_value())
+        name = f"runbook_drill_{self.manifest.id.lower().replace('-', '_')}" if given else told.name
+        own = self.settings.drill
+        bindir = place(self.settings, told)
+        restoring = Restoring(bindir, server, own.jobs, own.timeout, str(self.home), OWNERS if given else ())
+        if given:
+            drop_database(server, name)
+            self.stack.callback(drop_database, server, name)
+        elif ROLES in self.manifest.stored:
+            self.seen.roles = restoring.roles((folder / ROLES).read_text(encoding="utf-8"))
+        if name != MAIN or given:
+            restoring.create(name, told.encoding or "UTF8")
+        faults = restoring.fill(name, folder / DATABASE, self.manifest)
+        if not faults:
+            self.seen.database = Server("scratch", {**server.address, "dbname": name})
+        return faults
+
+    def _cache(self) -> None:
+        if not self._fetched("cache", [CACHE], self.home / "fetched-cache"):
+            return
+        with self.watch.phase("cache", "the cache is restored") as phase:
+            told = self.manifest.cache
+            assert told
+            least = int(told.version.partition(".")[0]) if told.server == "redis" else 0
+            program = programs.redis(self.settings.backup.programs.redis, least=least)
+            server = self.stack.enter_context(ScratchRedis(self.home, program, timeout=self.settings.drill.timeout))
+            server.place(self.home / "fetched-cache" / CACHE)
+            try:
+                server.start()
+            except RestoreError as error:
+                phase.outcome = "failed"
+                self.seen.faults.append(Fault("not-a-dump", CACHE, " ".join(str(error).split())))
+                return
+            self.seen.cache = server
+
+    def _files(self) -> None:
+        with self.watch.phase("files", "the files are restored") as phase:
+            self.seen.files = self.home / "files"
+            faults = files.restore(self.destination, self.manifest, self.seen.files)
+            phase.outcome = "failed" if faults else phase.outcome
+            self.seen.faults += faults
+
+    def _fetched(self, what: str, names: list[str], folder: Path) -> bool:
+        """Bring NAMES into FOLDER; whether they are whole."""
+        with self.watch.phase(f"fetch-{what}", f"the {what} is fetched and its checksums are compared") as phase:
+            known = [name for name in names if name in self.manifest.stored]
+            faults = [Fault("missing", name, "the manifest does not know it") for name in names if name not in known]
+            if not names:
+                faults = [Fault("missing", what, "the manifest knows no file of it")]
+            faults += fetching.fetch(self.destination, self.manifest, known, folder)
+            phase.outcome = "failed" if faults else phase.outcome
+            self.seen.faults += faults
+        return not faults
+
+    def _serve(self) -> None:
+        own = self.settings.drill.service
+        with self.watch.phase("service", "a service is started on what was restored") as phase:
+            try:
+                self.seen.url = self.stack.enter_context(serving(own, self.home, self.seen.places))
+            except RestoreError as error:
+                phase.outcome = "failed"
+                self.seen.faults.append(Fault("not-restored", "service", str(error)))
+
+
+def uri(server: Server) -> str:
+    """The address of SERVER as one URI, with its password."""
+    a: Mapping[str, Any] = server.address
+    who = quote(str(a.get("user", "")), safe="") + (
+        f":{quote(str(a['password']), safe='')}" if a.get("password") else ""
+    )
+    return f"postgresql://{who}@{a.get('host', 'localhost')}:{a.get('port', 5432)}/{quote(str(a.get('dbname', MAIN)), safe='')}"
+
+
+def _given(text: str) -> Server:
+    """The server at the URI TEXT."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        return Server("drill.server", {"dbname": MAIN, **conninfo_to_dict(text)})
+    except ProgrammingError:  # its own message would quote the URI, password and all
+        raise RestoreError(
+            "drill.server is no PostgreSQL URI\n  hint: postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        ) from None

@@ -1,0 +1,135 @@
+"""Puts a dump into a PostgreSQL server: the roles that its objects belong to, then everything else, several tables at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_runbook.backup import programs, reading
+from pytest_runbook.backup.running import run
+from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.errors import BackupError
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from pytest_runbook.backup.manifest import Database, Manifest
+    from pytest_runbook.backup.postgresql import Server
+    from pytest_runbook.settings import Settings
+
+    Session = psycopg.Connection[tuple[Any, ...]]
+
+ROLE_STATEMENT = re.compile(r"(CREATE|ALTER|COMMENT ON) ROLE |GRANT (?!.* ON TABLESPACE )")
+"""The only kinds of statement of `roles.sql` that are executed: no tablespace is made in a folder of somebody else's choice."""
+PROPERTY = re.compile(r'(ALTER DATABASE |(?:GRANT|REVOKE) [A-Z, ]+ ON DATABASE )("(?:[^"]|"")+"|[^\s"]+)( .+;)')
+DUPLICATE = "42710"
+MISSING = re.compile(r'extension "([^"]+)" is not available|could not open extension control file')
+
+
+@dataclass(frozen=True, slots=True)
+class Restoring:
+    """What a dump is restored with."""
+
+    bindir: Path
+    """Folder of pg_restore."""
+    server: Server
+    """Where to, as a role that may create roles, extensions and databases."""
+    jobs: int
+    timeout: float
+    mark: str = ""
+    """By which pg_restore is found when we were killed."""
+    options: tuple[str, ...] = ()
+    """Further ones of pg_restore."""
+
+    def roles(self, text: str) -> list[str]:
+        """Make the roles that TEXT, `roles.sql`, tells of; what could not be done. Those that exist are altered only."""
+        import psycopg
+
+        problems = []
+        with self.server.connect() as session:
+            for statement in _statements(text):
+                try:
+                    session.execute(statement.encode())
+                except psycopg.Error as error:
+                    if error.sqlstate != DUPLICATE:
+                        problems.append(f"{statement}: {str(error).partition(chr(10))[0]}")
+        return problems
+
+    def create(self, name: str, encoding: str = "UTF8", owner: str | None = None) -> None:
+        """Make the empty database NAME."""
+        from psycopg import sql
+
+        belongs = sql.SQL(" OWNER {}").format(sql.Identifier(owner)) if owner else sql.SQL("")
+        with self.server.connect() as session:
+            session.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {}{}").format(
+                    sql.Identifier(name), sql.Literal(encoding), belongs
+                )
+            )
+
+    def fill(self, name: str, dump: Path, manifest: Manifest) -> list[Fault]:
+        """Put DUMP, a folder, into the empty database NAME; what is wrong with it, as the backup of MANIFEST."""
+        told = manifest.database
+        assert told
+        try:
+            listing = self._restore("--list", str(dump), reason="not-a-dump")
+        except BackupError as error:
+            return [_fault(error)]
+        if faults := list(reading.listed(listing, "database", manifest, told)):
+            return faults
+        options = ["--exit-on-error", "--no-tablespaces", f"--jobs={self.jobs}", f"--dbname={name}", *self.options]
+        try:
+            self._restore(*options, str(dump), reason="not-restored")
+        except BackupError as refused:
+            try:  # what cannot even be unpacked is no dump, whatever server it should go to
+                self._restore("--file=/dev/null", str(dump), reason="not-a-dump")
+            except BackupError as error:
+                return [_fault(error)]
+            return [_fault(refused)]
+        return []
+
+    def properties(self, name: str, dump: Path, told: Database) -> None:
+        """Give the database NAME owner, rights and settings of the one that DUMP is of: pg_restore gives them only to one
+        that it makes itself.
+        """
+        from psycopg import sql
+
+        script = self._restore("--create", "--schema-only", "--file=-", str(dump), reason="not-a-dump")
+        own = sql.Identifier(name)
+        with self.server.connect() as session:
+            for line in script.splitlines():
+                found = PROPERTY.fullmatch(line)
+                if found and found[2].strip('"').replace('""', '"') == told.name and "TABLESPACE" not in found[3]:
+                    session.execute(sql.SQL("{}{}{}").format(_raw(found[1]), own, _raw(found[3])))
+
+    def _restore(self, *arguments: str, reason: str) -> str:
+        program = [str(self.bindir / "pg_restore"), "--no-password", *arguments]
+        return run(program, self.server.environment, self.timeout, mark=self.mark, reason=reason).stdout
+
+
+def place(settings: Settings, told: Database, *needed: str) -> Path:
+    """The folder of the programs NEEDED: not older than the server and the pg_dump that the backup TOLD is from."""
+    least = max(int(text.partition(".")[0]) for text in (told.server_version, told.dump_version or "0"))
+    return programs.postgresql(settings.backup.programs.postgresql, ("pg_restore", *needed), least=least)
+
+
+def _statements(text: str) -> Iterator[str]:
+    """Statements of TEXT that are about roles; pg_dumpall writes each on one line."""
+    return (line for line in text.splitlines() if line.endswith(";") and ROLE_STATEMENT.match(line))
+
+
+def _fault(error: BackupError) -> Fault:
+    if found := MISSING.search(str(error)):
+        what = f'the extension "{found[1]}" is' if found[1] else "an extension is"
+        return Fault("not-restored", "database", f"{what} not installed beside the server that it is restored into")
+    return Fault(error.reason, "database", " ".join(str(error).split()))
+
+
+def _raw(text: str) -> Any:
+    """TEXT of a dump as a part of a statement."""
+    from psycopg import sql
+
+    return sql.SQL(text)

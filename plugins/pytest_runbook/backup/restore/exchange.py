@@ -1,0 +1,154 @@
+"""Exchanges what is there for what was restored, by renaming: forward, and back again, from wherever it came to."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_runbook.backup.postgresql import Server
+from pytest_runbook.backup.restore.journal import Restore, Swap
+from pytest_runbook.errors import RestoreError
+
+if TYPE_CHECKING:
+    from pytest_runbook.backup.restore.database import Session
+
+TRIES = 20
+"""Of renaming a database: clients come back between the end of their session and the renaming."""
+IN_USE = "55006"
+OURS = re.compile(r".*\.restore-[0-9a-z]+|\.runbook-restore-[0-9a-z]+")
+"""Names of what a restore makes beside what is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Renames databases of SERVER and paths of this machine."""
+
+    server: Server | None
+    """As a role that may rename databases; None where no database is exchanged."""
+
+    def forward(self, restore: Restore) -> None:
+        """Do what of the exchanges of RESTORE was not done yet: as long as what was made has its own name, it was not."""
+        for one in restore.swaps:
+            if self._is_there(one.kind, one.made):
+                self._move(one.kind, one.live, one.aside)
+                self._move(one.kind, one.made, one.live)
+            elif not self._is_there(one.kind, one.live):
+                raise RestoreError(f'there is neither "{one.live}" nor "{one.made}"')
+
+    def back(self, restore: Restore) -> None:
+        """Take back what of them was done, the last one first."""
+        for one in reversed(restore.swaps):
+            if not self._is_there(one.kind, one.made):
+                self._move(one.kind, one.live, one.made)
+            self._move(one.kind, one.aside, one.live)
+
+    def _move(self, kind: str, before: str, after: str) -> None:
+        """Give what is called BEFORE the name AFTER; nothing may be there under the first, and must be under the second."""
+        if not self._is_there(kind, before):
+            return
+        if self._is_there(kind, after):
+            raise RestoreError(f'there is both "{before}" and "{after}"\n  hint: look at both, and rename by hand')
+        self._rename(kind, before, after)
+
+    def _is_there(self, kind: str, name: str) -> bool:
+        if kind == "path":
+            return os.path.lexists(name)
+        with self._server.connect() as session:
+            return session.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
+
+    def _rename(self, kind: str, before: str, after: str) -> None:
+        if kind == "path":
+            try:
+                Path(before).rename(after)
+            except OSError as error:
+                raise RestoreError(
+                    f'"{before}" cannot be renamed to "{after}": {(error.strerror or str(error)).lower()}\n'
+                    "  hint: what is mounted there has to be emptied and filled by hand"
+                ) from None
+            return
+        with self._server.connect() as session:
+            rename_database(session, before, after)
+
+    @property
+    def _server(self) -> Server:
+        assert self.server
+        return self.server
+
+
+def rename_database(session: Session, before: str, after: str) -> None:
+    """Rename the database BEFORE, whose sessions are ended."""
+    import psycopg
+    from psycopg import sql
+
+    statement = sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(before), sql.Identifier(after))
+    for attempt in range(1, TRIES + 1):
+        session.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+            (before,),
+        )
+        try:
+            session.execute(statement)
+            return
+        except psycopg.Error as error:
+            if error.sqlstate != IN_USE or attempt == TRIES:
+                raise
+        time.sleep(0.1)
+
+
+def drop_database(server: Server, name: str) -> None:
+    """Remove the database NAME, if there is one."""
+    from psycopg import sql
+
+    with server.connect() as session:
+        session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def remove_made(restore: Restore, say: Callable[[str], None]) -> None:
+    """Remove the paths that RESTORE made and that were not exchanged, or were taken back."""
+    for text in restore.made:
+        path = Path(text)
+        if why := refusal(path, restore):
+            if os.path.lexists(path):
+                say(f'"{path}" is left: {why}')
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def refusal(path: Path, restore: Restore) -> str | None:
+    """What speaks against removing PATH; None when RESTORE made it. Changes nothing."""
+    if not os.path.lexists(path):
+        return "it is not there"
+    if (
+        str(path) not in restore.made
+        or not path.name.endswith(f"restore-{tag(restore.id)}")
+        or not OURS.fullmatch(path.name)
+    ):
+        return "this restore did not make it"
+    if path.is_symlink() or Path(os.path.realpath(path)) != path:
+        return "its path leads through a symbolic link"
+    if os.path.ismount(path):
+        return "something is mounted there"
+    return None
+
+
+def tag(id_: str) -> str:
+    """What names of the restore ID_ end in."""
+    return re.sub(r"[^0-9a-z]", "", id_.lower())
+
+
+def beside(path: Path, restore: Restore, word: str) -> Path:
+    """The name beside PATH of what is to come (`restore`), or of what was there (`before`)."""
+    return path.with_name(f"{path.name}.{word}-{tag(restore.id)}")
+
+
+def swap_of(path: Path, restore: Restore) -> Swap:
+    """What brings the one beside PATH to its place, and what is there out of it."""
+    return Swap("path", str(path), str(beside(path, restore, "before")), str(beside(path, restore, "restore")))

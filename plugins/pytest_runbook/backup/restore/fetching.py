@@ -1,0 +1,50 @@
+"""Brings the parts of a backup here, and looks at every byte on the way: size and checksum are those of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_runbook.backup import reading
+from pytest_runbook.backup.destinations.base import safe
+from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.errors import BackupError
+
+if TYPE_CHECKING:
+    from pytest_runbook.backup.destinations import Destination
+    from pytest_runbook.backup.manifest import Manifest, Stored
+
+AT_ONCE = 4
+"""Files that are under way together."""
+
+
+def fetch(destination: Destination, manifest: Manifest, names: Iterable[str], folder: Path) -> list[Fault]:
+    """Copy NAMES of the backup of MANIFEST into FOLDER; what is wrong with them. A bad one is not kept."""
+
+    def one(name: str) -> list[Fault]:
+        return _fetch(destination, manifest.id, name, manifest.stored[name], folder)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [fault for found in pool.map(one, names) for fault in found]
+
+
+def _fetch(destination: Destination, id: str, name: str, told: Stored, folder: Path) -> list[Fault]:  # noqa: A002
+    try:
+        target = folder / safe(name)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with destination.read(id, name) as stream, target.open("xb") as file:
+            faults = list(reading.compared(stream, name, told, file.write))
+    except BackupError as error:
+        return [as_fault(error, name)]
+    if faults:
+        target.unlink()
+    return faults
+
+
+def as_fault(error: BackupError, where: str) -> Fault:
+    """ERROR, met at WHERE, as what is wrong with the backup; raised again when it only says that nobody could look."""
+    if error.reason == "unreachable":
+        raise error
+    return Fault(error.reason or "corrupt", where, " ".join(str(error).split()))

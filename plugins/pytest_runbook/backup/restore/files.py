@@ -1,0 +1,132 @@
+"""Takes files out of archives: into folders of our own, never through a link, never out of them, each checked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from pytest_runbook.backup import archive, reading
+from pytest_runbook.backup.checksums import PIECE
+from pytest_runbook.backup.destinations.base import safe
+from pytest_runbook.backup.manifest import FILES
+from pytest_runbook.backup.restore.fetching import as_fault
+from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.errors import BackupError
+
+if TYPE_CHECKING:
+    from pytest_runbook.backup.destinations import Destination
+    from pytest_runbook.backup.manifest import File, Manifest
+
+PERMISSIONS = 0o777
+"""What of a file's mode is put back: a backup makes nobody root."""
+
+
+def restore(destination: Destination, manifest: Manifest, folder: Path, roots: set[str] | None = None) -> list[Fault]:
+    """Put the files of MANIFEST below the new folder FOLDER (`uploads/a.wav`); what is wrong with them.
+
+    ROOTS are the first parts of the names wanted; None: all. A file that is wrong is not put there.
+    """
+    wanted = {name: file for name, file in (manifest.files or {}).items() if roots is None or root_of(name) in roots}
+    faults: list[Fault] = []
+    folder.mkdir(mode=0o700, parents=True)
+    for id_ in sorted({file.backup for file in wanted.values() if file.backup}):
+        ours = {name: file for name, file in wanted.items() if file.backup == id_}
+        try:
+            holder = manifest if id_ == manifest.id else destination.manifest(id_)
+            faults += _extract(destination, holder, ours, folder)
+        except BackupError as error:
+            faults.append(as_fault(error, f"{id_}/{FILES}"))
+    return faults + _links(wanted, folder)
+
+
+def root_of(name: str) -> str:
+    """The root that NAME, `uploads/2026/a.wav`, is below."""
+    return name.partition("/")[0]
+
+
+def _extract(destination: Destination, holder: Manifest, wanted: Mapping[str, File], folder: Path) -> list[Fault]:
+    """Take WANTED out of the archive of the backup HOLDER."""
+    place = FILES if FILES in holder.stored else ""
+    if not place:
+        return [Fault("missing", name, f'the backup "{holder.id}" has no archive of files') for name in wanted]
+    faults, left = list[Fault](), dict(wanted)
+    try:
+        with destination.read(holder.id, FILES) as stream, archive.reading(stream) as tar:
+            for member, content in archive.members(tar):
+                if fault := _member(member, content, holder, left, folder):
+                    faults.append(fault)
+    except BackupError as error:
+        faults.append(as_fault(error, FILES))
+    faults += [Fault("missing", f"{FILES}:{name}", f'not in the archive of "{holder.id}"') for name in left]
+    # Each file was compared. What is wrong with the archive as a whole explains the rest better.
+    return (faults and _whole(destination, holder)) or faults
+
+
+def _whole(destination: Destination, holder: Manifest) -> list[Fault]:
+    """What is wrong with the archive of HOLDER, as a file."""
+    try:
+        with destination.read(holder.id, FILES) as stream:
+            return list(reading.compared(stream, FILES, holder.stored[FILES], lambda _: None))
+    except BackupError as error:
+        return [as_fault(error, FILES)]
+
+
+def _member(
+    member: tarfile.TarInfo, stream: IO[bytes] | None, holder: Manifest, left: dict[str, File], folder: Path
+) -> Fault | None:
+    """Put MEMBER, whose content is STREAM, below FOLDER if it is one of those LEFT; what is wrong with it."""
+    where = f"{FILES}:{member.name}"
+    try:
+        name = safe(member.name)
+    except BackupError:
+        return Fault("unsafe-path", where, "leads out of its folder")
+    if member.isdir():
+        return None
+    if stream is None:
+        return Fault("unsafe-path", where, "is no ordinary file")
+    if name not in (holder.files or {}):
+        return Fault("unexpected", where, "the manifest does not know it")
+    if name not in left:
+        return None
+    file = left.pop(name)
+    size, digest = _write(stream, folder / name, file)
+    if (size, digest) != (file.size, file.sha256):
+        (folder / name).unlink()
+        return Fault("corrupt", where, "is not what was saved")
+    return None
+
+
+def _write(stream: IO[bytes], target: Path, file: File) -> tuple[int, str]:
+    """Write STREAM to the new file TARGET, as FILE was; its size and SHA-256."""
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    digest, size = hashlib.sha256(), 0
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as written:
+        while piece := stream.read(PIECE):
+            written.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    target.chmod(file.mode & PERMISSIONS)
+    os.utime(target, (file.mtime, file.mtime))
+    return size, digest.hexdigest()
+
+
+def _links(wanted: Mapping[str, File], folder: Path) -> list[Fault]:
+    """Make the symbolic links, after everything else: nothing is ever written through one."""
+    faults = []
+    for name, file in wanted.items():
+        if file.link is None:
+            continue
+        try:
+            target = folder / safe(name)
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            target.symlink_to(file.link)
+        except BackupError:
+            faults.append(Fault("unsafe-path", name, "leads out of its folder"))
+        except OSError as error:
+            faults.append(Fault("corrupt", name, (error.strerror or str(error)).lower()))
+    return faults

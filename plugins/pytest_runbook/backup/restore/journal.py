@@ -1,0 +1,130 @@
+"""The journal of a restore into production: what was planned and how far it came, on disk before anything is done.
+
+What is exchanged is exchanged by renaming alone. So a restore that was killed can be looked at, finished or taken back by
+looking which names are there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_runbook import clock
+from pytest_runbook.errors import RestoreError
+from pytest_runbook.history.process import Process
+from pytest_runbook.model import Record
+
+NAME = "restore.json"
+PREPARING, EXCHANGING, CHECKING, HELD = "preparing", "exchanging", "checking", "held"
+DONE, UNDONE, REFUSED = "done", "undone", "refused"
+OPEN = (PREPARING, EXCHANGING, CHECKING, HELD)
+"""States in which a restore is neither finished nor taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swap(Record):
+    """One exchange, by two renamings: what is there is put aside, what was made takes its name."""
+
+    kind: str
+    """`database` or `path`."""
+    live: str
+    """The name that the system knows."""
+    aside: str
+    """The name of what was there before; in a disaster nothing was."""
+    made: str
+    """The name of what was restored, until it takes its place."""
+
+
+@dataclass(slots=True)
+class Restore(Record):
+    """One restore into production."""
+
+    id: str
+    backup: str
+    source: str
+    parts: list[str]
+    started: str
+    process: dict[str, Any]
+    state: str = PREPARING
+    phase: str = ""
+    """What is being done."""
+    safety: str = ""
+    """The backup of what was there before."""
+    stop: list[str] = field(default_factory=list)
+    """Services, in the order in which they are stopped."""
+    swaps: list[Swap] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    """Paths that this restore made, and nobody else has anything in: removed when it is taken back."""
+    database: str = ""
+    """Name of the database that it made."""
+    story: list[str] = field(default_factory=list)
+    """What happened, a line each."""
+    finished: str = ""
+    version: int = 1
+
+    @property
+    def open(self) -> bool:
+        """Whether it is neither finished nor taken back."""
+        return self.state in OPEN
+
+    @property
+    def alive(self) -> bool:
+        """Whether somebody still works on it, as far as can be seen from here."""
+        return self.open and self.state != HELD and not Process(**self.process).gone
+
+
+class Journal:
+    """Journals of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def begin(self, id_: str, backup: str, source: str, parts: list[str]) -> Restore:
+        """A new one, on disk."""
+        made = Restore(id_, backup, source, parts, clock.iso(clock.now()), asdict(Process.current()))
+        self.save(made)
+        return made
+
+    def path(self, id_: str) -> Path:
+        """The folder of the restore ID_."""
+        return self.folder / id_
+
+    def save(self, restore: Restore) -> None:
+        """Have RESTORE on disk, whole, before this returns."""
+        folder = self.path(restore.id)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, temporary = tempfile.mkstemp(dir=folder)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(restore.to_json(), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(folder / NAME)
+
+    def all(self) -> list[Restore]:
+        """Every restore, the oldest first."""
+        return [self.read(path.parent.name) for path in sorted(self.folder.glob(f"*/{NAME}"))]
+
+    def read(self, id_: str) -> Restore:
+        """The restore ID_."""
+        try:
+            data: Mapping[str, Any] = json.loads((self.path(id_) / NAME).read_text(encoding="utf-8"))
+            found = Restore.from_json(data)
+            found.swaps = [Swap.from_json(one) for one in data["swaps"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RestoreError(f'"{self.path(id_) / NAME}" cannot be read: {error}') from None
+        return found
+
+    def unfinished(self, id_: str = "") -> Restore:
+        """The restore ID_, or the only one that is open; RestoreError when there is none, or somebody works on it."""
+        found = [one for one in self.all() if one.open and id_ in ("", one.id)]
+        if len(found) != 1:
+            known = ", ".join(one.id for one in found) or "none"
+            raise RestoreError(f"which restore? unfinished: {known}\n  hint: runbook restore --status")
+        if found[0].alive:
+            raise RestoreError(f'the restore "{found[0].id}" is going on (process {found[0].process["pid"]})')
+        return found[0]

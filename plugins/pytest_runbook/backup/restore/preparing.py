@@ -1,0 +1,174 @@
+"""Makes everything ready beside what is there, while the system serves: the exchange itself then takes seconds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_runbook import managers
+from pytest_runbook.backup import comparing, contents, postgresql, programs
+from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Manifest
+from pytest_runbook.backup.postgresql import Server
+from pytest_runbook.backup.restore import exchange, fetching, files
+from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
+from pytest_runbook.backup.restore.database import Restoring, place
+from pytest_runbook.backup.restore.journal import Restore, Swap
+from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.errors import RestoreError, StepFailed
+
+if TYPE_CHECKING:
+    from pytest_runbook.backup.destinations import Destination
+    from pytest_runbook.settings import Settings
+
+MULTI = 7
+"""Major version of Redis from which on an append-only file is a folder; Valkey always has one."""
+
+
+@dataclass
+class Preparing:
+    """Gets one RESTORE of the backup of MANIFEST ready; HOME is a scratch folder, SAVE keeps the journal."""
+
+    settings: Settings
+    root: Path
+    destination: Destination
+    manifest: Manifest
+    restore: Restore
+    home: Path
+    save: Callable[[], None]
+
+    def database(self) -> None:
+        """A new database beside the one that is there, compared with the manifest."""
+        told = self.manifest.database
+        assert told
+        folder = self.home / "database"
+        names = [name for name in self.manifest.stored if name.startswith(f"{DATABASE}/") or name == ROLES]
+        self._whole(fetching.fetch(self.destination, self.manifest, names, folder))
+        server = administrator(self.settings)
+        live = str(postgresql.of_backup(self.settings).address.get("dbname") or told.name)
+        new, before = (
+            f"{live}_restore_{exchange.tag(self.restore.id)}",
+            f"{live}_before_{exchange.tag(self.restore.id)}",
+        )
+        self.restore.database = new
+        self.restore.swaps.append(Swap("database", live, before, new))
+        self.save()
+        own = self.settings.restore
+        restoring = Restoring(place(self.settings, told), server, own.jobs, own.timeout, str(self.home))
+        if ROLES in names:
+            restoring.roles((folder / ROLES).read_text(encoding="utf-8"))
+        restoring.create(new, told.encoding or "UTF8")
+        self._whole(restoring.fill(new, folder / DATABASE, self.manifest))
+        restoring.properties(new, folder / DATABASE, told)
+        part = self.settings.backup.database
+        with Server(server.name, {**server.address, "dbname": new}).connect() as session:
+            with contents.transaction(session):
+                seen = contents.look(session, checksum_rows=part.checksum_rows, newest=list(told.newest))
+            self._whole(comparing.database(told, seen)[1])
+            session.execute("ANALYZE")
+
+    def cache(self) -> None:
+        """What the cache's own folder has to hold for it to start with what was saved."""
+        told, service = self.manifest.cache, self.settings.restore.cache
+        assert told
+        if service is None:
+            raise RestoreError(
+                "nothing says which service is the cache\n  hint: set restore.cache, or leave it out with --only"
+            )
+        if managers.declared(self.settings, service)[0].on:
+            raise RestoreError(f'"{service}" is managed on another machine\n  hint: restore the cache there')
+        self._whole(fetching.fetch(self.destination, self.manifest, [CACHE], self.home / "cache"))
+        where = self._asked()
+        folder = Path(where["dir"])
+        if not folder.is_dir():
+            raise RestoreError(
+                f'the folder of the cache, "{folder}", is not on this machine\n  hint: restore the cache there'
+            )
+        least = int(told.version.partition(".")[0]) if told.server == "redis" else 0
+        names = {key: where[key] for key in ("appenddirname", "appendfilename") if where.get(key)}
+        program = programs.redis(self.settings.backup.programs.redis, least=least)
+        with ScratchRedis(self.home, program, names, self.settings.restore.timeout) as server:
+            server.place(self.home / "cache" / CACHE)
+            server.start()
+            self._whole(comparing.cache(told, server.keys())[1])
+            appending = where.get("appendonly") == "yes"
+            if appending:
+                server.append()
+            server.stop()
+            made = {RDB: where["dbfilename"]}
+            if appending:
+                multi = (server.folder / names.get("appenddirname", "appendonlydir")).is_dir()
+                name = names["appenddirname"] if multi else names["appendfilename"]
+                made[name] = name
+            for own, theirs in made.items():
+                self._beside(server.folder / own, folder / theirs, like=folder)
+
+    def files(self, roots: set[str]) -> None:
+        """The files of ROOTS, each root beside the one that is there."""
+        places = {name: self.root / path for name, path in self.settings.backup.files.roots.items() if name in roots}
+        if not places:
+            return
+        staging = next(iter(places.values())).resolve().parent / f".runbook-restore-{exchange.tag(self.restore.id)}"
+        self.restore.made.append(str(staging))
+        self.save()
+        self._whole(files.restore(self.destination, self.manifest, staging, set(places)))
+        for name, target in places.items():
+            if os.path.lexists(staging / name):
+                self._beside(staging / name, target, like=target if target.exists() else target.parent)
+        staging.rmdir()
+
+    def _beside(self, source: Path, target: Path, *, like: Path) -> None:
+        """Move SOURCE beside TARGET, owned by whom LIKE belongs to; the exchange brings it there."""
+        target = target.parent.resolve() / target.name
+        new = exchange.beside(target, self.restore, "restore")
+        self.restore.made.append(str(new))
+        self.restore.swaps.append(exchange.swap_of(target, self.restore))
+        self.save()
+        shutil.move(source, new)
+        owner = like.stat()
+        if os.geteuid() == 0:
+            for path in (new, *(new.rglob("*") if new.is_dir() else ())):
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        if new.is_dir():
+            new.chmod(like.stat().st_mode & 0o777)
+
+    def _asked(self) -> dict[str, str]:
+        """What the cache says of its own files."""
+        from redis import RedisError
+
+        from pytest_runbook.runbooks import servers
+
+        probe = self.settings.backup.cache.probe
+        own: Any = self.settings.probes[probe]
+        try:
+            with servers.cache(probe, own) as client:
+                found: Any = client.config_get("dir", "dbfilename", "appendonly", "appenddirname", "appendfilename")
+        except (RedisError, StepFailed) as error:
+            raise RestoreError(
+                f'"{probe}" does not say where its files are: {error}\n  hint: start it, an empty one is enough'
+            ) from None
+        return {str(name): str(value) for name, value in found.items()}
+
+    def _whole(self, faults: list[Fault]) -> None:
+        if faults:
+            raise RestoreError("\n".join(["the backup cannot be restored", *(f"  {fault}" for fault in faults[:10])]))
+
+
+def administrator(settings: Settings) -> Server:
+    """The production server, as a role that may create and rename databases."""
+    given = settings.restore.admin.get_secret_value()
+    if not given:
+        found = postgresql.of_backup(settings)
+        return Server(found.name, {**found.address, "dbname": "postgres"})
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        return Server("restore.admin", {**conninfo_to_dict(given), "dbname": "postgres"})
+    except ProgrammingError:  # its own message would quote the URI, password and all
+        raise RestoreError(
+            "restore.admin is no PostgreSQL URI\n  hint: postgresql://USER:PASSWORD@HOST:PORT/postgres"
+        ) from None

@@ -1,0 +1,197 @@
+"""`runbook restore`: put a backup back, into servers of its own to look at, or into production."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pytest_runbook.cli._options import BadUsage, loaded, project_root, settings_options
+
+if TYPE_CHECKING:
+    from pytest_runbook.backup.restore.journal import Restore
+    from pytest_runbook.settings import Loaded
+
+FAILED = 1
+PARTS = ("database", "cache", "files", "config")
+PLACES = "places.env"
+
+
+@click.command(
+    epilog="""\b
+Exit codes:
+  0    restored; with --dry-run, --status: shown; with --undo: taken back
+  1    not restored: refused, failed, taken back because the checks failed, or held because nobody could look
+  2    interrupted
+  4    bad settings, a bad option, no such destination, or the name of the system was not typed
+"""
+)
+@settings_options
+@click.argument("backup", metavar="[BACKUP]", default="")
+@click.option(
+    "--from", "source", metavar="DESTINATION", default="", help="Where to take it from (default: the local one)."
+)
+@click.option("--only", metavar="PARTS", default=",".join(PARTS), show_default=True, help="Parts, with commas between.")
+@click.option("--into", type=click.Choice(["scratch", "production"]), default="scratch", show_default=True)
+@click.option(
+    "--yes-overwrite", metavar="NAME", default="", help="The name of the system, which is asked for otherwise."
+)
+@click.option("--without-safety-backup", is_flag=True, help="Do not back up what is there now: it is lost anyway.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.option("--status", is_flag=True, help="Show restores into production, and how far they came.")
+@click.option(
+    "--undo", is_flag=True, help="Take one back that was killed or held; BACKUP is then the id of the restore."
+)
+@click.option(
+    "--finish", is_flag=True, help="Finish one that was killed or held; BACKUP is then the id of the restore."
+)
+def command(file: Path | None, overrides: tuple[str, ...], **options: Any) -> int:
+    """Restore BACKUP, the id of one or "newest".
+
+    Into scratch: servers of its own on this machine, to look at, gone when you are done. Into production: it is read back
+    first, what is there is backed up, the exchange takes seconds, and is taken back when the checks fail.
+    """
+    from pytest_runbook.errors import RunbookError, UsageError
+    from pytest_runbook.evidence.redaction import Redactor
+
+    found, root = loaded(file, overrides), project_root()
+    clean = Redactor(found.secrets).text
+    signal.signal(signal.SIGTERM, _interrupted)  # so that what was begun is taken back
+    try:
+        return _done(found, root, file.absolute() if file else None, clean, options)
+    except UsageError as error:
+        raise BadUsage(clean(str(error))) from None
+    except RunbookError as error:
+        click.echo(clean(str(error)), err=True)
+        return FAILED
+
+
+def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dict[str, Any]) -> int:
+    from pytest_runbook.backup.restore.production import Production
+
+    production = Production(found, root, file, lambda line: click.echo(clean(f"restore: {line}")))
+    if options["status"]:
+        for one in production.journal.all():
+            click.echo(clean(_line(one)))
+        return 0
+    if options["undo"] or options["finish"]:
+        _sure(found, options["yes_overwrite"])
+        return _ended(production.undo(options["backup"]) if options["undo"] else production.finish(options["backup"]))
+    parts = _parts(options["only"])
+    source = options["source"] or found.settings.backup.local
+    backup = _chosen(found, root, source, options["backup"])
+    if options["dry_run"]:
+        for line in _plan(found, options["into"], source, backup, parts):
+            click.echo(clean(f"would {line}"))
+        return 0
+    if options["into"] == "scratch":
+        return _look_at(found, root, source, backup, clean)
+    _sure(found, options["yes_overwrite"], ask=False)
+    manifest = production.judge(source, backup)
+    click.echo(clean(f"{backup} of {manifest.created} replaces {', '.join(parts)} of {found.settings.system.name}"))
+    _sure(found, options["yes_overwrite"])
+    return _ended(production.restore(source, manifest, parts, safety=not options["without_safety_backup"]))
+
+
+def _chosen(found: Loaded, root: Path, source: str, backup: str) -> str:
+    from pytest_runbook.backup import destinations
+
+    if not backup:
+        raise BadUsage("which backup?\n  hint: its id, or newest; runbook backup --list shows them")
+    if backup != "newest":
+        return backup
+    place = destinations.connect(source, found.settings, root)
+    try:
+        there = place.backups()
+    finally:
+        place.close()
+    if not there:
+        raise BadUsage(f'"{source}" holds no finished backup\n  hint: --from another destination')
+    return there[-1]
+
+
+def _parts(text: str) -> list[str]:
+    from pytest_runbook.errors import unknown
+
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if wrong := [part for part in parts if part not in PARTS]:
+        raise BadUsage(unknown("part", wrong[0], PARTS))
+    return parts
+
+
+def _sure(found: Loaded, given: str, *, ask: bool = True) -> None:
+    """Ask for the name of the system, unless it is GIVEN: what is overwritten should be what one thinks."""
+    name, answers = found.settings.system.name, sys.stdin.isatty()
+    if not given and answers:
+        if not ask:
+            return
+        given = click.prompt(f'type the name of the system to overwrite it ("{name}")')
+    if given != name:
+        raise BadUsage(f'"{given}" is not the name of the system: nothing was done\n  hint: --yes-overwrite "{name}"')
+
+
+def _plan(found: Loaded, into: str, source: str, backup: str, parts: list[str]) -> list[str]:
+    own = found.settings.restore
+    if into == "scratch":
+        return [
+            f'restore "{backup}" from "{source}" into servers of its own',
+            "wait until you are done, and remove them",
+        ]
+    stopped = [*own.stop, *([own.cache] if own.cache and "cache" in parts and own.cache not in own.stop else [])]
+    return [
+        f'read "{backup}" back from "{source}", whole, and refuse it when anything is wrong with it',
+        "back up what is there now",
+        f"restore {', '.join(parts)} beside what is there, and compare with the manifest",
+        f"stop {', '.join(stopped) or 'nothing'}",
+        "exchange what is there for what was restored, by renaming",
+        f"start {', '.join(reversed(stopped)) or 'nothing'}",
+        f'run the checks "{own.checks}", and put everything back when they fail' if own.checks else "run no checks",
+    ]
+
+
+def _look_at(found: Loaded, root: Path, source: str, backup: str, clean: Any) -> int:
+    """Restore into servers of our own, and wait until somebody has looked."""
+    from pytest_runbook.backup import destinations
+    from pytest_runbook.backup.drill.restoring import ScratchRestore
+    from pytest_runbook.backup.drill.stopwatch import Stopwatch
+    from pytest_runbook.backup.restore import scratch
+
+    with ExitStack() as stack:
+        place = destinations.connect(source, found.settings, root)
+        stack.callback(place.close)
+        home = stack.enter_context(scratch.folder(found.settings.drill.folder))
+        watch = Stopwatch([], lambda line: click.echo(clean(f"restore: {line}")))
+        seen = ScratchRestore(found.settings, place, place.manifest(backup), home, watch, stack).run()
+        for fault in seen.faults:
+            click.echo(clean(f"restore: {fault}"), err=True)
+        if seen.faults:
+            return FAILED
+        file = home / PLACES
+        file.touch(mode=0o600)
+        file.write_text("".join(f"{name.upper()}={value}\n" for name, value in seen.places.items() if value))
+        click.echo(f"addresses and passwords: {file}\nit stays until you press Enter")
+        sys.stdin.readline()
+    return 0
+
+
+def _ended(restore: Restore) -> int:
+    from pytest_runbook.backup.restore import journal
+
+    click.echo(f"{restore.id}: {restore.state}")
+    if restore.state == journal.HELD:
+        click.echo("look yourself, then: runbook restore --finish, or --undo")
+    return 0 if restore.state == journal.DONE else FAILED
+
+
+def _line(one: Restore) -> str:
+    state = one.state if not one.open or one.state == "held" or one.alive else f"killed while {one.state} ({one.phase})"
+    told = "\n".join(f"    {line}" for line in one.story)
+    return f"{one.id}  {state}: {', '.join(one.parts)} of {one.backup} from {one.source}\n{told}".rstrip()
+
+
+def _interrupted(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,298 @@
+"""Restores into production: what was saved is there again, or everything is as it was before."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.backup.restore import exchange, journal
+from pytest_runbook.backup.restore.journal import Journal, Restore, Swap
+from pytest_runbook.backup.restore.production import PARTS, Production
+from pytest_runbook.errors import RestoreError
+from pytest_runbook.runbooks import family
+
+from tests.backup.systems import Shop, managed
+from tests.probes.databases import SECRET, until
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with managed(tmp_path_factory.mktemp("shop")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def backup(system: Shop) -> Manifest:
+    return system.backup()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the system holds."""
+
+    customers: int
+    keys: tuple[str, ...]
+    files: tuple[str, ...]
+    config: str
+
+
+def look(system: Shop) -> Seen:
+    until(system.cache.client.ping)
+    return Seen(
+        system.database.sql("SELECT count(*) FROM customer", "shop")[0][0],
+        tuple(sorted(map(str, system.cache.client.keys("*")))),
+        tuple(sorted(path.name for path in (system.folder / "uploads" / "2026").iterdir())),
+        (system.folder / "config" / "shop.json").read_text(),
+    )
+
+
+BEFORE = Seen(200, ("cached", "queue", "session:1"), ("0.bin", "1.bin", "2.bin", "3.bin", "4.bin"), '{"open": true}')
+AFTER = Seen(210, ("later",), ("0.bin", "1.bin", "2.bin", "3.bin"), "{}")
+
+
+@pytest.fixture(autouse=True)
+def changed(system: Shop, backup: Manifest) -> None:
+    """The system has gone on since the backup, and lost something."""
+    system.database.sql("DELETE FROM customer WHERE name LIKE 'late%'", "shop")
+    system.database.sql("INSERT INTO customer (name) SELECT 'late ' || n FROM generate_series(1, 10) AS n", "shop")
+    until(system.cache.client.flushall)
+    system.cache.client.set("later", "yes")
+    (system.folder / "uploads" / "2026" / "4.bin").unlink(missing_ok=True)
+    (system.folder / "config" / "shop.json").write_text("{}")
+    (system.folder / "closed").unlink(missing_ok=True)
+    assert look(system) == AFTER
+
+
+def restoring(system: Shop, *overrides: str) -> Production:
+    return Production(system.told(*overrides), system.folder)
+
+
+def left(system: Shop) -> list[str]:
+    """What a restore made and did not take away."""
+    databases = system.database.sql("SELECT datname FROM pg_database WHERE datname ~ '_(restore|before)_'")
+    paths = [*system.folder.glob("*restore-*"), *system.folder.glob(".runbook-restore-*")]
+    return [name for (name,) in databases] + [str(path) for path in paths]
+
+
+def test_everything_that_was_saved_is_there_again(system: Shop, backup: Manifest) -> None:
+    production = restoring(system)
+    manifest = production.judge("away", backup.id)
+    done = production.restore("away", manifest, PARTS)
+    assert (done.state, look(system)) == (journal.DONE, BEFORE)
+    assert (system.folder / "uploads" / "latest").readlink() == Path("2026/4.bin")
+    assert (system.folder / ".env").stat().st_mode & 0o777 == 0o600
+    assert system.database.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'note'", "shop") == [("shopkeeper",)]
+    # The cache goes on with its append-only file.
+    assert system.cache.client.config_get("appendonly") == {"appendonly": "yes"}
+    assert left(system) == []
+    # What was there before can be had from the safety backup, and lies beside.
+    database = system.place("local").manifest(done.safety).database
+    assert database
+    assert database.tables["public.customer"].rows == 210
+    assert [path.name for path in system.folder.glob("config.before-*")]
+    assert restoring(system).journal.read(done.id).state == journal.DONE
+
+
+def test_when_the_checks_fail_everything_is_as_it_was(system: Shop, backup: Manifest) -> None:
+    (system.folder / "closed").touch()
+    production = restoring(system)
+    done = production.restore("away", production.judge("away", backup.id), PARTS, safety=False)
+    assert (done.state, look(system)) == (journal.UNDONE, AFTER)
+    assert "the shop is closed" in done.story[-1]
+    assert left(system) == []
+
+
+def test_when_nobody_can_look_it_is_held_and_a_person_decides(system: Shop, backup: Manifest) -> None:
+    production = restoring(system, "restore.checks=postdeploy and there_is_no_such")
+    held = production.restore("away", production.judge("away", backup.id), ["config"], safety=False)
+    assert (held.state, look(system).config) == (journal.HELD, BEFORE.config)
+    with pytest.raises(RestoreError, match="is not finished"):
+        production.restore("away", backup, ["config"])
+    undone = restoring(system).undo()
+    assert (undone.state, look(system)) == (journal.UNDONE, AFTER)
+
+
+def test_only_what_was_asked_for_is_touched(system: Shop, backup: Manifest) -> None:
+    production = restoring(system)
+    done = production.restore("away", production.judge("away", backup.id), ["files"], safety=False)
+    seen = look(system)
+    assert (done.state, seen.files) == (journal.DONE, BEFORE.files)
+    assert (seen.customers, seen.keys, seen.config) == (AFTER.customers, AFTER.keys, AFTER.config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"system.name": "Another"}, "other-system"),
+        ({"system.environment": "production"}, "other-system"),
+        ({"restore.revisions": "r1, r2"}, "schema-newer"),
+    ],
+)
+def test_what_does_not_belong_here_is_refused(
+    system: Shop, backup: Manifest, changes: dict[str, str], reason: str
+) -> None:
+    system.database.sql("CREATE TABLE IF NOT EXISTS alembic_version (version_num text)", "shop")
+    system.database.sql("DELETE FROM alembic_version; INSERT INTO alembic_version VALUES ('r3')", "shop")
+    newest = system.backup() if reason == "schema-newer" else backup
+    production = restoring(system, *(f"{key}={value}" for key, value in changes.items()))
+    with pytest.raises(RestoreError) as refusal:
+        production.judge("away", newest.id)
+    assert refusal.value.reason == reason
+    system.database.sql("DROP TABLE alembic_version", "shop")
+
+
+def test_a_backup_that_is_not_good_is_refused(system: Shop) -> None:
+    bad = system.backup()
+    path = system.folder / "away" / bad.id / "cache.rdb"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(RestoreError, match="truncated") as refusal:
+        restoring(system).judge("away", bad.id)
+    assert refusal.value.reason == "unverified"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pytest_runbook.backup.restore import journal, production
+from pytest_runbook.settings import load
+folder, backup, when = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+save = journal.Journal.save
+def dying(self, restore):
+    save(self, restore)
+    if restore.phase == when:
+        os.kill(os.getpid(), signal.SIGKILL)
+journal.Journal.save = dying
+one = production.Production(load(folder, file=folder / "shop.toml", environ={}), folder)
+one.restore("away", one.judge("away", backup), production.PARTS, safety=False)
+"""
+
+
+def killed(system: Shop, backup: Manifest, when: str) -> Restore:
+    """A restore that is killed when it comes to the phase WHEN."""
+    argv = [sys.executable, "-c", KILLED, str(system.folder), backup.id, when]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (one,) = (one for one in restoring(system).journal.all() if one.open)
+    assert (one.phase, one.alive) == (when, False)
+    return one
+
+
+@pytest.mark.parametrize("when", ["database", "cache", "files", "stop", "exchange", "start", "checks"])
+def test_one_that_was_killed_can_be_taken_back(system: Shop, backup: Manifest, when: str) -> None:
+    killed(system, backup, when)
+    undone = restoring(system).undo()
+    assert (undone.state, look(system)) == (journal.UNDONE, AFTER)
+    assert left(system) == []
+
+
+@pytest.mark.parametrize("when", ["stop", "exchange", "start", "checks"])
+def test_one_that_was_killed_can_be_finished(system: Shop, backup: Manifest, when: str) -> None:
+    killed(system, backup, when)
+    done = restoring(system).finish()
+    assert (done.state, look(system)) == (journal.DONE, BEFORE)
+    assert left(system) == []
+
+
+def test_one_that_was_killed_before_anything_was_exchanged_is_not_finished(system: Shop, backup: Manifest) -> None:
+    killed(system, backup, "database")
+    with pytest.raises(RestoreError, match="restore anew"):
+        restoring(system).finish()
+    restoring(system).undo()
+
+
+def test_two_at_once_are_refused(system: Shop, backup: Manifest) -> None:
+    production = restoring(system)
+    with production._alone("another"), pytest.raises(RestoreError, match="another restore"):
+        production.restore("away", backup, ["config"])
+
+
+def test_what_a_restore_did_not_make_is_never_removed(tmp_path: Path) -> None:
+    one = Journal(tmp_path).begin("20260101T000000Z-abcd", "b", "s", [])
+    tag = exchange.tag(one.id)
+    ours, theirs = tmp_path / f"uploads.restore-{tag}", tmp_path / "uploads"
+    for path in (ours, theirs):
+        path.mkdir()
+    assert exchange.refusal(ours, one) == "this restore did not make it"
+    one.made = [str(ours), str(theirs), "/", str(tmp_path), f"{tmp_path}/link.restore-{tag}"]
+    assert exchange.refusal(ours, one) is None
+    for path in (theirs, Path("/"), tmp_path):
+        assert exchange.refusal(path, one) == "this restore did not make it"
+    link = tmp_path / f"link.restore-{tag}"
+    link.symlink_to(theirs)
+    assert "symbolic link" in str(exchange.refusal(link, one))
+    said: list[str] = []
+    exchange.remove_made(one, said.append)
+    assert (ours.exists(), theirs.is_dir(), link.is_symlink(), len(said)) == (False, True, True, 4)
+
+
+def test_names_that_are_both_there_are_left_to_a_person(tmp_path: Path) -> None:
+    one = Journal(tmp_path).begin("20260101T000000Z-abcd", "b", "s", [])
+    live, aside, made = (tmp_path / name for name in ("live", "aside", "made"))
+    for path in (live, aside, made):
+        path.mkdir()
+    one.swaps = [Swap("path", str(live), str(aside), str(made))]
+    with pytest.raises(RestoreError, match="there is both"):
+        exchange.Exchange(None).forward(one)
+
+
+# -- the command ---------------------------------------------------------------------------------------------------------
+
+
+def run(system: Shop, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-c", "from pytest_runbook.cli import main; main()", "restore", *arguments]
+    plain = {name: value for name, value in os.environ.items() if name != family.MARK}
+    return subprocess.run(argv, cwd=system.folder, capture_output=True, text=True, check=False, input=text, env=plain)
+
+
+def test_the_command_asks_for_the_name_of_the_system(system: Shop, backup: Manifest) -> None:
+    for given in ([], ["--yes-overwrite=Other"]):
+        done = run(system, backup.id, "--from=away", "--into=production", *given)
+        assert (done.returncode, "is not the name of the system" in done.stderr) == (4, True)
+    assert look(system) == AFTER
+
+
+def test_the_command_restores_and_tells(system: Shop, backup: Manifest) -> None:
+    planned = run(system, backup.id, "--from=away", "--into=production", "--dry-run")
+    assert (planned.returncode, "would stop cache" in planned.stdout) == (0, True)
+    done = run(system, backup.id, "--from=away", "--into=production", "--yes-overwrite=Shop", "--without-safety-backup")
+    assert (done.returncode, look(system)) == (0, BEFORE), done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    status = run(system, "--status")
+    assert (status.returncode, "done: database, cache, files, config" in status.stdout) == (0, True)
+
+
+def test_the_command_restores_into_servers_to_look_at(system: Shop, backup: Manifest) -> None:
+    done = run(system, backup.id, "--from=away", text="\n")
+    assert (done.returncode, "addresses and passwords: " in done.stdout) == (0, True), done.stderr
+    assert look(system) == AFTER
+    assert [*system.scratch.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nonsense", "--into=production", "--yes-overwrite=Shop"], "is no backup"),
+        (["newest", "--from=nowhere"], "unknown destination"),
+        (["newest", "--only=everything"], "unknown part"),
+        ([], "which backup?"),
+    ],
+)
+def test_bad_usage_says_what_is_known(system: Shop, backup: Manifest, arguments: list[str], said: str) -> None:
+    done = run(system, *arguments)
+    assert done.returncode in (1, 4)
+    assert said in done.stderr
+
+
+def test_journals_say_no_secret(system: Shop, backup: Manifest) -> None:
+    texts = [path.read_text() for path in restoring(system).journal.folder.glob("*/restore.json")]
+    assert texts
+    assert not any(SECRET in text for text in texts)
+    assert all(json.loads(text)["version"] == 1 for text in texts)
