@@ -13,9 +13,10 @@ Diagnosis
 
 Correction, mildest first
     1. What the workers need is ill: its runbook first. Nothing is done here then.
-    2. The queue does not get shorter: the workers stand still; restart them. A job that was begun is put back by the worker
-       when it is told to end, and the queue itself is not touched (step restart_worker):
-           docker compose restart worker
+    2. The queue does not get shorter, and nobody took its oldest entry either: the workers stand still; restart them. One that
+       grows while its oldest entries go is worked on: a restart would only cost time. A job that was begun gets
+       managers.*.grace seconds to end or to be put back, and the queue itself is not touched (step restart_worker):
+           redis-cli lindex celery -1; docker compose restart worker
     3. A person: more workers for the time of the wave:
            docker compose up -d --no-deps --scale worker=4 worker
     4. A person: one task fails and comes back for ever: take that one out of the queue, keep it, and open a ticket.
@@ -58,7 +59,7 @@ def log(at):
     only_if=lambda at: call(stands_still, names=at.facts.cache.queues, limit=at.limits.queue.length),
     settle=5,
     within=300,
-    timeout=120,
+    timeout=180,
 )
 def restart_worker(at):
     """Restart the worker of the queues"""
@@ -71,12 +72,25 @@ def counted(tools, *, names):
 
 
 def stands_still(tools, *, names, limit):
-    """Whether a queue above this limit does not get shorter in ten seconds."""
-    before = _lengths(tools, names)
+    """Whether a queue above this limit gets no shorter in ten seconds, and nobody takes its oldest entry."""
+    before, first = _lengths(tools, names), _oldest(tools, names)
     time.sleep(LOOK)
-    after = _lengths(tools, names)
-    print("\n".join(f"{name}: {before[name]}, then {after[name]}" for name in names))
-    return any(after[name] >= limit and after[name] >= before[name] for name in names)
+    after, then = _lengths(tools, names), _oldest(tools, names)
+    still = {name for name in names if after[name] >= before[name] and then[name] == first[name]}
+    for name in names:
+        print(f"{name}: {before[name]}, then {after[name]}, {'nothing' if name in still else 'something'} was taken")
+    return any(after[name] >= limit for name in still)
+
+
+def _oldest(tools, names):
+    """What is to be done next in each queue; never shown, it is a user's."""
+    asked = {"list": ("LINDEX", -1), "zset": ("ZRANGE", 0, 0), "stream": ("XRANGE", "-", "+", "COUNT", 1)}
+    found = {}
+    with tools.cache("cache") as client:
+        for name in names:
+            command, *rest = asked.get(client.type(name), ("TYPE",))
+            found[name] = client.execute_command(command, name, *rest)
+    return found
 
 
 def _lengths(tools, names):

@@ -152,6 +152,12 @@ def test_what_costs_more_than_one_service_is_never_done_unasked_in_production(na
     assert {found.name: found.risk for found in steps(name)}[step] == Risk.DESTRUCTIVE
 
 
+def test_a_worker_may_end_the_job_that_it_has_begun(told: Settings) -> None:
+    manager = told.managers[str(told.services["worker"].manager)]
+    restart = next(step for step in steps("queue-too-long") if step.name == "restart_worker")
+    assert told.probes["ml"].timeout < manager.grace <= restart.timeout / 2
+
+
 def test_limits_may_be_given_with_a_fraction() -> None:
     limits = ("files__cache_age", "logs__age_when_full", "logs__system_age", "logs__size", "logs__age")
     told = settings(**{f"limits__{name}": 604800.0 for name in limits})

@@ -9,9 +9,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -182,6 +183,31 @@ def test_a_worker_that_works_is_not_restarted(cache: RedisServer) -> None:
     timer.join()
     assert book.needed("restart_worker"), "nobody takes from it"
     assert cache.client.zcard("prediction:queue") == 145, "looking takes nothing away"
+
+
+@pytest.mark.parametrize("kind", ["list", "zset", "stream"])
+def test_a_worker_that_works_while_more_comes_in_is_not_restarted(cache: RedisServer, kind: str) -> None:
+    """At full speed in a wave: a restart would cost throughput, and the jobs that were begun."""
+    client: Any = cache.client
+    name = "celery"
+    push: Callable[[int], object] = {
+        "list": lambda number: client.lpush(name, f"job-{number}"),
+        "zset": lambda number: client.zadd(name, {f"job-{number}": number}),
+        "stream": lambda number: client.xadd(name, {"job": number}),
+    }[kind]
+    take: Callable[[], object] = {
+        "list": lambda: client.rpop(name),
+        "zset": lambda: client.zpopmin(name),
+        "stream": lambda: client.xdel(name, client.xrange(name, count=1)[0][0]),
+    }[kind]
+    for number in range(150):
+        push(number)
+    book = Acting("queue-too-long", settings(probes__cache__uri=cache.uri))
+    timer = threading.Timer(1.0, lambda: [take(), *(push(number) for number in range(200, 220))])
+    timer.start()
+    assert not book.needed("restart_worker")
+    timer.join()
+    assert book.needed("restart_worker"), "nobody takes from it any more"
 
 
 def test_a_step_runs_in_a_process_of_its_own_as_in_a_run(tmp_path: Path) -> None:
