@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import IO, BinaryIO, cast
 
 from pytest_runbook.backup.manifest import FILES, File
@@ -54,14 +55,23 @@ def members(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] |
         tar.members = []  # type: ignore[attr-defined]
 
 
-def collect(part: FilesPart, target: Path, backup: str, earlier: Mapping[str, File], root: Path) -> dict[str, File]:
+def collect(
+    part: FilesPart,
+    target: Path,
+    backup: str,
+    earlier: Mapping[str, File],
+    root: Path,
+    stop: Event | None = None,
+) -> dict[str, File]:
     """Every file of PART, by its path in the backup; TARGET/files.tar.zst gets those that are not in EARLIER.
 
-    EARLIER is what other backups hold that can be relied on. ROOT is where relative paths start from.
+    EARLIER is what other backups hold that can be relied on. ROOT is where relative paths start from. Gives up at STOP.
     """
     found: dict[str, File] = {}
     with writing(target / FILES) as tar:
         for name, path in walk(part, root):
+            if stop is not None and stop.is_set():
+                raise BackupError("the archive of the files was given up")
             try:
                 seen = path.lstat()
                 if stat.S_ISLNK(seen.st_mode):

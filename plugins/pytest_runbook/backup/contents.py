@@ -6,9 +6,9 @@ The backup asks the server that it dumps, the drill asks what it restored: the s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_runbook import clock
 from pytest_runbook.backup.manifest import Database, Table
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg import sql
 
-    Session = psycopg.Connection[tuple[Any, ...]]
-
+Session: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 SESSION = {
     "timezone": "UTC",
     "datestyle": "ISO, YMD",
@@ -63,7 +62,7 @@ SETTINGS = """
 @contextmanager
 def transaction(session: Session, snapshot: sql.Literal | None = None) -> Iterator[None]:
     """One read-only view of the database, that of SNAPSHOT if given, in which every row looks the same on every server."""
-    from psycopg import sql
+    from psycopg import Error, sql
 
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
@@ -73,7 +72,7 @@ def transaction(session: Session, snapshot: sql.Literal | None = None) -> Iterat
             session.execute("SELECT set_config(%s, %s, true)", (name, value))
         yield
     finally:
-        if not session.closed:
+        with suppress(Error):  # it may have lost its server
             session.execute("ROLLBACK")
 
 

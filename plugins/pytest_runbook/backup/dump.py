@@ -43,40 +43,47 @@ def dump(settings: Settings, folder: Path, mark: str) -> Dumped:
         place = programs.postgresql(
             settings.backup.programs.postgresql, ("pg_dump", "pg_dumpall", "pg_restore"), least=major
         )
-        version = ".".join(map(str, programs.version(place / "pg_dump")))
-        with contents.transaction(session), ThreadPoolExecutor(1) as pool:
+        version = programs.version(place / "pg_dump")
+        with contents.transaction(session), server.connect() as other, ThreadPoolExecutor(1) as pool:
             row = session.execute("SELECT pg_export_snapshot()").fetchone()
             snapshot = str(row[0]) if row else ""
-            looking = pool.submit(_look, settings, server, snapshot, version)
-            for compression in _compressions(part.compression, programs.version(place / "pg_dump")):
-                command: list[str | Path] = [
-                    *(place / "pg_dump", "-Fd", "-w", "-j", str(part.jobs), "-f", folder / DATABASE),
-                    *(
-                        f"--snapshot={snapshot}",
-                        f"--compress={compression}",
-                        f"--lock-wait-timeout={LOCK}",
-                        "--no-sync",
-                    ),
-                    *(f"--exclude-table-data={name}" for name in part.exclude),
-                ]
-                try:
-                    run(command, server.environment, part.timeout, mark=mark)
-                    break
-                except BackupError as error:
-                    if not compression.startswith("zstd") or not WITHOUT_ZSTD.search(str(error)):
-                        raise
-            roles: list[str | Path] = [
-                place / "pg_dumpall",
-                "-w",
-                "--globals-only",
-                "--no-role-passwords",
-                "--no-sync",
-                "-l",
-            ]
-            run([*roles, session.info.dbname, "-f", folder / ROLES], server.environment, part.timeout, mark=mark)
-            found = looking.result()
+            looking = pool.submit(_look, settings, other, snapshot, ".".join(map(str, version)))
+            try:
+                _run(settings, server, place, version, snapshot, folder, mark)
+                found = looking.result()
+            except BaseException:
+                postgresql.cut(other)  # it may wait for a lock, and nobody waits for it any more
+                raise
     excluded = _excluded(place, folder, found.database) if part.exclude else []
     return replace(found, database=replace(found.database, excluded=excluded))
+
+
+def _run(
+    settings: Settings,
+    server: postgresql.Server,
+    place: Path,
+    version: tuple[int, ...],
+    snapshot: str,
+    folder: Path,
+    mark: str,
+) -> None:
+    """The programs, one after the other."""
+    part = settings.backup.database
+    for compression in _compressions(part.compression, version):
+        command: list[str | Path] = [
+            *(place / "pg_dump", "-Fd", "-w", "-j", str(part.jobs), "-f", folder / DATABASE),
+            *(f"--snapshot={snapshot}", f"--compress={compression}", f"--lock-wait-timeout={LOCK}", "--no-sync"),
+            *(f"--exclude-table-data={name}" for name in part.exclude),
+        ]
+        try:
+            run(command, server.environment, part.timeout, mark=mark)
+            break
+        except BackupError as error:
+            if not compression.startswith("zstd") or not WITHOUT_ZSTD.search(str(error)):
+                raise
+    name = str(server.address.get("dbname", "postgres"))
+    roles: list[str | Path] = [place / "pg_dumpall", "-w", "--globals-only", "--no-role-passwords", "--no-sync"]
+    run([*roles, "-l", name, "-f", folder / ROLES], server.environment, part.timeout, mark=mark)
 
 
 def _excluded(place: Path, folder: Path, database: Database) -> list[str]:
@@ -86,14 +93,17 @@ def _excluded(place: Path, folder: Path, database: Database) -> list[str]:
     return [table for table in database.tables if not any(names(entry, table) for entry in kept)]
 
 
-def _look(settings: Settings, server: postgresql.Server, snapshot: str, version: str) -> Dumped:
-    """Figures of what SNAPSHOT holds, by a session of their own."""
-    from psycopg import sql
+def _look(settings: Settings, session: contents.Session, snapshot: str, version: str) -> Dumped:
+    """Figures of what SNAPSHOT holds."""
+    from psycopg import Error, sql
 
     part = settings.backup.database
-    with server.connect() as session, contents.transaction(session, sql.Literal(snapshot)):
-        found = contents.look(session, checksum_rows=part.checksum_rows, newest=part.newest, dump_version=version)
-        return Dumped(found, contents.revision(session, part.revision) if part.revision else None)
+    try:
+        with contents.transaction(session, sql.Literal(snapshot)):
+            found = contents.look(session, checksum_rows=part.checksum_rows, newest=part.newest, dump_version=version)
+            return Dumped(found, contents.revision(session, part.revision) if part.revision else None)
+    except Error as error:
+        raise postgresql.worded(error, part.probe) from None
 
 
 def _compressions(level: int, version: tuple[int, ...]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 
 from pytest_runbook import clock
 from pytest_runbook.backup import archive, destinations
@@ -115,16 +116,24 @@ def _collect(
     part = settings.backup
     if not (part.database.probe or part.cache.probe or part.files.roots):
         raise BackupError("there is nothing to back up\n  hint: see [backup.database], [backup.cache], [backup.files]")
+    stop = Event()
     with ThreadPoolExecutor(2) as pool:
-        cache = pool.submit(_cache, settings, folder) if part.cache.probe else None
+        cache = pool.submit(_cache, settings, folder, stop) if part.cache.probe else None
         files: Future[dict[str, File]] | None = (
-            pool.submit(archive.collect, part.files, folder, backup, earlier, root) if part.files.roots else None
+            pool.submit(archive.collect, part.files, folder, backup, earlier, root, stop) if part.files.roots else None
         )
         database = None
-        if part.database.probe:
-            from pytest_runbook.backup.dump import dump  # late: psycopg costs a tenth of a second
+        try:
+            if part.database.probe:
+                from pytest_runbook.backup.dump import dump  # late: psycopg costs a tenth of a second
 
-            database = dump(settings, folder, _mark(local(settings, root)))
+                database = dump(settings, folder, _mark(local(settings, root)))
+            for one in (cache, files):
+                if one:
+                    one.result()
+        except BaseException:
+            stop.set()  # nobody waits for the rest of what cannot become a backup
+            raise
         return Manifest(
             id=backup,
             system=settings.system.name,
@@ -140,10 +149,10 @@ def _collect(
         )
 
 
-def _cache(settings: Settings, folder: Path) -> Cache:
+def _cache(settings: Settings, folder: Path, stop: Event) -> Cache:
     from pytest_runbook.backup.snapshot import fetch  # late: a tenth of a second
 
-    return fetch(settings, folder)
+    return fetch(settings, folder, stop)
 
 
 def _settle(folder: Path, manifest: Manifest) -> None:

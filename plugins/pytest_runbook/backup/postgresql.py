@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -99,3 +100,13 @@ def worded(error: psycopg.Error, name: str) -> BackupError:
     from pytest_runbook.probes.postgresql.client import explained
 
     return BackupError(str(explained(error, name)))
+
+
+def cut(session: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """End what SESSION waits for in another thread: the statement on its server, and the wait for its answer."""
+    import psycopg
+
+    with suppress(psycopg.Error):
+        session.cancel_safe(timeout=2.0)
+    with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(session.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from pytest_runbook import clock
@@ -22,8 +23,8 @@ SILENCE = 60.0
 """Seconds without a byte, not even the newlines that say that it is at work, after which the server is given up."""
 
 
-def fetch(settings: Settings, folder: Path) -> Cache:
-    """Write the snapshot of the cache of SETTINGS to FOLDER/cache.rdb, and say what is in it."""
+def fetch(settings: Settings, folder: Path, stop: Event) -> Cache:
+    """Write the snapshot of the cache of SETTINGS to FOLDER/cache.rdb, and say what is in it; give up at STOP."""
     import redis
 
     part, target = settings.backup.cache, folder / CACHE
@@ -33,7 +34,7 @@ def fetch(settings: Settings, folder: Path) -> Cache:
             info = _info(connection)
             connection.send_command("SYNC", check_health=False)
             with target.open("wb") as file:
-                _receive(_Wire(connection, deadline), file.write)
+                _receive(_Wire(connection, deadline, stop), file.write)
         except redis.RedisError as error:
             raise BackupError(f'"{part.probe}" does not send its snapshot: {error}{_hint(error)}') from None
         except (OSError, EOFError) as error:
@@ -97,22 +98,25 @@ def _info(connection: Any) -> dict[str, Any]:
 class _Wire:
     """The bytes that come after SYNC."""
 
-    def __init__(self, connection: Any, deadline: float) -> None:
+    def __init__(self, connection: Any, deadline: float, stop: Event) -> None:
         self._socket: socket.socket = connection._sock
-        self._socket.settimeout(SILENCE)
-        self._deadline = deadline
+        self._socket.settimeout(1.0)
+        self._deadline, self._stop = deadline, stop
 
     def some(self, size: int) -> bytes:
         """At most SIZE bytes, at least one."""
         if clock.monotonic() > self._deadline:
             raise EOFError("it took longer than backup.cache.timeout")
-        try:
-            data = self._socket.recv(min(size, PIECE))
-        except TimeoutError:
-            raise EOFError(f"nothing came for {clock.duration(SILENCE)}") from None
-        if not data:
-            raise EOFError("the connection was closed")
-        return data
+        silent = clock.monotonic()
+        while not self._stop.is_set() and clock.monotonic() - silent < SILENCE:
+            try:
+                data = self._socket.recv(min(size, PIECE))
+            except TimeoutError:
+                continue
+            if not data:
+                raise EOFError("the connection was closed")
+            return data
+        raise EOFError("it was given up" if self._stop.is_set() else f"nothing came for {clock.duration(SILENCE)}")
 
     def line(self) -> bytes:
         """The next line that is not empty: empty ones say that the server is at work."""
