@@ -57,18 +57,19 @@ def make(site: Site, moment: datetime | None = None) -> Manifest:
     return made.manifest
 
 
-def upload(site: Site, name: str) -> None:
-    """Bring the backup NAME to the bucket again, whatever is there of it, and read it back."""
-    from pytest_runbook.backup import verify
+def upload(site: Site) -> None:
+    """Bring all backups to the bucket again, whatever is there of them, and read the newest back."""
+    from pytest_runbook.backup import closing, verify
     from pytest_runbook.backup.copying import copy
-    from pytest_runbook.backup.everything import closing
     from pytest_runbook.backup.making import local
     from pytest_runbook.backup.progress import Progress
 
     known = settings(site)
+    source = local(known, REPOSITORY)
     with closing(OFF_SITE, known, REPOSITORY) as target:
-        copy(local(known, REPOSITORY), target, name, Progress())
-        if faults := verify(target, name).faults:
+        for name in source.backups():
+            copy(source, target, name, Progress())
+        if faults := verify(target, newest(site).name).faults:
             raise LabError(f"the backup in the bucket is not good: {faults[0]}")
 
 

@@ -57,26 +57,26 @@ def name_unknown(lab: Lab) -> None:
     lab.change_setting("probes.storage.endpoint_url", "http://storage.nightscan.invalid:9000")
 
 
-@fault("backup-missing", service="storage", fails=HERE, outcome="person")
+@fault("backup-missing", service="storage", fails=HERE)
 def missing(lab: Lab) -> None:
     """The newest backup did not finish: it has no manifest."""
     lab.remove_file(newest(lab.site) / "manifest.json")
 
 
-@fault("backup-old", service="storage", fails=HERE, outcome="person")
+@fault("backup-old", service="storage", fails=HERE)
 def old(lab: Lab) -> None:
     """Backing up stopped three days ago."""
     change(lab, lambda told: told.update(created=days_ago(3)))
 
 
-@fault("backup-empty", service="storage", fails=HERE, outcome="person")
+@fault("backup-empty", service="storage", fails=HERE)
 def empty(lab: Lab) -> None:
     """The dump failed behind `| gzip`: an empty file was written, and recorded as what it should be."""
     lab.replace_file(newest(lab.site) / DUMP, b"")
     change(lab, lambda told: told["stored"][DUMP].update(size=0))
 
 
-@fault("backup-damaged", service="storage", fails=HERE, outcome="person")
+@fault("backup-damaged", service="storage", fails=HERE)
 def damaged(lab: Lab) -> None:
     """One byte of the dump is not what was written."""
     file = newest(lab.site) / DUMP
@@ -85,7 +85,7 @@ def damaged(lab: Lab) -> None:
     lab.replace_file(file, bytes(content))
 
 
-@fault("backup-incomplete", service="storage", fails=HERE, outcome="person")
+@fault("backup-incomplete", service="storage", fails=HERE)
 def incomplete(lab: Lab) -> None:
     """The backup holds no dump of the database, and says so itself."""
 
@@ -96,7 +96,7 @@ def incomplete(lab: Lab) -> None:
     change(lab, without)
 
 
-@fault("backup-shrunk", service="storage", fails=HERE, outcome="person")
+@fault("backup-shrunk", service="storage", fails=HERE, outcome="still-failing")
 def shrunk(lab: Lab) -> None:
     """The backup before the newest was ten times as large."""
     folder = newest(lab.site)
@@ -107,13 +107,13 @@ def shrunk(lab: Lab) -> None:
     lab.replace_file(folder.with_name(manifest["id"]) / "manifest.json", json.dumps(manifest))
 
 
-@fault("backup-unverified", service="storage", fails=HERE, outcome="person")
+@fault("backup-unverified", service="storage", fails=HERE)
 def unverified(lab: Lab) -> None:
     """Nobody has read the newest backup back."""
     lab.remove_file(newest(lab.site) / "verified.json")
 
 
-@fault("backup-files-gone", service="storage", fails=HERE, outcome="person")
+@fault("backup-files-gone", service="storage", fails=HERE)
 def files_gone(lab: Lab) -> None:
     """Somebody tidied up, and removed the earlier backup that holds files which did not change since."""
 
@@ -124,7 +124,7 @@ def files_gone(lab: Lab) -> None:
     change(lab, elsewhere)
 
 
-@fault("backup-not-off-site", service="storage", fails=OFF_SITE, outcome="person")
+@fault("backup-not-off-site", service="storage", fails=OFF_SITE)
 def not_off_site(lab: Lab) -> None:
     """The dump was never uploaded."""
     backup.s3(lab.site).delete_object(Bucket=BUCKET, Key=f"{newest(lab.site).name}/{DUMP}")
@@ -132,11 +132,11 @@ def not_off_site(lab: Lab) -> None:
 
 @not_off_site.heal
 def upload(lab: Lab) -> None:
-    """Upload the backup again."""
-    backup.upload(lab.site, newest(lab.site).name)
+    """Upload all backups again."""
+    backup.upload(lab.site)
 
 
-@fault("backup-off-site-damaged", service="storage", fails=OFF_SITE, outcome="person")
+@fault("backup-off-site-damaged", service="storage", fails=OFF_SITE)
 def off_site_damaged(lab: Lab) -> None:
     """The dump in the bucket is as large as it was, and another."""
     size = (newest(lab.site) / DUMP).stat().st_size
@@ -145,8 +145,8 @@ def off_site_damaged(lab: Lab) -> None:
 
 @off_site_damaged.heal
 def upload_again(lab: Lab) -> None:
-    """Upload the backup again."""
-    backup.upload(lab.site, newest(lab.site).name)
+    """Upload all backups again."""
+    backup.upload(lab.site)
 
 
 @fault("backup-never-restored", service="storage", fails=RESTORED, outcome="person")

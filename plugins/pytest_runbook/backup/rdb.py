@@ -84,6 +84,7 @@ class _Reader:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._size = os.fstat(file.fileno()).st_size
         self._piece, self._at = b"", 0
 
     def snapshot(self) -> Snapshot:
@@ -268,4 +269,6 @@ class _Reader:
             self._at += size
             return
         self._piece, self._at = b"", 0
+        if size - held > self._size - self._file.tell():
+            raise EOFError("it ends in the middle")
         self._file.seek(size - held, os.SEEK_CUR)

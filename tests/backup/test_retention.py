@@ -1,0 +1,146 @@
+"""Which backups go: old ones, and never one that somebody may need."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pytest_runbook import clock
+from pytest_runbook.backup import retention
+from pytest_runbook.backup.destinations.folder import Folder, FolderSettings
+from pytest_runbook.backup.manifest import File, Manifest
+from pytest_runbook.errors import BackupError
+from pytest_runbook.settings import Settings
+from pytest_runbook.settings.backup import Retention
+
+NOW = datetime(2026, 6, 30, tzinfo=UTC)
+RULES = Retention(days=30, verified=2)
+
+
+class Backups:
+    """A folder of backups, told by their age in days."""
+
+    def __init__(self, folder: Path) -> None:
+        self.place = Folder("local", FolderSettings(kind="folder", path=folder), Settings(), folder)
+        self.folder = folder
+
+    def add(self, days: int, *, verified: bool = True, needs: tuple[int, ...] = ()) -> str:
+        moment = NOW - timedelta(days=days)
+        files = {f"uploads/{number}": File(1, 0o600, 0.0, "", self.id(number)) for number in needs}
+        told = Manifest(self.id(days), "shop", "production", clock.iso(moment), clock.iso(moment), "test", files=files)
+        path = self.folder / told.id
+        path.mkdir()
+        (path / "manifest.json").write_text(told.text())
+        (path / "roles.sql").write_text("x")
+        if verified:
+            (path / "verified.json").write_text(json.dumps({"at": clock.iso(moment)}))
+        return told.id
+
+    def id(self, days: int) -> str:
+        return f"{NOW - timedelta(days=days):%Y%m%dT%H%M%SZ}"
+
+    def removed(self, rules: Retention = RULES) -> list[str]:
+        return [one.id for one in retention.judge(self.place, rules, NOW) if one.removed]
+
+
+@pytest.fixture
+def backups(tmp_path: Path) -> Backups:
+    return Backups(tmp_path)
+
+
+def test_old_ones_go(backups: Backups) -> None:
+    for days in (1, 20, 29, 31, 40):
+        backups.add(days)
+    assert backups.removed() == [backups.id(31), backups.id(40)]
+
+
+def test_nothing_goes_by_looking(backups: Backups) -> None:
+    for days in (1, 2, 40):
+        backups.add(days)
+    assert backups.removed()
+    assert len(backups.place.backups()) == 3
+    done = retention.apply(backups.place, RULES, NOW)
+    assert [one.id for one in done if one.removed] == [backups.id(40)]
+    assert backups.place.backups() == [backups.id(2), backups.id(1)]
+    assert not (backups.folder / backups.id(40)).exists()
+
+
+def test_the_newest_verified_stay_however_old(backups: Backups) -> None:
+    """Backing up has been failing for months: the guide's `find -mtime +30 -delete` would leave nothing."""
+    for days in (100, 110, 120):
+        backups.add(days)
+    assert backups.removed() == [backups.id(120)]
+
+
+def test_nothing_goes_while_the_newest_is_not_verified(backups: Backups) -> None:
+    for days in (40, 50, 60):
+        backups.add(days)
+    backups.add(1, verified=False)
+    judged = retention.judge(backups.place, RULES, NOW)
+    assert not [one for one in judged if one.removed]
+    assert {one.why for one in judged} == {f'the newest, "{backups.id(1)}", is not verified'}
+
+
+def test_one_that_was_never_verified_does_not_count_and_goes_when_it_is_old(backups: Backups) -> None:
+    for days, verified in ((1, True), (40, True), (45, False), (50, True)):
+        backups.add(days, verified=verified)
+    assert backups.removed() == [backups.id(45), backups.id(50)]
+
+
+def test_one_whose_files_another_needs_stays(backups: Backups) -> None:
+    for days, needs in ((1, (100,)), (2, ()), (90, ()), (100, ()), (110, ())):
+        backups.add(days, needs=needs)
+    assert backups.removed() == [backups.id(90), backups.id(110)]
+    why = {one.id: one.why for one in retention.judge(backups.place, RULES, NOW)}
+    assert why[backups.id(100)] == f'"{backups.id(1)}" needs files of it'
+
+
+def test_one_that_only_a_removed_one_needs_goes_too(backups: Backups) -> None:
+    for days, needs in ((1, ()), (2, ()), (90, (100,)), (100, ())):
+        backups.add(days, needs=needs)
+    assert backups.removed() == [backups.id(90), backups.id(100)]
+
+
+def test_one_that_cannot_be_read_stays_for_a_person(backups: Backups) -> None:
+    for days in (1, 2, 100):
+        backups.add(days)
+    (backups.folder / backups.id(100) / "manifest.json").write_text("{")
+    assert backups.removed() == []
+
+
+def test_no_backups_at_all(backups: Backups) -> None:
+    assert retention.judge(backups.place, RULES, NOW) == []
+
+
+def test_a_refusal_is_told_and_the_others_still_go(backups: Backups, monkeypatch: pytest.MonkeyPatch) -> None:
+    for days in (1, 2, 40, 50):
+        backups.add(days)
+    remove = Folder.remove
+
+    def refuse(self: Folder, id: str) -> None:
+        if id == backups.id(50):
+            raise BackupError("kept until 2027", reason="locked")
+        remove(self, id)
+
+    monkeypatch.setattr(Folder, "remove", refuse)
+    done = {one.id: one for one in retention.apply(backups.place, RULES, NOW)}
+    assert (done[backups.id(50)].removed, done[backups.id(50)].why) == (False, "could not be removed: kept until 2027")
+    assert done[backups.id(40)].removed
+
+
+def test_a_link_is_not_followed_when_something_is_removed(backups: Backups, tmp_path: Path) -> None:
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (outside / "manifest.json").write_text(replace_id(backups))
+    (backups.folder / backups.id(50)).symlink_to(outside)
+    with pytest.raises(BackupError, match="is left alone"):
+        backups.place.remove(backups.id(50))
+    assert (outside / "manifest.json").exists()
+
+
+def replace_id(backups: Backups) -> str:
+    told = Manifest(backups.id(50), "shop", "production", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "test")
+    return replace(told, release="1").text()
