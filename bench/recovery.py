@@ -1,0 +1,163 @@
+"""Backup, restore and drill of a database of 1 GiB, beside the guide's `pg_dump | gzip` and `gunzip | psql`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pytest_runbook.backup.restore.postgresql import ADMIN, ScratchPostgresql
+
+from bench.timing import Cost, Row, median_wall, once
+from lab import binaries
+
+MEBIBYTES = int(os.environ.get("BENCH_DATABASE_MB", "1024"))
+TABLES = 8
+ROWS = MEBIBYTES * 2**20 // TABLES // 190
+"""Of each table; a row and its index entry take about 190 bytes."""
+ROUNDS = 3
+FILL = """
+CREATE TABLE t{n} (id bigint PRIMARY KEY, made timestamptz NOT NULL, who text, said text);
+INSERT INTO t{n} SELECT i, now(), 'user ' || i % 5000, md5(i::text) || ' said ' || md5((i + {n})::text)
+FROM generate_series(1, {rows}) AS i;
+"""
+SETTINGS = """
+[system]
+name = "bench"
+environment = "staging"
+[services.database]
+[probes.database]
+kind = "postgresql"
+uri = "{uri}"
+timeout = 300
+[backup.database]
+probe = "database"
+[backup.destinations.local]
+kind = "folder"
+path = "backups"
+[backup.programs]
+postgresql = "{bindir}"
+[drill]
+source = "local"
+rto = 3600
+rpo = 3600
+checks = ""
+"""
+RUNBOOK = [sys.executable, "-c", "from pytest_runbook.cli import main; main()"]
+
+
+def run(folder: Path) -> list[Row]:
+    """The figures, measured in FOLDER."""
+    with servers(folder) as (source, target):
+        write(folder, source)
+        backups: dict[str, list[Cost]] = {"guide": [], "ours": []}
+        restores: dict[str, list[Cost]] = {"guide": []}
+        drills: list[tuple[Cost, dict[str, Any]]] = []
+        for number in range(ROUNDS):
+            backups["guide"].append(shell(folder, source, 'pg_dump "$1" | gzip > guide.sql.gz', "bench"))
+            shutil.rmtree(folder / "backups", ignore_errors=True)
+            backups["ours"].append(done(folder, [*RUNBOOK, "backup"]))
+            sql(target, f"CREATE DATABASE guide{number}")
+            load = 'gunzip -c guide.sql.gz | psql -q -v ON_ERROR_STOP=1 "$1"'
+            restores["guide"].append(shell(folder, target, load, f"guide{number}"))
+            sql(target, f"DROP DATABASE guide{number}")
+            cost = done(folder, [*RUNBOOK, "drill", "--json"])
+            drills.append((cost, certificate(folder)))
+        size = sql(source, "SELECT pg_database_size('bench')", "bench")
+    return rows(size, backups, restores["guide"], drills)
+
+
+def rows(
+    size: int, backups: dict[str, list[Cost]], guide: list[Cost], drills: list[tuple[Cost, dict[str, Any]]]
+) -> list[Row]:
+    """What the costs amount to."""
+    restoring = [seconds(paper, "database") for _, paper in drills]
+    restored = statistics.median(restoring)
+    overhead = statistics.median(
+        (cost.wall - spent) / spent for (cost, _), spent in zip(drills, restoring, strict=True)
+    )
+    ours, theirs = median_wall(backups["ours"]), median_wall(backups["guide"])
+    memory = max(cost.memory for cost in (*backups["ours"], *(cost for cost, _ in drills)))
+    return [
+        Row("database", size / 2**20, " MiB"),
+        Row("pg_dump | gzip", theirs, " s"),
+        Row("runbook backup, read back and verified", ours, " s"),
+        Row("3 x runbook backup / (pg_dump | gzip)", 3 * ours / theirs, " x", 1.0),
+        Row("gunzip -c | psql", median_wall(guide), " s"),
+        Row("restore of the same, within the drill", restored, " s"),
+        Row("2 x restore / (gunzip -c | psql)", 2 * restored / median_wall(guide), " x", 1.0),
+        Row("drill: everything but the restore, to the restore", overhead, " x", 0.25),
+        Row("peak memory of backup and drill", memory / 1e6, " MB", 300),
+    ]
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[tuple[ScratchPostgresql, ScratchPostgresql]]:
+    """The server with the database `bench`, and one that the guide's dump goes into, both told the same."""
+    places = [folder / name for name in ("source", "target")]
+    for place in places:
+        place.mkdir()
+    folder.chmod(0o755)  # PostgreSQL runs as somebody else when we are root
+    bindir = binaries.postgresql()
+    with ScratchPostgresql(places[0], bindir) as source, ScratchPostgresql(places[1], bindir) as target:
+        for server in (source, target):
+            server.create()
+            server.start()
+        sql(source, "CREATE DATABASE bench")
+        for number in range(TABLES):
+            for statement in FILL.format(n=number, rows=ROWS).strip().split(";\n"):
+                sql(source, statement, "bench")
+        yield source, target
+
+
+def sql(server: ScratchPostgresql, statement: str, database: str = "postgres") -> Any:
+    """The first value of the answer of STATEMENT."""
+    import psycopg
+
+    with psycopg.connect(**{**server.address(), "dbname": database}, autocommit=True) as connection:
+        answer = connection.execute(statement.encode())
+        row = answer.fetchone() if answer.description else None
+    return row[0] if row else None
+
+
+def shell(folder: Path, server: ScratchPostgresql, pipe: str, database: str) -> Cost:
+    """The guide's own PIPE, with the address of DATABASE on SERVER as $1."""
+    path = f"{binaries.postgresql()}{os.pathsep}{os.environ['PATH']}"
+    address = f"postgresql://{ADMIN}@127.0.0.1:{server.port}/{database}"
+    return done(folder, ["sh", "-c", pipe, "guide", address], {"PATH": path, "PGPASSWORD": server.password})
+
+
+def done(folder: Path, command: list[str], env: dict[str, str] | None = None) -> Cost:
+    """The cost of COMMAND, which has to succeed."""
+    cost = once(command, folder, env)
+    if cost.code != 0:
+        raise SystemExit(
+            f"bench: {command[-3:]} ended with {cost.code}:\n{(folder / 'output.txt').read_text()[-3000:]}"
+        )
+    return cost
+
+
+def write(folder: Path, source: ScratchPostgresql) -> None:
+    """A project whose database is SOURCE's."""
+    uri = f"postgresql://{ADMIN}:{source.password}@127.0.0.1:{source.port}/bench"
+    (folder / "pytest.ini").write_text("[pytest]\nrunbook_settings = settings.toml\n")
+    (folder / "settings.toml").write_text(SETTINGS.format(uri=uri, bindir=binaries.postgresql()))
+    (folder / "checks").mkdir()
+
+
+def certificate(folder: Path) -> dict[str, Any]:
+    """The newest one that a drill wrote."""
+    newest = max((folder / "var" / "drills").glob("*/certificate.json"), key=lambda path: path.stat().st_mtime)
+    paper: dict[str, Any] = json.loads(newest.read_text())
+    return paper
+
+
+def seconds(paper: dict[str, Any], phase: str) -> float:
+    """How long PHASE of the drill took."""
+    return float(sum(one["seconds"] for one in paper["phases"] if one["name"] == phase))
