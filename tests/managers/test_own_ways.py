@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +129,50 @@ def test_removed_container_of_a_service_is_made_again(compose: Bench, engine: en
     assert compose.manager.status("web").detail == "no container"
     compose.manager.restart("web", 30)
     assert compose.manager.status("web").state == "running"
+
+
+def test_restart_deploys_nothing_that_nobody_switched(compose: Bench) -> None:
+    """The file says tomorrow's version already; a restart at two in the morning is no deployment."""
+    compose.manager.start("web", 30)
+    compose.env_file.write_text(compose.env_file.read_text().replace("VERSION=1.4.2", "VERSION=1.4.3"))
+    compose.manager.restart("web", 30)
+    assert compose.manager.version("web") == "1.4.2"
+    compose.manager.stop("web", 30)
+    compose.manager.start("web", 30)
+    assert compose.manager.version("web") == "1.4.2"
+    compose.env_file.write_text(compose.env_file.read_text().replace("VERSION=1.4.3", "VERSION=9.9.9"))
+    compose.manager.restart("web", 30)
+    assert compose.manager.version("web") == "1.4.2", "and an image that is not there is no reason to fail"
+
+
+def test_switch_by_somebody_else_is_deployed_by_the_next_restart(compose: Bench) -> None:
+    compose.manager.start("web", 30)
+    other = Compose("production", compose.manager.settings, compose.run)
+    other.switch_version("web", "1.4.3")
+    compose.manager.restart("web", 30)
+    assert compose.manager.version("web") == "1.4.3"
+    for version in ("1.4.4", "1.4.2"):  # the first of them was never started
+        other.switch_version("web", version)
+    other.restart("web", 30)
+    assert other.version("web") == "1.4.2"
+
+
+def test_as_many_containers_come_back_as_there_were(compose: Bench, engine: engines.Engine) -> None:
+    file = Path(compose.manager.settings.file)
+    told = json.loads(file.read_text())
+    del told["services"]["web"]["container_name"]  # with a name there can be only one
+    file.write_text(json.dumps(told))
+    client, project = compose.manager.settings.command, f"--project-name={engines.PROJECT}"
+    up = [*client, project, f"--file={file}", "up", "--detach", "--no-deps", "--scale", "web=3", "web"]
+    assert local(up, 60, None, {"DOCKER_HOST": engine.address}).status == 0
+    before = compose.manager.status("web")
+    assert (before.state, len(before.pids)) == ("running", 3)
+    compose.manager.restart("web", 60)
+    after = compose.manager.status("web")
+    assert (after.state, len(after.pids), set(after.pids) & set(before.pids)) == ("running", 3, set())
+    compose.manager.switch_version("web", "1.4.3")
+    compose.manager.restart("web", 60)
+    assert (len(compose.manager.status("web").pids), compose.manager.version("web")) == (3, "1.4.3")
 
 
 def test_variable_that_compose_misses_is_told(compose: Bench) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from pytest_runbook.errors import ManagerError
-from pytest_runbook.managers import Completed, Status
+from pytest_runbook.managers import Completed, Run, Status
 from pytest_runbook.managers._versions import VersionFile
 from pytest_runbook.managers.docker import Containers, ContainerSettings
 
@@ -31,12 +31,22 @@ class ComposeSettings(ContainerSettings):
 
 
 class Compose(Containers[ComposeSettings]):
-    """Services of one project, each by itself: what it depends on, and what depends on it, is never touched."""
+    """Services of one project, each by itself: what it depends on, and what depends on it, is never touched.
+
+    A start or restart keeps the containers that are there, as `docker compose restart` does: what the files say by now may be
+    tomorrow's release, or another number of containers. Only after `switch_version` they are made anew, as many as there were.
+    """
 
     kind = "compose"
     Settings = ComposeSettings
     _services: tuple[str, ...] = ()
     """Those known so far: compose takes its time to tell."""
+
+    def __init__(self, name: str, settings: ComposeSettings, run: Run) -> None:
+        """See `UnitManager`."""
+        super().__init__(name, settings, run)
+        self._chosen: set[str] = set()
+        """Units whose version was switched here, which counts more than what the file has on record."""
 
     def units(self) -> list[str]:
         """Names of the services."""
@@ -55,14 +65,34 @@ class Compose(Containers[ComposeSettings]):
         filters = [f"--filter=label={PREFIX}.{key}={value}" for key, value in labels.items()]
         return [identity for identity, _ in self._listed(*filters)]
 
+    def switch_version(self, unit: str, version: str) -> None:
+        """Have the next start or restart make UNIT anew, of VERSION."""
+        super().switch_version(unit, version)
+        self._chosen.add(unit)
+
+    def _switched(self, unit: str) -> bool:
+        """Whether somebody switched the version since the containers of UNIT were made: the file's record says from which."""
+        try:
+            file, runs = self._version_file(unit), self.version(unit)
+            wanted = file.current()
+            return wanted != runs and (unit in self._chosen or (runs is not None and file.previous() == runs))
+        except ManagerError:  # without a version in the file there is nothing to switch to
+            return False
+
     def _prepare(self, unit: str, timeout: float) -> None:
+        if self._containers(unit) and not self._switched(unit):
+            return
         service = self._service(unit)
         if "image" in service and "build" not in service:
             self._have(str(service["image"]), timeout)
 
     def _begin(self, unit: str, timeout: float) -> Completed:
         self._awake(unit)
-        return self._compose("up", "--detach", "--no-deps", unit, timeout=timeout)
+        found = self._containers(unit)
+        if found and not self._switched(unit):
+            return self._docker("start", *found, timeout=timeout)
+        as_many = ["--scale", f"{unit}={len(found)}"] if found else []
+        return self._compose("up", "--detach", "--no-deps", *as_many, unit, timeout=timeout)
 
     def _version_file(self, unit: str) -> VersionFile:
         """The variable in the tag of its image, in the file that compose reads."""
