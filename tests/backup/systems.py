@@ -73,6 +73,7 @@ class Shop:
         lines = [
             '[system]\nname = "Shop"\nenvironment = "staging"\nenv_file = "/nowhere/.env"',
             f'[probes.database]\nkind = "postgresql"\nuri = "{self.database.uri(database="shop")}"',
+            '[probes.standby]\nkind = "postgresql"',
             f'[probes.cache]\nkind = "redis"\nuri = "{self.cache.uri}"',
             '[backup.destinations.local]\nkind = "folder"\npath = "local"',
             '[backup.destinations.away]\nkind = "folder"\npath = "away"',

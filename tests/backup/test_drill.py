@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from pytest_runbook import clock
+from pytest_runbook.backup.drill import refusal
 from pytest_runbook.backup.drill.certificate import Certificate
 from pytest_runbook.backup.drill.drill import Drill
 from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.checkrun import CheckRun
+from pytest_runbook.errors import UsageError
 
 from tests.backup.systems import Shop, shop
+from tests.probes.databases import SECRET, PostgresServer, server_folder
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +34,17 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 @pytest.fixture(scope="module")
 def backup(system: Shop) -> Manifest:
     return system.backup()
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[PostgresServer]:
+    """A server that nobody uses."""
+    with server_folder() as place:
+        made = PostgresServer(place / "other", {})
+        made.create()
+        made.start()
+        yield made
+        made.stop()
 
 
 def drill(system: Shop, *overrides: str) -> Drill:
@@ -53,3 +76,125 @@ def test_a_whole_backup_is_proven(system: Shop, backup: Manifest) -> None:
     assert noted
     assert (noted["verdict"], noted["drill"]) == ("proven", paper.id)
     assert Certificate.from_json(told).backup == backup.id
+
+
+def test_the_targets_of_the_settings_are_what_it_is_judged_by(system: Shop, backup: Manifest) -> None:
+    paper = drill(system, "drill.rto=0.001").run()
+    assert (paper.verdict, paper.faults, paper.rto and paper.rto.ok) == ("failed", [], False)
+    assert "takes or costs too much" in paper.sentence
+
+
+def test_the_loss_is_reckoned_from_the_newest_row(system: Shop, backup: Manifest) -> None:
+    assert backup.database
+    assert backup.database.newest_row
+    newest = clock.parse(backup.database.newest_row)
+    paper = Drill(system.loaded, system.folder, disaster=newest + timedelta(hours=3)).run()
+    assert paper.rpo
+    assert paper.rpo.seconds == pytest.approx(3 * 3600, abs=0.01)
+
+
+def test_a_destination_without_a_backup_is_a_fault_and_one_that_is_unknown_bad_usage(system: Shop) -> None:
+    empty = Drill(system.told("backup.destinations.away.path=nothing-there"), system.folder).run()
+    assert (empty.verdict, [fault.reason for fault in empty.faults]) == ("failed", ["no-manifest"])
+    with pytest.raises(UsageError, match='unknown destination "nowhere"'):
+        Drill(system.loaded, system.folder, source="nowhere").run()
+
+
+def test_what_cannot_be_started_proves_nothing(system: Shop, backup: Manifest) -> None:
+    paper = drill(system, "backup.programs.postgresql=/nowhere").run()
+    assert (paper.verdict, "has no" in paper.trouble) == ("unmeasured", True)
+    assert paper.rto is None
+
+
+def test_a_given_server_is_used_and_left_as_it_was(system: Shop, backup: Manifest, other: PostgresServer) -> None:
+    paper = drill(system, f"drill.server={other.uri()}").run()
+    assert (paper.faults, paper.verdict) == ([], "proven")
+    assert other.sql("SELECT datname FROM pg_database WHERE datname ~ 'drill'") == []
+    assert other.sql("SELECT 1 FROM pg_roles WHERE rolname = 'shopkeeper'") == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_scratch_server_that_is_production_is_refused(system: Shop, backup: Manifest, host: str) -> None:
+    before = system.database.sql("SELECT oid FROM pg_database ORDER BY 1")
+    paper = drill(system, f"drill.server={system.database.uri().replace('127.0.0.1', host)}").run()
+    assert paper.verdict == "unmeasured"
+    assert "the scratch server is" in paper.trouble
+    assert SECRET not in paper.trouble
+    assert system.database.sql("SELECT oid FROM pg_database ORDER BY 1") == before
+
+
+def test_a_server_that_a_probe_looks_at_is_refused_under_another_address_too(
+    system: Shop, backup: Manifest, other: PostgresServer
+) -> None:
+    named = drill(system, f"drill.server={other.uri()}", f"probes.standby.uri={other.uri()}").run()
+    assert 'that of the probe "standby"' in named.trouble
+    assert refusal.same_place({"host": "localhost", "port": 5432}, {"host": "127.0.0.1"})
+    assert refusal.same_place({"host": "/run/postgresql"}, {"host": "127.0.0.2", "port": "5432"})
+    assert not refusal.same_place({"host": "localhost", "port": 5433}, {"host": "localhost"})
+    assert not refusal.same_place({"host": "192.0.2.1"}, {"host": "localhost"})
+
+
+# -- the commands --------------------------------------------------------------------------------------------------------
+
+
+def run(system: Shop, *arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-c", "from pytest_runbook.cli import main; main()", "drill", *arguments]
+    return subprocess.run(argv, cwd=system.folder, capture_output=True, text=True, check=False)
+
+
+def test_the_command_says_what_it_would_do(system: Shop, backup: Manifest) -> None:
+    done = run(system, "--settings=shop.toml", "--dry-run")
+    assert (done.returncode, f'would take the backup "{backup.id}"' in done.stdout) == (0, True), done.stderr
+    assert not (system.folder / "var" / "drills" / "nothing").exists()
+
+
+def test_the_command_proves_and_its_status_says_so(system: Shop, backup: Manifest) -> None:
+    good = run(system, "--settings=shop.toml", "--json")
+    assert (good.returncode, json.loads(good.stdout)["verdict"]) == (0, "proven"), good.stderr
+    late = run(system, "--settings=shop.toml", "--set=drill.rpo=0.001")
+    assert (late.returncode, "beyond its target" in late.stdout) == (1, True), late.stderr
+    assert SECRET not in good.stdout + good.stderr + late.stdout + late.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--from=nowhere"], "unknown destination"),
+        (["--disaster=yesterday"], "is no moment"),
+        (["nonsense", "--dry-run"], "is no backup"),
+    ],
+)
+def test_bad_usage_is_told(system: Shop, backup: Manifest, arguments: list[str], said: str) -> None:
+    done = run(system, "--settings=shop.toml", *arguments)
+    assert (done.returncode, said in done.stderr) == (4, True), done.stderr
+
+
+def test_checks_ask_one_drill(system: Shop, backup: Manifest, tmp_path: Path) -> None:
+    """`pytest -m drill`, with the checks of this repository, on a system that has no service."""
+    project = tmp_path / "project"
+    (project / "checks" / "storage").mkdir(parents=True)
+    shutil.copy(ROOT / "checks" / "storage" / "drill.py", project / "checks" / "storage")
+    (project / "remediation").mkdir()
+    shutil.copy(ROOT / "remediation" / "drill-failed.py", project / "remediation")
+    text = (system.folder / "shop.toml").read_text() + "\n[services.storage]\n"
+    for name in ("local", "away"):
+        text = text.replace(f'path = "{name}"', f'path = "{system.folder / name}"')
+    (project / "shop.toml").write_text(text)
+    told = ["[pytest]", "runbook_settings = shop.toml", "python_files = checks/*.py", "testpaths = checks", ""]
+    (project / "pytest.ini").write_text("\n".join(told))
+    record = CheckRun(project, tmp_path / "report", "drill").record()
+    assert {one.check.id.partition("::")[2]: one.outcome for one in record.results} == {
+        "database_is_restored": "passed",
+        "cache_is_restored": "passed",
+        "files_are_restored": "passed",
+        # Nobody looked at it: there are no recovery checks.
+        "restored_system_serves": "unmeasured",
+        "recovery_time": "passed",
+        "recovery_point": "passed",
+    }
+    assert len([*(project / "var" / "drills").iterdir()]) == 1
+    values = {one.name: one.value for result in record.results for one in result.measurements}
+    assert set(values) == {"drill.rto", "drill.rpo"}
+
+    bad = CheckRun(project, tmp_path / "bad", "drill", overrides=["backup.destinations.away.path=/nowhere"]).record()
+    assert {one.outcome for one in bad.results} == {"failed", "unmeasured"}

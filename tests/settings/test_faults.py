@@ -21,7 +21,7 @@ def test_unknown_key_is_named_with_the_known_ones_nearest_first(project: Project
 @pytest.mark.parametrize(
     ("key", "known"),
     [
-        ("nonsense", "backup, concurrency, confirm, deploy, drill, facts"),
+        ("nonsense", "backup, concurrency, confirm, "),
         ("limits.web.uptme", "uptime, queue"),
         ("limits.wob.uptime", "web"),
         ("facts.web.pagse", "pages, debug, version, workers"),
