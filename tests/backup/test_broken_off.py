@@ -191,6 +191,7 @@ def test_an_upload_that_breaks_off_goes_on_where_it_was(backups: Backups, s3: De
         with toxic(backups.lab, "storage", "down"), pytest.raises(BackupError):
             writing.result(120)
     assert s3.names("20200101T000000Z") == {}
+    assert s3.partial() == ["20200101T000000Z"]
     before = len(sent)
     assert before < 9
     calls: list[str] = []

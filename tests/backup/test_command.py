@@ -61,6 +61,15 @@ def test_there_is_nothing_at_first(backups: Backups) -> None:
     assert "no-manifest: there is no backup" in done.stdout
 
 
+def test_what_lies_here_is_listed_also_when_the_storage_is_gone(backups: Backups) -> None:
+    made = backups.make()
+    backups.more["RUNBOOK__PROBES__STORAGE__ENDPOINT_URL"] = "http://127.0.0.1:1"
+    done = run(backups, "--list")
+    assert done.returncode == 1
+    assert made.manifest.id in done.stdout
+    assert "s3: " in done.stderr and "refused" in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["--to", "moon"], ["--list", "--from", "moon"], ["--set", "backup.local=s3"]])
 def test_bad_names_end_with_4(backups: Backups, arguments: list[str]) -> None:
     done = run(backups, *arguments)

@@ -15,6 +15,7 @@ from threading import Event
 from pytest_runbook import clock
 from pytest_runbook.backup import archive, destinations
 from pytest_runbook.backup.checksums import of_file
+from pytest_runbook.backup.destinations.base import SEALED
 from pytest_runbook.backup.destinations.folder import COPYING, Folder, sync
 from pytest_runbook.backup.manifest import MANIFEST, PARTIAL, Cache, File, Manifest, Stored
 from pytest_runbook.backup.running import end_left
@@ -51,7 +52,7 @@ def alone(settings: Settings, root: Path) -> Iterator[None]:
     run = f"backup-{clock.now():%Y%m%dT%H%M%SZ}-{os.getpid()}"
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (place / ".lock").open("a") as file:
+        with open(place / ".lock", "a", opener=_private) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -79,8 +80,12 @@ def clean(settings: Settings, root: Path) -> list[str]:
     for path in left:
         if not path.is_symlink() and path.resolve().parent == place.folder.resolve():
             shutil.rmtree(path, ignore_errors=True)
-    for path in place.folder.glob(f"*/{COPYING}*"):
+    for path in place.folder.glob(f"[0-9]*/{COPYING}*"):
         path.unlink(missing_ok=True)
+    ours = set(place.backups())
+    for path in place.folder.glob(f"{SEALED}*/*"):
+        if path.name not in ours and not path.is_symlink() and not path.parent.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
     return [path.name.removeprefix(PARTIAL) for path in left]
 
 
@@ -213,6 +218,10 @@ def _free(place: Folder, moment: datetime) -> str:
     while (place.folder / (base if number == 1 else f"{base}-{number}")).exists():
         number += 1
     return base if number == 1 else f"{base}-{number}"
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _mark(place: Folder) -> str:

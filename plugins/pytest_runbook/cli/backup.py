@@ -14,6 +14,7 @@ import click
 from pytest_runbook.cli._options import loaded, project_root, settings_options
 
 if TYPE_CHECKING:
+    from pytest_runbook.backup.destinations import Destination
     from pytest_runbook.backup.everything import Made
     from pytest_runbook.backup.progress import Progress
     from pytest_runbook.settings import Loaded, Settings
@@ -97,37 +98,42 @@ def _plain(made: Made) -> dict[str, Any]:
 
 
 def _list(settings: Settings, root: Path, names: list[str], as_json: bool) -> int:
-    from pytest_runbook.backup.everything import closing
-    from pytest_runbook.backup.manifest import RESTORED, VERIFIED
+    from pytest_runbook.backup import closing
     from pytest_runbook.errors import BackupError
 
     rows: list[dict[str, Any]] = []
+    silent = 0
     for name in names:
-        with closing(name, settings, root) as place:
-            for one in reversed(place.backups()):
-                row: dict[str, Any] = {
-                    "id": one,
-                    "destination": name,
-                    "bytes": None,
-                    "verified": None,
-                    "restored": None,
-                }
-                with suppress(BackupError):
-                    row["bytes"] = place.manifest(one).size
-                for key, note in (("verified", VERIFIED), ("restored", RESTORED)):
-                    row[key] = (place.noted(one, note) or {}).get("at")
-                rows.append(row)
+        try:
+            with closing(name, settings, root, tries=1) as place:
+                rows += [_row(place, one) for one in reversed(place.backups())]
+        except BackupError as error:  # the others are still of interest, above all when this one is lost
+            click.echo(f"{name}: {error}", err=True)
+            silent = FAILED
     if as_json:
         click.echo(json.dumps(rows, indent=2))
-        return 0
+        return silent
     for row in rows:
         size = "cannot be read" if row["bytes"] is None else f"{row['bytes']:,} bytes"
         told = f"verified {row['verified']}" if row["verified"] else "not verified"
         back = f", restored {row['restored']}" if row["restored"] else ""
         click.echo(f"{row['id']}  {row['destination']}  {size}  {told}{back}")
-    if not rows:
+    if not rows and not silent:
         click.echo("there is no backup yet")
-    return 0
+    return silent
+
+
+def _row(place: Destination, backup: str) -> dict[str, Any]:
+    """What there is to say of one backup."""
+    from pytest_runbook.backup.manifest import RESTORED, VERIFIED
+    from pytest_runbook.errors import BackupError
+
+    row: dict[str, Any] = {"id": backup, "destination": place.name, "bytes": None}
+    with suppress(BackupError):
+        row["bytes"] = place.manifest(backup).size
+    for key, note in (("verified", VERIFIED), ("restored", RESTORED)):
+        row[key] = (place.noted(backup, note) or {}).get("at")
+    return row
 
 
 def _verify(settings: Settings, root: Path, names: list[str], which: str, progress: Progress, as_json: bool) -> int:

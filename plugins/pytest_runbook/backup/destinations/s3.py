@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from pytest_runbook.backup.checksums import of_file
-from pytest_runbook.backup.destinations.base import DestinationSettings, Place
+from pytest_runbook.backup.destinations.base import DestinationSettings, Place, order
 from pytest_runbook.backup.manifest import ID, MANIFEST
 from pytest_runbook.errors import BackupError, Unmeasured, Unreachable
 from pytest_runbook.probes._address import public
@@ -93,6 +93,15 @@ class S3(Place[BucketSettings]):
             if ID.fullmatch(name) and rest:
                 found[name] = found.get(name, False) or rest.startswith(MANIFEST)
         return found
+
+    def partial(self) -> list[str]:
+        """Also those of which no object is whole yet."""
+        begun = {key[len(self._prefix) :].partition("/")[0] for key, _ in self.begun(self._prefix)}
+        known = self._ids()
+        left = {one for one, whole in known.items() if not whole} | {one for one in begun if ID.fullmatch(one)} - set(
+            known
+        )
+        return sorted(left, key=order)
 
     def _list(self, id: str) -> dict[str, int]:  # noqa: A002
         return {key.partition("/")[2]: size for key, size in self._sizes(f"{self._prefix}{id}/").items()}
