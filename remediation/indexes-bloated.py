@@ -14,8 +14,9 @@ Correction, mildest first
     1. Drop what a REINDEX CONCURRENTLY that failed has left: its name ends in _ccnew or _ccold, and nobody is building it now.
        It is no one's index, and slows every change down (step drop_leftovers):
            DROP INDEX CONCURRENTLY <name>_ccnew;
-    2. Rebuild all indexes, one at a time, while users work; twice the size of the largest must be free on the disk. One that
-       fails leaves nothing behind, and the others are rebuilt all the same (step rebuild):
+    2. Rebuild those that are invalid or loose, one at a time, while users work; twice the size of the largest of them must be
+       free on the disk of the database (facts.database.folder). One that fails leaves nothing behind, and the others are
+       rebuilt all the same (step rebuild):
            REINDEX INDEX CONCURRENTLY <name>;
     3. A person: an invalid index that is not needed: DROP INDEX CONCURRENTLY <name>;
 
@@ -36,11 +37,24 @@ LEFTOVERS = r"""
     WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)\d*$'
       AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.relid = i.indrelid)
 """
-REBUILT = """
-    SELECT n.nspname, c.relname
-    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+# Nobody knows how large an invalid one gets: its table's size is taken. For the loose ones it is the estimate of the check that
+# finds them, database/capacity::indexes_are_dense.
+ILL = """
+    SELECT n.nspname, c.relname,
+           CASE WHEN i.indisvalid THEN pg_relation_size(c.oid) ELSE greatest(pg_relation_size(c.oid), pg_relation_size(t.oid)) END
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL (
+        SELECT sum(s.avg_width)::float8 AS bytes, count(*) AS known
+        FROM pg_attribute a JOIN pg_stats s ON (s.schemaname, s.tablename, s.attname) = (n.nspname, t.relname, a.attname)
+        WHERE a.attrelid = t.oid AND a.attnum = ANY (i.indkey::int2[])
+    ) AS widths
     WHERE n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema') AND c.relkind = 'i' AND c.relpersistence = 'p'
       AND NOT i.indisexclusion AND pg_has_role(c.relowner, 'USAGE')
+      AND (NOT i.indisvalid
+           OR c.relam = (SELECT oid FROM pg_am WHERE amname = 'btree') AND c.reltuples > 0 AND widths.known = i.indnatts
+              AND pg_relation_size(c.oid) > %s
+              AND pg_relation_size(c.oid) / (8192 + c.reltuples * (12 + 8 * ceil(widths.bytes / 8)) / 0.9) >= %s)
     ORDER BY i.indisvalid, pg_relation_size(c.oid)
 """
 PATIENCE = "30s"
@@ -71,10 +85,16 @@ def drop_leftovers(at):
     return call(drop)
 
 
-@correct(risk="routine", settle=1, within=10, timeout=14_400)
+@correct(
+    risk="routine",
+    only_if=lambda at: call(has_room, ill=_ill(at), folder=at.facts.database.folder),
+    settle=1,
+    within=10,
+    timeout=14_400,
+)
 def rebuild(at):
-    """Rebuild the indexes, one at a time, while users work"""
-    return call(reindex)
+    """Rebuild the indexes that are invalid or loose, one at a time, while users work"""
+    return call(reindex, ill=_ill(at))
 
 
 def drop(tools):
@@ -83,12 +103,33 @@ def drop(tools):
     return "\n".join(_drop_leftovers(connection)) or "there were none"
 
 
-def reindex(tools):
-    """REINDEX INDEX CONCURRENTLY each index of ours, those that are invalid first."""
+def has_room(tools, *, ill, folder):
+    """Whether there are any, and twice the largest of them is free on the disk of the database; refuses when nobody can tell."""
+    connection = tools.database("database")
+    sizes = [size for _, _, size in connection.execute(ILL, ill)]
+    if not sizes:
+        return False
+    need = 2 * max(sizes)
+    place = folder or connection.execute("SHOW data_directory").fetchone()[0]
+    try:
+        free = int(tools.run("df", "--block-size=1", "--output=avail", "--", place, on="host").split()[-1])
+    except RunbookError as error:
+        hint = "facts.database.folder: where its data lies on the machine of probes.host"
+        raise RunbookError(
+            f"nobody can tell how much is free where the database lies: {error}\n  hint: {hint}"
+        ) from None
+    print(f"{need} bytes may be needed, {free} are free")
+    if free < need:
+        raise RunbookError(f"to rebuild them takes {need} bytes, and {free} are free: a full disk stops the database")
+    return True
+
+
+def reindex(tools, *, ill):
+    """REINDEX INDEX CONCURRENTLY each index of ours that is invalid, or takes much more room than it needs."""
     connection = tools.database("database")
     connection.execute(f"SET lock_timeout = '{PATIENCE}'")
     rebuilt, failed = 0, []
-    for schema, name in connection.execute(REBUILT).fetchall():
+    for schema, name, _ in connection.execute(ILL, ill).fetchall():
         try:
             connection.execute(SQL("REINDEX INDEX CONCURRENTLY {}").format(Identifier(schema, name)))
             rebuilt += 1
@@ -106,3 +147,8 @@ def _drop_leftovers(connection):
         connection.execute(SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(Identifier(schema, name)))
         dropped.append(f"dropped {schema}.{name}")
     return dropped
+
+
+def _ill(at):
+    """From which size on an index counts, and from how many times what it needs it is loose."""
+    return at.limits.database.index_size, at.limits.database.index_bloat

@@ -60,6 +60,14 @@ class Acting:
         """Take STEP back."""
         self._work(step, "undo", [action.describe() for action in self.steps[step].undoing(self.at)])
 
+    def unseen(self, step: str) -> str:
+        """Why it cannot be seen whether STEP is needed, or why it must not be done."""
+        asking = self.steps[step].only_if
+        assert asking, f"{step} has no condition"
+        answer = self._answer(step, "only_if", [asking(self.at).describe()])
+        assert answer["outcome"] == "failed", answer
+        return str(answer["why"])
+
     def refusal(self, step: str) -> str:
         """Why STEP does not work."""
         shown = [action.describe() for action in self.steps[step].actions(self.at)]

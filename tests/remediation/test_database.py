@@ -308,16 +308,32 @@ def test_leftovers_of_a_failed_rebuild_are_dropped_and_nothing_else(crowd: Postg
     assert not book.needed("drop_leftovers")
 
 
-def test_every_index_is_rebuilt_though_one_cannot_be(crowd: PostgresServer) -> None:
-    book = acting(crowd, "indexes-bloated")
+def test_every_ill_index_is_rebuilt_though_one_cannot_be(crowd: PostgresServer) -> None:
+    crowd.sql("CREATE INDEX crowd_dense ON crowd (n)", "shop")
+    crowd.sql("UPDATE crowd SET n = n + 1000", "shop")
+    crowd.sql("UPDATE crowd SET n = n + 1000", "shop")
+    crowd.sql("VACUUM ANALYZE crowd", "shop")
+    crowd.sql("REINDEX INDEX crowd_dense", "shop")
+    book = acting(crowd, "indexes-bloated", limits__database__index_size=8192, limits__database__index_bloat=1.6)
     book.do("drop_leftovers")
     before = indexes(crowd)
+    assert book.needed("rebuild")
     why = book.refusal("rebuild")
     assert "1 not" in why
     assert "crowd_twice" in why
     after = indexes(crowd)
-    assert sorted(after) == ["Crowd N", "crowd_twice"], "what failed has left nothing behind"
+    assert sorted(after) == ["Crowd N", "crowd_dense", "crowd_twice"], "what failed has left nothing behind"
     assert after["Crowd N"] != before["Crowd N"]
+    assert after["crowd_dense"] == before["crowd_dense"], "nothing is wrong with it"
+
+
+def test_no_index_is_rebuilt_onto_a_disk_without_room(crowd: PostgresServer) -> None:
+    assert acting(crowd, "indexes-bloated").needed("rebuild"), "one is invalid"
+    for folder, why in (("/proc", "and 0 are free"), ("/nowhere/at/all", "facts.database.folder")):
+        book = acting(crowd, "indexes-bloated", facts__database__folder=folder)
+        assert why in book.unseen("rebuild")
+    crowd.sql("DROP INDEX crowd_twice, crowd_twice_ccnew, crowd_twice_ccold1", "shop")
+    assert not acting(crowd, "indexes-bloated", facts__database__folder="/proc").needed("rebuild"), "nothing to do"
 
 
 @pytest.mark.parametrize(
