@@ -90,6 +90,9 @@ class Shop:
         """Rows, keys and files."""
         self.database.sql("CREATE DATABASE shop")
         self.database.sql(SCHEMA, "shop")
+        self.database.sql("ALTER DATABASE shop OWNER TO shopkeeper")
+        self.database.sql("ALTER DATABASE shop SET work_mem = '7MB'")
+        self.database.sql("REVOKE ALL ON DATABASE shop FROM PUBLIC")
         self.cache.client.set("session:1", "open")
         self.cache.client.rpush("queue", *map(str, range(40)))
         self.cache.client.set("cached", "soon gone", ex=3600)

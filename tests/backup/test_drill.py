@@ -156,6 +156,16 @@ def test_the_command_proves_and_its_status_says_so(system: Shop, backup: Manifes
     assert SECRET not in good.stdout + good.stderr + late.stdout + late.stderr
 
 
+def test_one_that_is_cancelled_leaves_nothing(system: Shop, backup: Manifest) -> None:
+    argv = [sys.executable, "-c", "from pytest_runbook.cli import main; main()", "drill", "--settings=shop.toml"]
+    with subprocess.Popen(argv, cwd=system.folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert "the backup is chosen" in process.stdout.readline()
+        process.terminate()
+    assert process.returncode == 2
+    assert [*system.scratch.iterdir()] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -90,6 +90,9 @@ def test_everything_that_was_saved_is_there_again(system: Shop, backup: Manifest
     assert (system.folder / "uploads" / "latest").readlink() == Path("2026/4.bin")
     assert (system.folder / ".env").stat().st_mode & 0o777 == 0o600
     assert system.database.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'note'", "shop") == [("shopkeeper",)]
+    # So are the database's own owner, rights and settings.
+    own = "SELECT pg_get_userbyid(datdba), datacl::text, setconfig FROM pg_database JOIN pg_db_role_setting ON setdatabase = oid"
+    assert system.database.sql(own) == [("shopkeeper", "{shopkeeper=CTc/shopkeeper}", ["work_mem=7MB"])]
     # The cache goes on with its append-only file.
     assert system.cache.client.config_get("appendonly") == {"appendonly": "yes"}
     assert left(system) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -50,6 +51,7 @@ def command(
     def say(line: str) -> None:
         click.echo(redactor.text(f"drill: {line}"), err=as_json)
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     drill = Drill(found, root, file.absolute() if file else None, source, backup, _moment(disaster), say)
     with readable():
         if dry_run:

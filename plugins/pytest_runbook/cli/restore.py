@@ -60,7 +60,7 @@ def command(file: Path | None, overrides: tuple[str, ...], **options: Any) -> in
 
     found, root = loaded(file, overrides), project_root()
     clean = Redactor(found.secrets).text
-    signal.signal(signal.SIGTERM, _interrupted)  # so that what was begun is taken back
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was begun is taken back
     try:
         return _done(found, root, file.absolute() if file else None, clean, options)
     except UsageError as error:
@@ -191,7 +191,3 @@ def _line(one: Restore) -> str:
     state = one.state if not one.open or one.state == "held" or one.alive else f"killed while {one.state} ({one.phase})"
     told = "\n".join(f"    {line}" for line in one.story)
     return f"{one.id}  {state}: {', '.join(one.parts)} of {one.backup} from {one.source}\n{told}".rstrip()
-
-
-def _interrupted(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt

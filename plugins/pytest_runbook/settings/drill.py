@@ -18,6 +18,8 @@ class Restore(Section):
     """Services that are stopped, together, while data are exchanged under them, and started again."""
     cache: Name | None = None
     """The service that is the cache: stopped after the others, started before them; none: no cache is restored."""
+    cache_folder: Path | None = None
+    """Its data folder as this machine calls it, when the server calls it otherwise: a volume of a container."""
     jobs: PositiveInt = 4
     """Tables that are restored at once."""
     checks: str = "postdeploy"

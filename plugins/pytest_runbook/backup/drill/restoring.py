@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from pytest_runbook.backup.drill.service import serving
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Database, Manifest
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import fetching, files
+from pytest_runbook.backup.restore import fetching, files, scratch
 from pytest_runbook.backup.restore.cache import ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.exchange import drop_database
@@ -68,14 +69,20 @@ class ScratchRestore:
     watch: Stopwatch
     stack: ExitStack
     seen: Restored = field(default_factory=Restored)
+    given_up: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> Restored:
         """Everything, side by side; faults of one part leave the others alone. RestoreError when it must not go on."""
         parts = {"database": self._database, "cache": self._cache, "files": self._files}
         with ThreadPoolExecutor(len(parts)) as pool:
             held = [part for name, part in parts.items() if getattr(self.manifest, name) is not None]
-            for done in [pool.submit(part) for part in held]:
-                done.result()
+            try:
+                for done in [pool.submit(part) for part in held]:
+                    done.result()
+            except BaseException:  # nobody waits for the other parts: what works for them ends
+                self.given_up.set()
+                scratch.end(self.home)
+                raise
         if self.settings.drill.service.command and not self.seen.faults:
             self._serve()
         return self.seen
@@ -163,7 +170,7 @@ class ScratchRestore:
             faults = [Fault("missing", name, "the manifest does not know it") for name in names if name not in known]
             if not names:
                 faults = [Fault("missing", what, "the manifest knows no file of it")]
-            faults += fetching.fetch(self.destination, self.manifest, known, folder)
+            faults += fetching.fetch(self.destination, self.manifest, known, folder, self.given_up)
             phase.outcome = "failed" if faults else phase.outcome
             self.seen.faults += faults
         return not faults

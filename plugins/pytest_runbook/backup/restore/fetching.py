@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,22 +21,44 @@ AT_ONCE = 4
 """Files that are under way together."""
 
 
-def fetch(destination: Destination, manifest: Manifest, names: Iterable[str], folder: Path) -> list[Fault]:
-    """Copy NAMES of the backup of MANIFEST into FOLDER; what is wrong with them. A bad one is not kept."""
+def fetch(
+    destination: Destination,
+    manifest: Manifest,
+    names: Iterable[str],
+    folder: Path,
+    given_up: threading.Event | None = None,
+) -> list[Fault]:
+    """Copy NAMES of the backup of MANIFEST into FOLDER; what is wrong with them. A bad one is not kept.
+
+    When it is GIVEN_UP, from another thread, BackupError is raised in the middle.
+    """
 
     def one(name: str) -> list[Fault]:
-        return _fetch(destination, manifest.id, name, manifest.stored[name], folder)
+        return _fetch(destination, manifest.id, name, manifest.stored[name], folder, given_up)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return [fault for found in pool.map(one, names) for fault in found]
 
 
-def _fetch(destination: Destination, id: str, name: str, told: Stored, folder: Path) -> list[Fault]:  # noqa: A002
+def _fetch(
+    destination: Destination,
+    id: str,  # noqa: A002 - what it is called everywhere
+    name: str,
+    told: Stored,
+    folder: Path,
+    given_up: threading.Event | None,
+) -> list[Fault]:
     try:
         target = folder / safe(name)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with destination.read(id, name) as stream, target.open("xb") as file:
-            faults = list(reading.compared(stream, name, told, file.write))
+
+            def take(piece: bytes) -> None:
+                if given_up and given_up.is_set():
+                    raise BackupError("it was given up", reason="unreachable")
+                file.write(piece)
+
+            faults = list(reading.compared(stream, name, told, take))
     except BackupError as error:
         return [as_fault(error, name)]
     if faults:

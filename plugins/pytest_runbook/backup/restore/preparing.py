@@ -82,10 +82,11 @@ class Preparing:
             raise RestoreError(f'"{service}" is managed on another machine\n  hint: restore the cache there')
         self._whole(fetching.fetch(self.destination, self.manifest, [CACHE], self.home / "cache"))
         where = self._asked()
-        folder = Path(where["dir"])
+        folder = self.settings.restore.cache_folder or Path(where["dir"])
         if not folder.is_dir():
             raise RestoreError(
-                f'the folder of the cache, "{folder}", is not on this machine\n  hint: restore the cache there'
+                f'the folder of the cache, "{folder}", is not on this machine\n'
+                "  hint: set restore.cache_folder, or restore it there"
             )
         least = int(told.version.partition(".")[0]) if told.server == "redis" else 0
         names = {key: where[key] for key in ("appenddirname", "appendfilename") if where.get(key)}

@@ -92,7 +92,7 @@ class Production:
             except BaseException:
                 self._give_up(restore)
                 raise
-            self._go(restore)
+            self._told_go(restore)
             return restore
 
     def finish(self, id_: str = "") -> Restore:
@@ -103,7 +103,7 @@ class Production:
                 f'"{restore.id}" was killed before anything was exchanged\n  hint: --undo, then restore anew'
             )
         with self._alone(restore.id):
-            self._go(restore)
+            self._told_go(restore)
         return restore
 
     def undo(self, id_: str = "") -> Restore:
@@ -148,6 +148,14 @@ class Production:
         restore.stop = list(settings.restore.stop)
         if cache and "cache" in restore.parts and manifest.cache and cache not in restore.stop:
             restore.stop.append(cache)
+
+    def _told_go(self, restore: Restore) -> None:
+        """Go; who interrupts that, or meets an error nobody thought of, is told what to do."""
+        try:
+            self._go(restore)
+        except BaseException:
+            self.say(f"it stopped in the middle ({restore.phase}): runbook restore --finish, or --undo")
+            raise
 
     def _go(self, restore: Restore) -> None:
         """Exchange, start and look; back again when the checks fail."""

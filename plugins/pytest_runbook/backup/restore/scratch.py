@@ -71,9 +71,14 @@ def remove(made: Path, parent: Path) -> None:
     """End what works in the folder MADE, and remove it; RestoreError when it is not one of ours."""
     if why := refusal(made, parent):
         raise RestoreError(f'"{made}" is not removed: {why}')
+    end(made)
+    shutil.rmtree(made)
+
+
+def end(made: Path) -> None:
+    """End what works in the folder MADE."""
     if not family.end(lambda: working_in(made)):
         raise RestoreError(f'processes in "{made}" do not end: {", ".join(str(one.pid) for one in working_in(made))}')
-    shutil.rmtree(made)
 
 
 def refusal(made: Path, parent: Path) -> str | None:
