@@ -6,6 +6,7 @@ What is proven, with RTO and RPO, stands in a certificate. Exit status 0 when ev
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -21,8 +22,10 @@ from pytest_runbook.backup.drill.certificate import Certificate, Target
 from pytest_runbook.backup.restore import journal
 from pytest_runbook.backup.restore.production import PARTS, Production
 from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.backup.verifying import software
 from pytest_runbook.errors import RunbookError
 from pytest_runbook.evidence.redaction import Redactor
+from pytest_runbook.naming import person
 from pytest_runbook.settings import Loaded, load
 
 from lab import Lab, disaster
@@ -153,6 +156,8 @@ def recover(lab: Lab, backup: str, moment: datetime, held: Held) -> Certificate:
         source=SOURCE,
         started=clock.iso(moment),
         disaster=clock.iso(moment),
+        host=socket.gethostname(),
+        user=person(),
         backup=backup,
     )
     print(f"\n$ runbook restore {backup} --from {SOURCE} --into production", flush=True)
@@ -160,11 +165,12 @@ def recover(lab: Lab, backup: str, moment: datetime, held: Held) -> Certificate:
     os.environ.update(lab.environment())  # for the checks that the restore runs
     try:
         manifest = production.judge(SOURCE, backup)
-        paper.created, paper.bytes, paper.software = manifest.created, manifest.size, manifest.software
+        paper.created, paper.bytes, paper.software = manifest.created, manifest.size, software()
         restored = production.restore(SOURCE, manifest, PARTS)
         if restored.state != journal.DONE:
             paper.faults.append(Fault("not-restored", "", restored.story[-1]))
-        paper.checks = restored.story[-1] if restored.state == journal.DONE else ""
+        paper.proofs += production.proofs
+        paper.checks = next((line for line in restored.story if "checks looked" in line), "")
     except RunbookError as error:
         paper.trouble = str(error)
         return paper

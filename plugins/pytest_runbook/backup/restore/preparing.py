@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_runbook import managers
 from pytest_runbook.backup import comparing, contents, postgresql, programs
+from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Manifest
 from pytest_runbook.backup.postgresql import Server
 from pytest_runbook.backup.restore import exchange, fetching, files
@@ -39,6 +40,8 @@ class Preparing:
     restore: Restore
     home: Path
     save: Callable[[], None]
+    proofs: list[Proof]
+    """What was compared with the manifest is added."""
 
     def database(self) -> None:
         """A new database beside the one that is there, compared with the manifest."""
@@ -67,7 +70,7 @@ class Preparing:
         with Server(server.name, {**server.address, "dbname": new}).connect() as session:
             with contents.transaction(session):
                 seen = contents.look(session, checksum_rows=part.checksum_rows, newest=list(told.newest))
-            self._whole(comparing.database(told, seen)[1])
+            self._compared(comparing.database(told, seen))
             session.execute("ANALYZE")
 
     def cache(self) -> None:
@@ -94,7 +97,7 @@ class Preparing:
         with ScratchRedis(self.home, program, names, self.settings.restore.timeout) as server:
             server.place(self.home / "cache" / CACHE)
             server.start()
-            self._whole(comparing.cache(told, server.keys())[1])
+            self._compared(comparing.cache(told, server.keys()))
             appending = where.get("appendonly") == "yes"
             if appending:
                 server.append()
@@ -152,6 +155,10 @@ class Preparing:
                 f'"{probe}" does not say where its files are: {error}\n  hint: start it, an empty one is enough'
             ) from None
         return {str(name): str(value) for name, value in found.items()}
+
+    def _compared(self, found: tuple[list[Proof], list[Fault]]) -> None:
+        self.proofs += found[0]
+        self._whole(found[1])
 
     def _whole(self, faults: list[Fault]) -> None:
         if faults:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
 from pytest_runbook.backup import destinations, everything
+from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import Manifest
@@ -47,6 +49,8 @@ class Production:
     settings_file: Path | None = None
     say: Callable[[str], None] = field(default=lambda _: None)
     phases: list[Phase] = field(default_factory=list)
+    proofs: list[Proof] = field(default_factory=list)
+    """What was compared with the manifest before anything was exchanged."""
 
     @property
     def journal(self) -> Journal:
@@ -125,9 +129,8 @@ class Production:
                 restore.safety = everything.make(settings, self.root, to=(), prune=False).id
                 self.journal.save(restore)
         with self._connected(restore.source) as destination, scratch.folder(settings.drill.folder) as home:
-            ready = Preparing(
-                settings, self.root, destination, manifest, restore, home, lambda: self.journal.save(restore)
-            )
+            save = partial(self.journal.save, restore)
+            ready = Preparing(settings, self.root, destination, manifest, restore, home, save, self.proofs)
             configuration = set(settings.backup.files.configuration)
             data = set(settings.backup.files.roots) - configuration
             roots = (data if "files" in restore.parts else set()) | (
