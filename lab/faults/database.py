@@ -273,9 +273,12 @@ def forgotten_transaction(lab: Lab) -> None:
     lab.hold_sessions("BEGIN")
 
 
-@fault("database-lock-held", service="database", fails=[LOCKS])
+@fault("database-lock-held", service="database", fails=[LOCKS], outcome="person")
 def lock_held(lab: Lab) -> None:
-    """A session waits for the lock of another one, which is not old; the limit is lowered to a second meanwhile."""
+    """A session waits for the lock of another one, which is not old; the limit is lowered to a second meanwhile.
+
+    Nobody forgot that one, and to restart the database for it needs a yes.
+    """
     lab.change_setting("limits.database.lock_wait", 1)
     lab.hold_sessions("BEGIN; LOCK TABLE data_retention_log IN SHARE UPDATE EXCLUSIVE MODE", 2)
 
