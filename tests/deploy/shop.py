@@ -63,6 +63,12 @@ kind = "http"
 url = "http://127.0.0.1:{ml}"
 timeout = 10
 
+[backup.destinations.local]
+kind = "folder"
+path = "{folder}/backups"
+[backup.files.roots]
+variables = "{folder}/env"
+
 [facts.deploy]
 version = ""
 [facts.shop]
@@ -225,14 +231,14 @@ class Shop:
     def served(self) -> set[str]:
         return {self.serves(service) for service in SERVICES}
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+    def begin(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """`runbook ARGUMENTS`, as it runs."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
         return subprocess.Popen(
             [*COMMAND, *arguments],
             cwd=self.folder,
             env={**inherited, **self.environment},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 
 import pytest
+from pytest_runbook.history import Held
 
 from tests.deploy.shop import GOOD, SECRET, Shop
 
@@ -72,6 +75,23 @@ def test_closed_gate_changes_nothing(market: Shop) -> None:
     assert market.served() == {GOOD}
 
 
+def test_backup_is_made_of_the_version_before_and_verified(market: Shop) -> None:
+    code, output = market.runbook("deploy", "1.4.3", "--set", "deploy.backup=true")
+    assert code == 0, output
+    assert market.phases[:3] == [("gate", "done"), ("backup", "done"), ("baseline", "done")]
+    made = market.folder / "backups" / (market.row.backup or "none")
+    assert json.loads((made / "manifest.json").read_text())["release"] == GOOD
+    assert (made / "verified.json").is_file()
+
+
+def test_no_change_without_the_backup_that_belongs_to_it(market: Shop) -> None:
+    told = ("--set", "deploy.backup=true", "--set", f"backup.destinations.local.path={market.folder}/env")
+    code, output = market.runbook("deploy", "1.4.3", *told)
+    assert code == 5, output
+    assert market.phases == [("gate", "done"), ("backup", "failed")]
+    assert market.served() == {GOOD}
+
+
 def test_version_that_nobody_can_judge_is_held(market: Shop) -> None:
     code, output = market.runbook("deploy", "2.0-blind")
     assert code == 6, output
@@ -85,6 +105,22 @@ def test_version_that_nobody_can_judge_is_held(market: Shop) -> None:
     assert "is not at its end" in output
     code, output = market.runbook("deploy", "--abort")
     assert code == 0, output
+    assert market.row.outcome == "rolled-back"
+    assert market.served() == {GOOD}
+
+
+def test_who_sits_there_is_asked_and_decides(market: Shop) -> None:
+    master, terminal = os.openpty()
+    try:
+        process = market.begin("deploy", "2.0-blind", stdin=terminal)
+        os.write(master, b"look\nback\n")
+        output, _ = process.communicate(timeout=120)
+    finally:
+        os.close(master)
+        os.close(terminal)
+    assert process.returncode == 0, output
+    assert output.count("look again, go back, or leave it?") == 2
+    assert market.phases.count(("verify", "inconclusive")) == 2
     assert market.row.outcome == "rolled-back"
     assert market.served() == {GOOD}
 
@@ -113,6 +149,7 @@ def test_rollback_goes_to_the_version_before_and_verifies_it(market: Shop) -> No
     assert market.served() == {GOOD}
     assert (market.row.kind, market.row.outcome) == ("rollback", "rolled-back")
     assert market.phases == [("switch", "done"), ("healthy", "done"), ("verify", "done")]
+    assert market.row.baseline and "page.time" in market.row.baseline["figures"]
     code, output = market.runbook("rollback")
     assert code == 4, output
     assert 'and "1.4.3" was taken back' in output
@@ -131,6 +168,14 @@ def test_rollback_without_a_version_before_says_so(market: Shop) -> None:
     assert f'no version before "{GOOD}" of "web" is known to be good' in output
 
 
+def test_without_a_deployment_on_record_the_file_of_variables_tells_the_version_before(market: Shop) -> None:
+    with (market.folder / "env").open("a") as file:
+        file.write("PREVIOUS_VERSION=1.4.1\n")
+    code, output = market.runbook("rollback", "--dry-run")
+    assert code == 0, output
+    assert output.splitlines()[0] == "web: 1.4.2 -> 1.4.1"
+
+
 def test_plan_is_shown_and_nothing_done(market: Shop) -> None:
     code, output = market.runbook("deploy", "1.4.3", "--dry-run")
     assert code == 0, output
@@ -146,6 +191,8 @@ def test_plan_is_shown_and_nothing_done(market: Shop) -> None:
     ("arguments", "said"),
     [
         (("deploy", GOOD), "nothing to do: web runs 1.4.2, ml runs 1.4.2"),
+        (("deploy", "1.4 3"), '"1.4 3" cannot be a version'),
+        (("deploy", "1.4.3", "--set", "managers.shop.env_file=null"), 'nothing says which version of "web"'),
         (("deploy", "1.4.3", "--services", "shelf"), 'unknown service "shelf"'),
         (("deploy",), "one of --status, --resume, --abort, --history, VERSION is expected"),
         (("deploy", "--resume"), "no deployment is unfinished"),
@@ -199,6 +246,8 @@ def test_two_at_once_are_one(market: Shop) -> None:
     first = market.begin("deploy", "1.4.3", "--soak", "4")
     while not market.store.deployments():
         assert first.poll() is None
+    with pytest.raises(Held, match="web"):
+        market.store.lock("web", "a runbook")
     code, output = market.runbook("deploy", "1.4.4")
     assert code == 4, output
     assert '"the deployment" is locked by the run' in output

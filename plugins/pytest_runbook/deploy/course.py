@@ -80,10 +80,7 @@ class Course:
 
     def _perform(self, phase: Phase) -> Judgement:
         """Do PHASE, on record before and after."""
-        if lost := [lock.target for lock in self._locks if lock.lost]:
-            raise HistoryError(
-                f'the lock of "{lost[0]}" was lost: another process may act by now\n  hint: runbook deploy --status'
-            )
+        self._hold()
         number, begun = self._store.enter_phase(self._row.id, phase), clock.monotonic()
         try:
             seen = DOES[phase](self)
@@ -96,6 +93,13 @@ class Course:
         self._store.leave_phase(number, seen.outcome, seen.said, took)
         self._tell(f"{phase:12} {seen.outcome:12} {clock.duration(took):>8}  {seen.said}")
         return seen
+
+    def _hold(self) -> None:
+        """Go on only as long as nobody else may act."""
+        if lost := [lock.target for lock in self._locks if lock.lost]:
+            raise HistoryError(
+                f'the lock of "{lost[0]}" was lost: another process may act by now\n  hint: runbook deploy --status'
+            )
 
     def _end(self, outcome: DeploymentOutcome, why: str) -> None:
         self._store.end_deployment(self._row.id, outcome, why)
@@ -165,6 +169,7 @@ class Course:
     def _switch_all(self, units: Sequence[Unit], versions: Mapping[str, str]) -> Judgement:
         said = []
         for unit in units:
+            self._hold()
             try:
                 said.append(unit.switch(versions[unit.service], self._settings.restart))
             except ManagerError as error:

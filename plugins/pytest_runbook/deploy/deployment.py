@@ -18,8 +18,10 @@ from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.history import DeploymentRow, Lock, Store
 from pytest_runbook.history.deployments import in_the_way
 from pytest_runbook.history.rows import DeploymentKind
+from pytest_runbook.managers._versions import FORM, VERSION
 from pytest_runbook.naming import new_id, person
 from pytest_runbook.runbooks import family
+from pytest_runbook.runbooks.process import over
 from pytest_runbook.runbooks.reach import Reach
 
 LOCK = "the deployment"
@@ -92,6 +94,8 @@ class Deployment:
             targets = previous(self._store.deployments(), found, before)
         else:
             targets = dict.fromkeys(before, request.version)
+        if wrong := [version for version in targets.values() if not VERSION.fullmatch(version)]:
+            raise UsageError(f'"{wrong[0]}" cannot be a version\n  hint: {FORM}')
         if targets == before:
             raise UsageError(
                 f"nothing to do: {', '.join(f'{name} runs {version}' for name, version in before.items())}"
@@ -175,6 +179,8 @@ class Deployment:
         self._say(self._redactor.text(text))
 
     def _version(self, unit: Unit) -> str:
+        """The version to go back to; UsageError when nobody knows it, ManagerError when UNIT has no version to switch."""
+        unit.manager.previous_version(unit.name)
         running = unit.running()
         if running is None:
             raise UsageError(
@@ -216,7 +222,12 @@ class Deployment:
         lease = self._settings.deploy.lease
         with ExitStack() as stack:
             targets = (LOCK, *sorted(services))
-            yield [stack.enter_context(self._store.lock(target, self._run, lease)) for target in targets]
+            locks = [stack.enter_context(self._store.lock(target, self._run, lease)) for target in targets]
+            for lock in locks:
+                if lock.after and not over(lock.after):
+                    lock.leave()
+                    raise RunbookError(f"a step of the run {lock.after}, which died, does not end")
+            yield locks
 
 
 def _no_backup(release: str) -> str:

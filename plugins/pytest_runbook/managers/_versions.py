@@ -13,6 +13,8 @@ from pytest_runbook.errors import ManagerError
 
 VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 """What may be an image's tag; it needs no quoting anywhere."""
+FORM = 'letters, digits, ".", "_" and "-", as in the tag of an image'
+"""The same in words."""
 READ = 'exec cat -- "$1"'
 # The content comes by standard input, since it holds secrets; what was cut short on its way is not put in place.
 WRITE = """
@@ -52,8 +54,7 @@ class VersionFile:
     def switch(self, version: str) -> None:
         """Replace the file by one that says VERSION, and the one until now as the previous; else it stays as it is."""
         if not VERSION.fullmatch(version):
-            hint = 'letters, digits, ".", "_" and "-", as in the tag of an image'
-            raise ManagerError(f'"{version}" cannot be a version\n  hint: {hint}')
+            raise ManagerError(f'"{version}" cannot be a version\n  hint: {FORM}')
         text = self._read()
         before = self._current(text)
         if before != version:
