@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -12,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from pytest_runbook import clock
-from pytest_runbook.backup.drill import refusal
+from pytest_runbook.backup.drill import proving, refusal
 from pytest_runbook.backup.drill.certificate import Certificate
 from pytest_runbook.backup.drill.drill import Drill
-from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.backup.manifest import Manifest, Table
 from pytest_runbook.checkrun import CheckRun
 from pytest_runbook.errors import UsageError
 
@@ -104,6 +105,18 @@ def test_what_cannot_be_started_proves_nothing(system: Shop, backup: Manifest) -
     paper = drill(system, "backup.programs.postgresql=/nowhere").run()
     assert (paper.verdict, "has no" in paper.trouble) == ("unmeasured", True)
     assert paper.rto is None
+
+
+def test_large_tables_have_their_turn(system: Shop, backup: Manifest) -> None:
+    assert backup.database
+    sizes = {"a": 5, "b": 900_000, "c": 800_000, "d": 20_000}
+    told = dataclasses.replace(backup.database, tables={name: Table(rows) for name, rows in sizes.items()})
+    seen = [frozenset(proving.sample(told, 1_000_000)) for _ in range(200)]
+    assert all("a" in one and len(one) >= 2 for one in seen)
+    assert {name for one in seen for name in one} == set(sizes)
+    assert not any({"b", "c"} <= one for one in seen)
+    assert proving.sample(told, 0) == set(sizes)
+    assert proving.sample(told, 1) - {"a"}
 
 
 def test_a_given_server_is_used_and_left_as_it_was(system: Shop, backup: Manifest, other: PostgresServer) -> None:

@@ -5,7 +5,7 @@ The backup asks the server that it dumps, the drill asks what it restored: the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -76,8 +76,18 @@ def transaction(session: Session, snapshot: sql.Literal | None = None) -> Iterat
             session.execute("ROLLBACK")
 
 
-def look(session: Session, *, checksum_rows: int, newest: Sequence[str] = (), dump_version: str = "") -> Database:
-    """What the database of SESSION, inside `transaction`, holds; `backup.database` has the words of the options."""
+def look(
+    session: Session,
+    *,
+    checksum_rows: int,
+    newest: Sequence[str] = (),
+    dump_version: str = "",
+    only: Collection[str] | None = None,
+) -> Database:
+    """What the database of SESSION, inside `transaction`, holds; `backup.database` has the words of the options.
+
+    ONLY these tables get a checksum, all by default; rows are counted in every one.
+    """
     version = session.info.server_version
     lsn = _one(
         session, "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
@@ -94,7 +104,9 @@ def look(session: Session, *, checksum_rows: int, newest: Sequence[str] = (), du
         newest_row=max((clock.iso(moment) for moment in times.values() if moment), default=None),
         size=int(_one(session, "SELECT pg_database_size(current_database())")),
         tables={
-            f"{schema}.{name}": _table(session, schema, name, key, checksum_rows)
+            f"{schema}.{name}": _table(
+                session, schema, name, key, checksum_rows if only is None or f"{schema}.{name}" in only else 0
+            )
             for schema, name, key in _all(session, TABLES)
         },
         sequences={

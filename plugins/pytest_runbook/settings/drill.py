@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from pytest_runbook.settings.schema import Name, Section, Words
 
@@ -71,6 +71,10 @@ class Drill(Section):
     service: DrillService = DrillService()
     reports: Path = Path("var/drills")
     """Folder of certificates. Relative to the root folder."""
+    checksum_rows: NonNegativeInt = 1_000_000
+    """Rows whose checksums are compared, about: of all small tables, and of large ones by chance. 0: of all tables.
+    Rows are counted in every table.
+    """
     amcheck: bool = True
     """Look into every B-tree for entries out of order, where the server has the extension amcheck."""
     ignore: Words = ()

@@ -69,6 +69,7 @@ class ScratchRestore:
     watch: Stopwatch
     stack: ExitStack
     seen: Restored = field(default_factory=Restored)
+    scratch: ScratchPostgresql | None = None
     given_up: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> Restored:
@@ -115,17 +116,18 @@ class ScratchRestore:
 
     def _own(self, told: Database) -> Server:
         bindir = place(self.settings, told, "initdb", "postgres")
-        server = self.stack.enter_context(ScratchPostgresql(self.home, bindir))
-        server.create()
-        server.start()
-        return Server("scratch", server.address())
+        self.scratch = self.stack.enter_context(ScratchPostgresql(self.home, bindir))
+        self.scratch.create()
+        self.scratch.start()
+        return Server("scratch", self.scratch.address())
 
     def _filled(self, server: Server, folder: Path, told: Database) -> list[Fault]:
         given = bool(self.settings.drill.server.get_secret_value())
         name = f"runbook_drill_{self.manifest.id.lower().replace('-', '_')}" if given else told.name
         own = self.settings.drill
         bindir = place(self.settings, told)
-        restoring = Restoring(bindir, server, own.jobs, own.timeout, str(self.home), OWNERS if given else ())
+        near = Server("scratch", self.scratch.near()) if self.scratch else server
+        restoring = Restoring(bindir, near, own.jobs, own.timeout, str(self.home), OWNERS if given else ())
         if given:
             drop_database(server, name)
             self.stack.callback(drop_database, server, name)

@@ -47,6 +47,8 @@ SETTINGS: Mapping[str, str] = {
     "shared_buffers": "128MB",
     "maintenance_work_mem": "128MB",
     "jit": "off",
+    # As many tables as there are processors are restored at once: none of them gets a second one.
+    "max_parallel_maintenance_workers": "0",
     # In the data folder, so that a kill leaves nothing in /dev/shm.
     "dynamic_shared_memory_type": "mmap",
     "timezone": "UTC",
@@ -129,6 +131,14 @@ class ScratchPostgresql:
         """Parameters to connect with, the password among them."""
         return {"host": HOST, "port": self.port, "user": ADMIN, "password": self.password, "dbname": database}
 
+    def near(self, database: str = "postgres") -> dict[str, Any]:
+        """The same by its unix socket, where the path of that is short enough: a fifth less time for what says much."""
+        return {**self.address(database), **({"host": str(self.socket)} if self._short else {})}
+
+    @property
+    def _short(self) -> bool:
+        return len(os.fsencode(self.socket)) <= LONGEST_SOCKET
+
     def uri(self, database: str = "postgres") -> str:
         """The same as one URI, with the password."""
         return f"postgresql://{ADMIN}:{self.password}@{HOST}:{self.port}/{quote(database, safe='')}"
@@ -141,7 +151,7 @@ class ScratchPostgresql:
 
     def _begin(self) -> None:
         told = {**SETTINGS, "port": str(self.port), **self.settings}
-        told["unix_socket_directories"] = str(self.socket) if len(os.fsencode(self.socket)) <= LONGEST_SOCKET else ""
+        told["unix_socket_directories"] = str(self.socket) if self._short else ""
         arguments = [part for key, value in told.items() for part in ("-c", f"{key}={value}")]
         argv = become.command(_user(), [str(self.bindir / "postgres"), "-D", str(self.folder), *arguments])
         with (self.home / "postgresql.log").open("wb") as log:
