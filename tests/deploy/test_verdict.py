@@ -53,6 +53,12 @@ def test_run_that_judged_nothing_is_never_good(code: int) -> None:
     assert judge(record(result("page"), code=code), None, {}).outcome == "inconclusive"
 
 
+def test_figure_that_is_not_measured_any_more_leaves_the_answer_open() -> None:
+    compare = {"time": Relative(ratio=2.0, floor=0.1)}
+    seen = judge(record(result("page")), baseline(record(result("page", time=0.02))), compare)
+    assert (seen.outcome, seen.said) == ("inconclusive", "time was measured before and is not now")
+
+
 def test_run_that_failed_without_a_check_is_never_good() -> None:
     made = record(result("page"), code=1)
     made.problems = ["a test that is no check failed"]

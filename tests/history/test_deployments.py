@@ -42,8 +42,9 @@ def test_next_one_waits_for_the_end_of_the_one_before(store: Store) -> None:
     number = begun(store)
     with pytest.raises(UsageError, match=r"the deployment \d+, of 1.4.3, is not at its end"):
         begun(store, "1.4.4")
-    assert store.end_deployment(number, "deployed", "verified")
-    assert not store.end_deployment(number, "aborted", "too late")
+    assert not store.end_deployment(number, "deployed", "verified", run="d0"), "who was taken over ends nothing"
+    assert store.end_deployment(number, "deployed", "verified", run="d1")
+    assert not store.end_deployment(number, "aborted", "too late", run="d1")
     begun(store, "1.4.4")
     assert [(row.version, row.outcome) for row in store.deployments()] == [("1.4.4", None), ("1.4.3", "deployed")]
 

@@ -44,7 +44,7 @@ class Course:
         tell: Tell,
     ) -> None:
         """CLEAN takes secrets out of what is kept and told."""
-        self._store, self._row, self._settings = store, row, settings
+        self._store, self._row, self._run, self._settings = store, row, row.run, settings
         self._units, self._looks, self._backup = units, looks, backup
         self._locks, self._clean, self._tell = list(locks), clean, tell
         self._targets: Mapping[str, str] = row.options["targets"]
@@ -63,7 +63,9 @@ class Course:
         if phase in BACK:
             cause = next((one for one in self._row.phases if one.outcome == "failed"), None)
             why = f"{cause.phase} failed: {cause.said}" if cause else "it was aborted"
-            return self._end("rolled-back", f"{why}; the version before is verified: {said}")
+            # Of a rollback that somebody aborted: what it was to leave goes on running.
+            outcome: DeploymentOutcome = "aborted" if self._row.kind == "rollback" else "rolled-back"
+            return self._end(outcome, f"{why}; the version before is verified: {said}")
         self._end("rolled-back" if self._row.kind == "rollback" else "deployed", said)
 
     def _turn(self, phase: Phase, seen: Judgement) -> None:
@@ -102,7 +104,9 @@ class Course:
             )
 
     def _end(self, outcome: DeploymentOutcome, why: str) -> None:
-        self._store.end_deployment(self._row.id, outcome, why)
+        self._hold()
+        if not self._store.end_deployment(self._row.id, outcome, why, run=self._run):
+            raise HistoryError("another process took the deployment up, or ended it\n  hint: runbook deploy --status")
 
     def _system(self, versions: Mapping[str, str]) -> str:
         """The system's version while its services run VERSIONS."""
@@ -197,7 +201,8 @@ class Course:
             said = "; ".join(look.said for look in ill.values())
             if again := [name for name in ill if len(births[name]) > LIVES]:
                 return Judgement("failed", f"{', '.join(again)} ended again and again: {said}")
-            if clock.monotonic() >= end:
+            # Who is well by now may go on to show it.
+            if clock.monotonic() >= end and not all(look.well for look in ill.values()):
                 blind = any(look.well is None for look in ill.values())
                 limit = clock.duration(self._settings.deadline)
                 return Judgement("inconclusive" if blind else "failed", f"not well within {limit}: {said}")

@@ -154,7 +154,7 @@ class Deployment:
             phases = left(row)
             self._tell(f"deployment {row.id} of {row.version}: {', '.join(phases) or 'nothing was changed'}")
             if not phases:
-                self._store.end_deployment(row.id, "aborted", "nothing was changed")
+                self._store.end_deployment(row.id, "aborted", "nothing was changed", run=row.run)
                 return self._store.deployment(row.id)
             return self._walk(row.id, locks, phases)
 

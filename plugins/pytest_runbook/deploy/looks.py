@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_runbook import clock
 from pytest_runbook.checkrun import CheckRun
-from pytest_runbook.deploy.verdict import Judgement, baseline, judge
+from pytest_runbook.deploy.verdict import JUDGED, Judgement, baseline, judge
 from pytest_runbook.errors import RunbookError
 from pytest_runbook.model import Outcome, RunRecord
 from pytest_runbook.naming import new_id
@@ -58,6 +58,8 @@ class Looks:
             record = self._run(self._deploy.verify, version)
         except RunbookError as error:
             return Judgement("inconclusive", str(error)), None
+        if record.exit_code not in JUDGED:
+            return Judgement("inconclusive", f"the checks ended with status {record.exit_code}"), None
         kept = baseline(record)
         failing = f", {len(kept['failing'])} checks fail" if kept["failing"] else ""
         return Judgement("done", f"{len(kept['figures'])} figures kept{failing}"), kept

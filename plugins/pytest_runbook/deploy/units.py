@@ -40,6 +40,8 @@ class Unit:
     """What the manager calls it."""
     page: Callable[[str], Look] | None = None
     """Asks the page that tells whether a version serves; None: there is none."""
+    shown: bool = False
+    """Whether that page says which version it is of."""
 
     def running(self) -> str | None:
         """The version that runs; None when nothing runs, or nobody can tell. Raises ManagerError when it cannot be asked."""
@@ -63,6 +65,8 @@ class Unit:
             return Look(None, f"{self.service}: {_first(error)}")
         if status.state != "running":
             return Look(False, f"{self.service} is {status.state}" + (f" ({status.detail})" if status.detail else ""))
+        if runs is None and not self.shown:
+            return Look(None, f"{self.service}: which version runs cannot be seen", status.pids)
         if runs is not None and runs != version:
             return Look(False, f'{self.service} runs "{runs}"', status.pids)
         seen = self.page(version) if self.page else Look(True, f"{self.service} runs")
@@ -83,7 +87,7 @@ def _unit(settings: Settings, reach: Reach, service: str) -> Unit:
     if declared is None or declared.kind != "http":
         known = [one for one, probe in settings.probes.items() if probe.kind == "http"]
         raise UsageError(unknown("http probe", health.probe, known, f"correct deploy.health.{service}"))
-    return Unit(service, manager, name, partial(_page, settings, service, health))
+    return Unit(service, manager, name, partial(_page, settings, service, health), bool(health.version))
 
 
 def _page(settings: Settings, service: str, health: Health, version: str) -> Look:

@@ -60,7 +60,11 @@ def judge(
     found = _Findings()
     for result in record.gating:
         _sort(found, result, record, known)
-    found.worse += worse(figures(record), (before or {}).get("figures", {}), _units(record), compare)
+    known_figures, now = (before or {}).get("figures", {}), figures(record)
+    found.unclear += [
+        f"{name} was measured before and is not now" for name in compare if name in known_figures.keys() - now
+    ]
+    found.worse += worse(now, known_figures, _units(record), compare)
     if found.worse:
         return Judgement("failed", _words(found.worse))
     open_ = found.unclear if back else [*found.unclear, *found.old]

@@ -67,9 +67,10 @@ class Deployments(Part):
         with self._database.write() as connection:
             connection.execute(update(deployments).where(deployments.c.id == deployment).values(**known))
 
-    def end_deployment(self, deployment: int, outcome: DeploymentOutcome, why: str) -> bool:
-        """Note how DEPLOYMENT ended; False when that is known already."""
-        open_ = update(deployments).where(deployments.c.id == deployment, deployments.c.ended.is_(None))
+    def end_deployment(self, deployment: int, outcome: DeploymentOutcome, why: str, *, run: str) -> bool:
+        """Note how DEPLOYMENT, which RUN was at, ended; False when that is known already, or another run took it up."""
+        ours = (deployments.c.id == deployment, deployments.c.run == run, deployments.c.ended.is_(None))
+        open_ = update(deployments).where(*ours)
         with self._database.write() as connection:
             return changed(connection, open_.values(ended=self._now(), outcome=outcome, why=why, held=None))
 
