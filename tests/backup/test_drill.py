@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -117,6 +118,34 @@ def test_large_tables_have_their_turn(system: Shop, backup: Manifest) -> None:
     assert not any({"b", "c"} <= one for one in seen)
     assert proving.sample(told, 0) == set(sizes)
     assert proving.sample(told, 1) - {"a"}
+
+
+def test_a_backup_that_was_made_while_others_wrote_is_proven(system: Shop) -> None:
+    """A sequence is of no snapshot: between the dump and a look at it, it goes on."""
+    system.database.sql("""CREATE TABLE IF NOT EXISTS "The Log" ("Its ""Id" bigserial, text text)""", "shop")
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            system.database.sql("INSERT INTO \"The Log\" (text) SELECT 'x' FROM generate_series(1, 100)", "shop")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        made = system.backup()  # raises unless it was read back and is good
+    finally:
+        stop.set()
+        writer.join()
+    try:
+        assert made.database
+        sequences = {name: value for name, value in made.database.sequences.items() if "Log" in name}
+        assert [value for value in sequences.values() if value and value > 0], sequences
+        paper = drill(system).run()
+        assert (paper.faults, paper.trouble, paper.verdict) == ([], "", "proven")
+    finally:
+        for name in ("local", "away"):
+            system.place(name).remove(made.id)
+        system.database.sql('DROP TABLE "The Log"', "shop")
 
 
 def test_a_given_server_is_used_and_left_as_it_was(system: Shop, backup: Manifest, other: PostgresServer) -> None:

@@ -1,9 +1,13 @@
-"""The database of a backup: a dump, and figures of what is in it, both of one snapshot; roles beside it."""
+"""The database of a backup: a dump, and figures of what is in it, both of one snapshot; roles beside it.
+
+Sequences belong to no snapshot: `nextval` moves them for everybody at once. Their values are those that the dump has.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,6 +16,7 @@ from pathlib import Path
 from pytest_runbook.backup import contents, postgresql, programs
 from pytest_runbook.backup.manifest import DATABASE, ROLES, Database
 from pytest_runbook.backup.reading import names
+from pytest_runbook.backup.rows import plain
 from pytest_runbook.backup.running import run
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings import Settings
@@ -22,6 +27,9 @@ WITHOUT_ZSTD = re.compile(r"compress", re.IGNORECASE)
 """What a pg_dump that was built without it speaks of."""
 LISTING = 600.0
 """Seconds that the listing of a dump may take."""
+SET = re.compile(r"^\d+; \d+ \d+ SEQUENCE SET .*$", re.MULTILINE)
+"""A sequence in the listing of a dump, and below what is restored of it."""
+VALUE = re.compile(r"^SELECT pg_catalog\.setval\('((?:[^']|'')+)', (-?\d+), (true|false)\);$", re.MULTILINE)
 LOCK = "60s"
 """How long a table may be locked by somebody before the dump is given up."""
 
@@ -54,8 +62,11 @@ def dump(settings: Settings, folder: Path, mark: str) -> Dumped:
             except BaseException:
                 postgresql.cut(other)  # it may wait for a lock, and nobody waits for it any more
                 raise
-    excluded = _excluded(place, folder, found.database) if part.exclude else []
-    return replace(found, database=replace(found.database, excluded=excluded))
+    listing = run([place / "pg_restore", "--list", folder / DATABASE], dict(os.environ), LISTING).stdout
+    excluded = _excluded(listing, found.database) if part.exclude else []
+    dumped = _sequences(place, folder / DATABASE, listing)
+    sequences = {name: dumped.get(name) for name in found.database.sequences}
+    return replace(found, database=replace(found.database, excluded=excluded, sequences=sequences))
 
 
 def _run(
@@ -86,11 +97,21 @@ def _run(
     run([*roles, "-l", name, "-f", folder / ROLES], server.environment, part.timeout, mark=mark)
 
 
-def _excluded(place: Path, folder: Path, database: Database) -> list[str]:
-    """Tables of DATABASE without rows in the dump; asked only where rows were left out on purpose."""
-    listing = run([place / "pg_restore", "--list", folder / DATABASE], dict(os.environ), LISTING).stdout
+def _excluded(listing: str, database: Database) -> list[str]:
+    """Tables of DATABASE without rows in the dump of LISTING; asked only where rows were left out on purpose."""
     kept = re.findall(r"^\d+; \d+ \d+ TABLE DATA (.+)$", listing, re.MULTILINE)
     return [table for table in database.tables if not any(names(entry, table) for entry in kept)]
+
+
+def _sequences(place: Path, dumped: Path, listing: str) -> dict[str, int | None]:
+    """The last value of each sequence as the dump in DUMPED restores it; None of one that was never used."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="runbook-") as chosen:
+        chosen.write("\n".join(SET.findall(listing)) + "\n")
+        chosen.flush()
+        command: list[str | Path] = [place / "pg_restore", "-f", "-", "-L", chosen.name, dumped]
+        text = run(command, dict(os.environ), LISTING).stdout
+    found = VALUE.findall(text)
+    return {plain(name.replace("''", "'")): int(value) if used == "true" else None for name, value, used in found}
 
 
 def _look(settings: Settings, session: contents.Session, snapshot: str, version: str) -> Dumped:

@@ -57,7 +57,7 @@ class Database(Record):
     tables: dict[str, Table]
     """`schema.table` of each."""
     sequences: dict[str, int | None]
-    """Last value; None when it was never used."""
+    """Last value, as the dump restores it; None when it was never used."""
     extensions: dict[str, str]
     """Name to version."""
     indexes: list[str]

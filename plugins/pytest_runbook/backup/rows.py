@@ -37,7 +37,7 @@ class Rows:
             return end
         stop = data.index(b"\n", start) + 1
         if found := START.match(data[start : stop - 1]):
-            self._table = _plain(found[1].decode())
+            self._table = plain(found[1].decode())
             self.tables.setdefault(self._table, 0)
         return stop
 
@@ -52,6 +52,6 @@ class Rows:
         return stop
 
 
-def _plain(quoted: str) -> str:
+def plain(quoted: str) -> str:
     """`public."user"` as `public.user`."""
     return ".".join(first.replace('""', '"') if first else second for first, second in NAME.findall(quoted))
