@@ -16,7 +16,7 @@ FORTH = ("gate", "baseline", "switch", "healthy", "verify", "soak")
 BACK = ("switch-back", "healthy-back", "verify-back")
 PLACES = [
     *((NEW, phase, 0.1, ("--resume", "--abort")[number % 2]) for number, phase in enumerate(FORTH)),
-    *((NEW, "switch", wait, way) for wait in (0.0, 0.4, 0.8, 1.2) for way in ("--resume", "--abort")),
+    *((NEW, "switch", wait, way) for wait in (0.2, 0.9) for way in ("--resume", "--abort")),
     (NEW, "verify", 0.5, "--abort"),
     *((BAD, phase, 0.3, ("--resume", "--abort")[number % 2]) for number, phase in enumerate(BACK)),
 ]
