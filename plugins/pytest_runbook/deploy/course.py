@@ -74,6 +74,7 @@ class Course:
         if phase in BEFORE:
             self._end("refused", f"{phase} {words}: {seen.said}")
         elif phase in BACK or seen.outcome == "inconclusive" or self._row.kind == "rollback":
+            self._hold()
             self._store.note_deployment(self._row.id, held=f"{phase} {words}: {seen.said}")
         else:
             self._row = self._store.deployment(self._row.id)
