@@ -248,5 +248,7 @@ def test_checks_ask_one_drill(system: Shop, backup: Manifest, tmp_path: Path) ->
     values = {one.name: one.value for result in record.results for one in result.measurements}
     assert set(values) == {"drill.rto", "drill.rpo"}
 
+    unasked = CheckRun(project, tmp_path / "unasked", "").record()
+    assert {one.outcome for one in unasked.results} == {"skipped"}
     bad = CheckRun(project, tmp_path / "bad", "drill", overrides=["backup.destinations.away.path=/nowhere"]).record()
     assert {one.outcome for one in bad.results} == {"failed", "unmeasured"}
