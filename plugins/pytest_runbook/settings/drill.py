@@ -76,7 +76,7 @@ class Drill(Section):
     Rows are counted in every table.
     """
     amcheck: bool = True
-    """Look into every B-tree for entries out of order, where the server has the extension amcheck."""
+    """Look into the B-trees of the same tables for entries out of order, where the server has the extension amcheck."""
     ignore: Words = ()
     """Tables, as `schema.table`, that are not compared."""
     timeout: PositiveFloat = 14_400.0

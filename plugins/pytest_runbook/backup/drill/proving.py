@@ -90,7 +90,7 @@ class Proving:
             return
         chosen = sample(told, self.settings.drill.checksum_rows)
         with ThreadPoolExecutor(1) as pool:
-            trees = pool.submit(self._trees, server) if self.settings.drill.amcheck else None
+            trees = pool.submit(self._trees, server, chosen) if self.settings.drill.amcheck else None
             with server.connect() as session, contents.transaction(session):
                 rows = self.settings.backup.database.checksum_rows
                 seen = contents.look(session, checksum_rows=rows, newest=list(told.newest), only=chosen)
@@ -104,9 +104,9 @@ class Proving:
         if left := len(told.tables) - len(chosen):
             self.paper.left_out.append(f"rows of {left} tables were counted and not compared: drill.checksum_rows")
 
-    def _trees(self, server: Server) -> tuple[list[Proof], list[Fault]]:
+    def _trees(self, server: Server, tables: set[str]) -> tuple[list[Proof], list[Fault]]:
         with server.connect() as session:
-            return comparing.indexes(session)
+            return comparing.indexes(session, tables)
 
     def _cache(self) -> None:
         if self.manifest.cache is None:
