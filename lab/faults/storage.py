@@ -59,8 +59,9 @@ def name_unknown(lab: Lab) -> None:
 
 @fault("backup-missing", service="storage", fails=HERE)
 def missing(lab: Lab) -> None:
-    """The newest backup did not finish: it has no manifest."""
-    lab.remove_file(newest(lab.site) / "manifest.json")
+    """No backup ever finished: none has a manifest."""
+    for manifest in (lab.site.home / "backups").glob("*/manifest.json"):
+        lab.remove_file(manifest)
 
 
 @fault("backup-old", service="storage", fails=HERE)
@@ -98,13 +99,15 @@ def incomplete(lab: Lab) -> None:
 
 @fault("backup-shrunk", service="storage", fails=HERE, outcome="still-failing")
 def shrunk(lab: Lab) -> None:
-    """The backup before the newest was ten times as large."""
+    """The backups before the newest were ten times as large."""
     folder = newest(lab.site)
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["id"] = "20200101T000000Z"
     for written in manifest["stored"].values():
         written["size"] *= 10
-    lab.replace_file(folder.with_name(manifest["id"]) / "manifest.json", json.dumps(manifest))
+    moment = datetime.fromisoformat(manifest["created"])
+    for seconds in range(1, 6):
+        manifest["id"] = f"{moment - timedelta(seconds=seconds):%Y%m%dT%H%M%SZ}"
+        lab.replace_file(folder.with_name(manifest["id"]) / "manifest.json", json.dumps(manifest))
 
 
 @fault("backup-unverified", service="storage", fails=HERE)
@@ -152,7 +155,8 @@ def upload_again(lab: Lab) -> None:
 @fault("backup-never-restored", service="storage", fails=RESTORED, outcome="person")
 def never_restored(lab: Lab) -> None:
     """The last drill was four months ago."""
-    backup.restored(lab.site, newest(lab.site).name, datetime.now(UTC) - timedelta(days=120))
+    for manifest in (lab.site.home / "backups").glob("*/manifest.json"):
+        backup.restored(lab.site, manifest.parent.name, datetime.now(UTC) - timedelta(days=120))
 
 
 @never_restored.heal
