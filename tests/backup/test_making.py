@@ -10,6 +10,7 @@ import time
 import jsonschema
 import psycopg
 import pytest
+from pytest_runbook import clock
 from pytest_runbook.backup import making, verify
 from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.errors import BackupError
@@ -27,7 +28,7 @@ def test_a_backup_says_what_it_holds(backups: Backups) -> None:
         rows = session.execute("SELECT count(*), max(created_at) FROM prediction").fetchone()
     assert rows
     assert 0 < manifest.database.tables["public.prediction"].rows <= rows[0]
-    assert manifest.database.newest_row and manifest.database.newest_row <= rows[1].isoformat().replace("+00:00", "Z")
+    assert manifest.database.newest_row and clock.parse(manifest.database.newest_row) <= rows[1]
     assert manifest.database.tables["public.user"].checksum
     assert "public.prediction_user_created" in manifest.database.indexes
     assert "pg_stat_statements" in manifest.database.extensions

@@ -93,7 +93,7 @@ class Proving:
             trees = pool.submit(self._trees, server, chosen) if self.settings.drill.amcheck else None
             with server.connect() as session, contents.transaction(session):
                 rows = self.settings.backup.database.checksum_rows
-                seen = contents.look(session, checksum_rows=rows, newest=list(told.newest), only=chosen)
+                seen = contents.look(session, checksum_rows=rows, newest=list(told.newest), only=chosen, told=told)
             found = trees.result() if trees else ([], [])
         given = bool(self.settings.drill.server.get_secret_value())
         proofs, faults = comparing.database(told, seen, self.settings.drill.ignore, roles=not given)

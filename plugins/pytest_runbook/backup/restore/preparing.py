@@ -69,7 +69,7 @@ class Preparing:
         part = self.settings.backup.database
         with Server(server.name, {**server.address, "dbname": new}).connect() as session:
             with contents.transaction(session):
-                seen = contents.look(session, checksum_rows=part.checksum_rows, newest=list(told.newest))
+                seen = contents.look(session, checksum_rows=part.checksum_rows, newest=list(told.newest), told=told)
             self._compared(comparing.database(told, seen))
             session.execute("ANALYZE")
 
