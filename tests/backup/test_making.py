@@ -15,7 +15,7 @@ from pytest_runbook.backup import making, verify
 from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.errors import BackupError
 
-from lab.home import database_uri
+from lab.home import database_uri, read_env
 from tests.backup.conftest import Backups
 
 
@@ -33,7 +33,7 @@ def test_a_backup_says_what_it_holds(backups: Backups) -> None:
     assert "public.prediction_user_created" in manifest.database.indexes
     assert "pg_stat_statements" in manifest.database.extensions
     assert manifest.database.system_identifier
-    assert manifest.release == backups.lab.environment()["VERSION"]
+    assert manifest.release == read_env(backups.lab.site)["VERSION"]
     assert manifest.cache.run_id
     assert set(manifest.files) >= {"uploads/2026/a.wav", "uploads/b.txt", "uploads/last", "environment"}
     assert manifest.files["uploads/last"].link == "b.txt"
