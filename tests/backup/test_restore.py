@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.restore import exchange, journal
 from pytest_runbook.backup.restore.journal import Journal, Restore, Swap
 from pytest_runbook.backup.restore.production import PARTS, Production
-from pytest_runbook.errors import RestoreError
+from pytest_runbook.errors import ManagerError, RestoreError
 from pytest_runbook.runbooks import family
 
 from tests.backup.systems import Shop, managed
@@ -68,6 +69,7 @@ def changed(system: Shop, backup: Manifest) -> None:
     (system.folder / "uploads" / "2026" / "4.bin").unlink(missing_ok=True)
     (system.folder / "config" / "shop.json").write_text("{}")
     (system.folder / "closed").unlink(missing_ok=True)
+    tidy(system)
     assert look(system) == AFTER
 
 
@@ -75,11 +77,32 @@ def restoring(system: Shop, *overrides: str) -> Production:
     return Production(system.told(*overrides), system.folder)
 
 
+BESIDE = ("*.restore-*", "*.before-*", ".runbook-restore-*")
+
+
 def left(system: Shop) -> list[str]:
     """What a restore made and did not take away."""
     databases = system.database.sql("SELECT datname FROM pg_database WHERE datname ~ '_(restore|before)_'")
-    paths = [*system.folder.glob("*restore-*"), *system.folder.glob(".runbook-restore-*")]
+    paths = [path for pattern in BESIDE for path in system.folder.glob(pattern)]
     return [name for (name,) in databases] + [str(path) for path in paths]
+
+
+def kept(system: Shop, word: str) -> tuple[str, Path]:
+    """The database and the uploads that lie beside as WORD."""
+    ((database,),) = system.database.sql(f"SELECT datname FROM pg_database WHERE datname ~ '_{word}_'")
+    (uploads,) = system.folder.glob(f"uploads.{word}-*")
+    return database, uploads
+
+
+def tidy(system: Shop) -> None:
+    """As a person does it in the end."""
+    for name in left(system):
+        if name.startswith("/"):
+            path = Path(name)
+            assert path.parent == system.folder
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        else:
+            system.database.sql(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def test_everything_that_was_saved_is_there_again(system: Shop, backup: Manifest) -> None:
@@ -92,11 +115,15 @@ def test_everything_that_was_saved_is_there_again(system: Shop, backup: Manifest
     assert system.database.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'note'", "shop") == [("shopkeeper",)]
     # So are the database's own owner, rights and settings.
     own = "SELECT pg_get_userbyid(datdba), datacl::text, setconfig FROM pg_database JOIN pg_db_role_setting ON setdatabase = oid"
+    own += " WHERE datname = 'shop'"
     assert system.database.sql(own) == [("shopkeeper", "{shopkeeper=CTc/shopkeeper}", ["work_mem=7MB"])]
     # The cache goes on with its append-only file.
     assert system.cache.client.config_get("appendonly") == {"appendonly": "yes"}
-    assert left(system) == []
-    # What was there before can be had from the safety backup, and lies beside.
+    # What was there before is all kept beside, and in the safety backup.
+    before, uploads = kept(system, "before")
+    assert system.database.sql("SELECT count(*) FROM customer", before) == [(210,)]
+    assert len([*(uploads / "2026").iterdir()]) == 4
+    assert any(before in line and "remove it when you are sure" in line for line in done.story)
     database = system.place("local").manifest(done.safety).database
     assert database
     assert database.tables["public.customer"].rows == 210
@@ -110,7 +137,10 @@ def test_when_the_checks_fail_everything_is_as_it_was(system: Shop, backup: Mani
     done = production.restore("away", production.judge("away", backup.id), PARTS, safety=False)
     assert (done.state, look(system)) == (journal.UNDONE, AFTER)
     assert "the shop is closed" in done.story[-1]
-    assert left(system) == []
+    # What was restored was in use, so it is kept.
+    database, uploads = kept(system, "restore")
+    assert any(database in line for line in done.story)
+    assert (uploads / "2026" / "4.bin").is_file()
 
 
 def test_when_nobody_can_look_it_is_held_and_a_person_decides(system: Shop, backup: Manifest) -> None:
@@ -161,51 +191,185 @@ def test_a_backup_that_is_not_good_is_refused(system: Shop) -> None:
     assert refusal.value.reason == "unverified"
 
 
+def test_what_was_written_into_a_restored_system_outlasts_its_undo(system: Shop, backup: Manifest) -> None:
+    production = restoring(system, "restore.checks=postdeploy and there_is_no_such")
+    held = production.restore("away", production.judge("away", backup.id), PARTS, safety=False)
+    assert held.state == journal.HELD
+    system.database.sql("INSERT INTO customer (name) VALUES ('since then')", "shop")
+    (system.folder / "uploads" / "2026" / "since.bin").touch()
+    assert (restoring(system).undo().state, look(system)) == (journal.UNDONE, AFTER)
+    database, uploads = kept(system, "restore")
+    assert system.database.sql("SELECT count(*) FROM customer WHERE name = 'since then'", database) == [(1,)]
+    assert (uploads / "2026" / "since.bin").is_file()
+
+
+def test_a_service_that_does_not_stop_ends_the_restore_not_the_system(
+    system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    managed = Production._managed
+
+    def slow(self: Production, restore: Restore, service: str, action: str) -> None:
+        managed(self, restore, service, action)
+        if action == "stop":
+            raise ManagerError("it still stops")
+
+    monkeypatch.setattr(Production, "_managed", slow)
+    production = restoring(system)
+    done = production.restore("away", production.judge("away", backup.id), PARTS, safety=False)
+    assert (done.state, look(system)) == (journal.UNDONE, AFTER)
+    assert "it still stops" in done.story[-1]
+    assert left(system) == []
+
+
+def test_what_cannot_be_taken_back_now_is_left_running(
+    system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    production = restoring(system, "restore.checks=postdeploy and there_is_no_such")
+    production.restore("away", production.judge("away", backup.id), PARTS, safety=False)
+    managed = Production._managed
+
+    def slow(self: Production, restore: Restore, service: str, action: str) -> None:
+        managed(self, restore, service, action)
+        if action == "stop":
+            raise ManagerError("it still stops")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Production, "_managed", slow)
+        held = restoring(system).undo()
+    assert (held.state, look(system)) == (journal.HELD, BEFORE)
+    assert (restoring(system).undo().state, look(system)) == (journal.UNDONE, AFTER)
+
+
+def test_one_that_is_interrupted_is_taken_back(system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Production, restore: Restore) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Production, "_look", interrupted)
+    production = restoring(system)
+    with pytest.raises(KeyboardInterrupt):
+        production.restore("away", production.judge("away", backup.id), PARTS, safety=False)
+    assert (production.journal.all()[-1].state, look(system)) == (journal.UNDONE, AFTER)
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pytest_runbook.backup.restore import journal, production
+from pytest_runbook.backup.restore import exchange, journal, production
 from pytest_runbook.settings import load
-folder, backup, when = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+folder, backup, when, number = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+phase, count = "", 0
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+def then_die(function):
+    def called(*arguments):
+        global count
+        function(*arguments)
+        count += phase == when
+        if count == number:
+            die()
+    return called
 save = journal.Journal.save
 def dying(self, restore):
+    global phase
     save(self, restore)
-    if restore.phase == when:
-        os.kill(os.getpid(), signal.SIGKILL)
+    phase = restore.phase
+    if phase == when and not number:
+        die()
 journal.Journal.save = dying
+if when == "keep":
+    exchange.Exchange.kept = lambda *arguments: die()
+elif when == "removal":
+    phase = when
+    production.remove_made, production.drop_database = then_die(production.remove_made), then_die(production.drop_database)
+    dying = save
+    journal.Journal.save = save
+elif number:
+    exchange.Exchange._rename = then_die(exchange.Exchange._rename)
 one = production.Production(load(folder, file=folder / "shop.toml", environ={}), folder)
-one.restore("away", one.judge("away", backup), production.PARTS, safety=False)
+if backup:
+    one.restore("away", one.judge("away", backup), production.PARTS, safety=False)
+else:
+    one.undo()
 """
 
 
-def killed(system: Shop, backup: Manifest, when: str) -> Restore:
-    """A restore that is killed when it comes to the phase WHEN."""
-    argv = [sys.executable, "-c", KILLED, str(system.folder), backup.id, when]
+def killed(system: Shop, backup: str, when: str, number: int = 0) -> Restore:
+    """A restore, or without BACKUP an undo, that is killed at the phase WHEN, or in it when NUMBER things were done."""
+    argv = [sys.executable, "-c", KILLED, str(system.folder), backup, when, str(number)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     (one,) = (one for one in restoring(system).journal.all() if one.open)
-    assert (one.phase, one.alive) == (when, False)
+    assert one.alive is False
     return one
 
 
-@pytest.mark.parametrize("when", ["database", "cache", "files", "stop", "exchange", "start", "checks"])
-def test_one_that_was_killed_can_be_taken_back(system: Shop, backup: Manifest, when: str) -> None:
-    killed(system, backup, when)
+def undone_twice(system: Shop) -> None:
     undone = restoring(system).undo()
     assert (undone.state, look(system)) == (journal.UNDONE, AFTER)
+    with pytest.raises(RestoreError, match="unfinished: none"):
+        restoring(system).undo()
+    assert look(system) == AFTER
+
+
+@pytest.mark.parametrize("when", ["database", "cache", "files", "stop", "exchange", "start", "checks", "keep"])
+def test_one_that_was_killed_can_be_taken_back(system: Shop, backup: Manifest, when: str) -> None:
+    killed(system, backup.id, when)
+    undone_twice(system)
+    assert bool(left(system)) == (when in ("start", "checks", "keep"))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 6, 9])
+def test_one_that_was_killed_in_the_exchange_can_be_taken_back(system: Shop, backup: Manifest, number: int) -> None:
+    killed(system, backup.id, "exchange", number)
+    undone_twice(system)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 6, 9])
+def test_one_that_was_killed_while_it_was_taken_back_can_be_taken_back(
+    system: Shop, backup: Manifest, number: int
+) -> None:
+    (system.folder / "closed").touch()
+    killed(system, backup.id, "back", number)
+    killed(system, "", "back", 0)  # the same for who takes it back
+    undone_twice(system)
+    database, _ = kept(system, "restore")
+    assert system.database.sql("SELECT count(*) FROM customer", database) == [(200,)]
+
+
+def test_one_that_was_killed_when_everything_was_back_is_only_started(system: Shop, backup: Manifest) -> None:
+    (system.folder / "closed").touch()
+    killed(system, backup.id, "back", 1)
+    one = restoring(system)
+    left_open = one.journal.unfinished()
+    one._exchange(left_open).back(left_open)
+    left_open.state = journal.BACK
+    one.journal.save(left_open)
+    tidy(system)  # somebody removed what was restored: what is in use must not take its place
+    with pytest.raises(RestoreError, match="was taken back already"):
+        restoring(system).finish()
+    undone_twice(system)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_one_that_was_killed_while_it_was_removed_can_be_taken_back(
+    system: Shop, backup: Manifest, number: int
+) -> None:
+    killed(system, backup.id, "files")
+    killed(system, "", "removal", number)
+    undone_twice(system)
     assert left(system) == []
 
 
 @pytest.mark.parametrize("when", ["stop", "exchange", "start", "checks"])
 def test_one_that_was_killed_can_be_finished(system: Shop, backup: Manifest, when: str) -> None:
-    killed(system, backup, when)
+    killed(system, backup.id, when)
     done = restoring(system).finish()
     assert (done.state, look(system)) == (journal.DONE, BEFORE)
-    assert left(system) == []
+    kept(system, "before")
 
 
 def test_one_that_was_killed_before_anything_was_exchanged_is_not_finished(system: Shop, backup: Manifest) -> None:
-    killed(system, backup, "database")
+    killed(system, backup.id, "database")
     with pytest.raises(RestoreError, match="restore anew"):
         restoring(system).finish()
     restoring(system).undo()
@@ -244,6 +408,32 @@ def test_names_that_are_both_there_are_left_to_a_person(tmp_path: Path) -> None:
     one.swaps = [Swap("path", str(live), str(aside), str(made))]
     with pytest.raises(RestoreError, match="there is both"):
         exchange.Exchange(None).forward(one)
+
+
+@pytest.mark.parametrize("had", [True, False])
+def test_exchanges_are_taken_back_as_often_as_anybody_likes(tmp_path: Path, had: bool) -> None:
+    one = Journal(tmp_path / "journal").begin("20260101T000000Z-abcd", "b", "s", [])
+    live, aside, made = (tmp_path / name for name in ("live", "aside", "made"))
+    made.write_text("restored")
+    if had:
+        live.write_text("original")
+    one.swaps = [Swap("path", str(live), str(aside), str(made))]
+    renames = exchange.Exchange(None)
+    renames.back(one)
+    assert made.read_text() == "restored"
+    renames.begin(one)
+    for _ in range(2):
+        renames.forward(one)
+        assert (live.read_text(), aside.exists(), made.exists()) == ("restored", had, False)
+        renames.begin(one)
+    for _ in range(3):
+        renames.back(one)
+        assert (live.exists(), aside.exists(), made.read_text()) == (had, False, "restored")
+    if had:
+        made.unlink()
+        with pytest.raises(RestoreError, match="there is neither"):
+            renames.back(one)
+        assert live.read_text() == "original"
 
 
 # -- the command ---------------------------------------------------------------------------------------------------------

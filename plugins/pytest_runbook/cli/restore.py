@@ -80,7 +80,9 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
         return 0
     if options["undo"] or options["finish"]:
         _sure(found, options["yes_overwrite"])
-        return _ended(production.undo(options["backup"]) if options["undo"] else production.finish(options["backup"]))
+        if options["undo"]:
+            return _ended(production.undo(options["backup"]), undo=True)
+        return _ended(production.finish(options["backup"]))
     parts = _parts(options["only"])
     source = options["source"] or found.settings.backup.local
     backup = _chosen(found, root, source, options["backup"])
@@ -178,13 +180,13 @@ def _look_at(found: Loaded, root: Path, source: str, backup: str, clean: Any) ->
     return 0
 
 
-def _ended(restore: Restore) -> int:
+def _ended(restore: Restore, *, undo: bool = False) -> int:
     from pytest_runbook.backup.restore import journal
 
     click.echo(f"{restore.id}: {restore.state}")
     if restore.state == journal.HELD:
         click.echo("look yourself, then: runbook restore --finish, or --undo")
-    return 0 if restore.state == journal.DONE else FAILED
+    return 0 if restore.state == (journal.UNDONE if undo else journal.DONE) else FAILED
 
 
 def _line(one: Restore) -> str:

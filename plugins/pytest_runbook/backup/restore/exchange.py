@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,19 @@ class Exchange:
     server: Server | None
     """As a role that may rename databases; None where no database is exchanged."""
 
+    def begin(self, restore: Restore) -> None:
+        """Note in RESTORE what is there before: to be saved before `forward` renames anything. What is done stays noted."""
+        noted = []
+        for one in restore.swaps:
+            if self._is_there(one.kind, one.made):
+                had = self._is_there(one.kind, one.live) or self._is_there(one.kind, one.aside)
+                noted.append(replace(one, had=had))
+            elif one.had is None:
+                raise RestoreError(f'what was restored as "{one.made}" is not there')
+            else:
+                noted.append(one)
+        restore.swaps = noted
+
     def forward(self, restore: Restore) -> None:
         """Do what of the exchanges of RESTORE was not done yet: as long as what was made has its own name, it was not."""
         for one in restore.swaps:
@@ -42,11 +55,37 @@ class Exchange:
                 raise RestoreError(f'there is neither "{one.live}" nor "{one.made}"')
 
     def back(self, restore: Restore) -> None:
-        """Take back what of them was done, the last one first."""
+        """Take back what of them was done, the last one first; as often as anybody likes.
+
+        As long as nothing lies aside, what is at its place is what was there before: it is left alone.
+        """
+        for one in restore.swaps:
+            if one.had and not self._is_there(one.kind, one.aside) and not self._is_there(one.kind, one.made):
+                raise RestoreError(
+                    f'there is neither "{one.aside}", which was there before, nor "{one.made}", which was restored\n'
+                    f'  hint: somebody removed one of them; look what "{one.live}" is, --finish leaves it as it is'
+                )
         for one in reversed(restore.swaps):
+            aside = self._is_there(one.kind, one.aside)
+            if one.had is None or (one.had and not aside):
+                continue
             if not self._is_there(one.kind, one.made):
                 self._move(one.kind, one.live, one.made)
-            self._move(one.kind, one.aside, one.live)
+            if aside:
+                self._move(one.kind, one.aside, one.live)
+
+    def whole(self, restore: Restore) -> bool:
+        """Whether all of the exchange of RESTORE was done."""
+        return not any(self._is_there(one.kind, one.made) for one in restore.swaps)
+
+    def kept(self, restore: Restore) -> list[str]:
+        """What lies beside what is in use, in words."""
+        names = [(one.kind, name) for one in restore.swaps for name in (one.aside, one.made)]
+        return [
+            f'the database "{name}"' if kind == "database" else f'"{name}"'
+            for kind, name in names
+            if self._is_there(kind, name)
+        ]
 
     def _move(self, kind: str, before: str, after: str) -> None:
         """Give what is called BEFORE the name AFTER; nothing may be there under the first, and must be under the second."""

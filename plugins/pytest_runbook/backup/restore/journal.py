@@ -20,10 +20,10 @@ from pytest_runbook.history.process import Process
 from pytest_runbook.model import Record
 
 NAME = "restore.json"
-PREPARING, EXCHANGING, CHECKING, HELD = "preparing", "exchanging", "checking", "held"
+PREPARING, EXCHANGING, CHECKING, HELD, BACK = "preparing", "exchanging", "checking", "held", "back"
 DONE, UNDONE, REFUSED = "done", "undone", "refused"
-OPEN = (PREPARING, EXCHANGING, CHECKING, HELD)
-"""States in which a restore is neither finished nor taken back."""
+OPEN = (PREPARING, EXCHANGING, CHECKING, HELD, BACK)
+"""States in which a restore is neither finished nor taken back; in `back` every name is as it was, what is left is to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Swap(Record):
     """The name of what was there before; in a disaster nothing was."""
     made: str
     """The name of what was restored, until it takes its place."""
+    had: bool | None = None
+    """Whether anything was there before; None until the exchange begins, and nothing is renamed before that is on disk."""
 
 
 @dataclass(slots=True)
@@ -59,7 +61,7 @@ class Restore(Record):
     """Services, in the order in which they are stopped."""
     swaps: list[Swap] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
-    """Paths that this restore made, and nobody else has anything in: removed when it is taken back."""
+    """Paths that this restore made: removed when it is given up before the exchange, for then nobody has anything in them."""
     database: str = ""
     """Name of the database that it made."""
     story: list[str] = field(default_factory=list)
@@ -71,6 +73,11 @@ class Restore(Record):
     def open(self) -> bool:
         """Whether it is neither finished nor taken back."""
         return self.state in OPEN
+
+    @property
+    def touched(self) -> bool:
+        """Whether the exchange had begun: what it made may have been live, and is nobody's to remove."""
+        return any(one.had is not None for one in self.swaps)
 
     @property
     def alive(self) -> bool:

@@ -4,7 +4,6 @@ and exchanged back when they fail.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from pytest_runbook.backup.restore.journal import Journal, Restore
 from pytest_runbook.backup.restore.preparing import Preparing, administrator
 from pytest_runbook.backup.verifying import verify
 from pytest_runbook.checkrun import CheckRun
-from pytest_runbook.errors import RestoreError, RunbookError, Unmeasured
+from pytest_runbook.errors import RestoreError, RunbookError
 from pytest_runbook.model import Outcome
 from pytest_runbook.naming import new_id
 from pytest_runbook.runbooks.reach import Reach
@@ -101,19 +100,23 @@ class Production:
 
     def finish(self, id_: str = "") -> Restore:
         """Go on with the restore ID_, which was killed or held: exchange what is not exchanged yet, start, look."""
-        restore = self.journal.unfinished(id_)
-        if restore.state == journal.PREPARING:
-            raise RestoreError(
-                f'"{restore.id}" was killed before anything was exchanged\n  hint: --undo, then restore anew'
-            )
-        with self._alone(restore.id):
+        with self._alone(id_ or new_id()):
+            restore = self.journal.unfinished(id_)  # inside: whoever had the lock may have ended it
+            if restore.state == journal.PREPARING:
+                raise RestoreError(
+                    f'"{restore.id}" was killed before anything was exchanged\n  hint: --undo, then restore anew'
+                )
+            if restore.state == journal.BACK:
+                raise RestoreError(
+                    f'"{restore.id}" was taken back already\n  hint: --undo, which starts what is stopped'
+                )
             self._told_go(restore)
         return restore
 
     def undo(self, id_: str = "") -> Restore:
         """Take the restore ID_ back, which was killed or held."""
-        restore = self.journal.unfinished(id_)
-        with self._alone(restore.id):
+        with self._alone(id_ or new_id()):
+            restore = self.journal.unfinished(id_)
             if restore.state == journal.PREPARING:
                 self._give_up(restore)
             else:
@@ -157,30 +160,35 @@ class Production:
         try:
             self._go(restore)
         except BaseException:
-            self.say(f"it stopped in the middle ({restore.phase}): runbook restore --finish, or --undo")
+            if restore.open:
+                self.say(f"it stopped in the middle ({restore.phase}): runbook restore --finish, or --undo")
             raise
 
     def _go(self, restore: Restore) -> None:
-        """Exchange, start and look; back again when the checks fail."""
+        """Exchange, start and look; back again when that fails, or somebody interrupts it."""
         self._state(restore, journal.EXCHANGING)
-        with self._phase(restore, "stop", f"stopped: {', '.join(restore.stop) or 'nothing'}"):
-            self._stop(restore)
         try:
+            with self._phase(restore, "stop", f"stopped: {', '.join(restore.stop) or 'nothing'}"):
+                self._stop(restore)
             with self._phase(restore, "exchange", "what is there is exchanged for what was restored"):
-                self._exchange(restore).forward(restore)
-        except RunbookError as error:
-            self._back(restore, f"the exchange failed: {error}")
-            return
-        try:
+                exchange = self._exchange(restore)
+                exchange.begin(restore)
+                self.journal.save(restore)
+                exchange.forward(restore)
             with self._phase(restore, "start", "the services are started"):
                 self._start(restore)
-        except RunbookError as error:
-            self._back(restore, f"the services do not start: {error}")
+            self._state(restore, journal.CHECKING)
+            title = f'the checks "{self.loaded.settings.restore.checks}" look at it'
+            with self._phase(restore, "checks", title) as phase:
+                good, why = self._look(restore)
+                phase.outcome = "failed" if not good else phase.outcome
+        except (RunbookError, KeyboardInterrupt) as error:
+            self._back(
+                restore, f'"{restore.phase}" failed: {error}' if str(error) else f'"{restore.phase}" was interrupted'
+            )
+            if isinstance(error, KeyboardInterrupt):
+                raise
             return
-        self._state(restore, journal.CHECKING)
-        with self._phase(restore, "checks", f'the checks "{self.loaded.settings.restore.checks}" look at it') as phase:
-            good, why = self._look(restore)
-            phase.outcome = "failed" if not good else phase.outcome
         if good is None:
             self._state(restore, journal.HELD, f"nobody could look whether it is well: {why}")
         elif not good:
@@ -198,7 +206,7 @@ class Production:
             record = CheckRun(self.root, folder, expression, self.settings_file).record(
                 self.loaded.settings.restore.timeout
             )
-        except Unmeasured as error:
+        except RunbookError as error:
             return None, str(error)
         gating = [one for one in record.gating if one.outcome != Outcome.UNMEASURED]
         unseen = [one for one in record.gating if one.outcome == Outcome.UNMEASURED]
@@ -210,26 +218,41 @@ class Production:
         return True, f"{len(record.results)} checks looked at it, none gates"
 
     def _keep(self, restore: Restore, why: str) -> None:
-        """What was restored stays; the database that was there before goes, everything else of then is left to a person."""
-        server = self._exchange(restore).server
-        before = [one.aside for one in restore.swaps if one.kind == "database"]
-        if server and before:
-            with self._phase(restore, "drop", f'the database that was there before, "{before[0]}", is removed'):
-                drop_database(server, before[0])
-        left = [one.aside for one in restore.swaps if one.kind == "path" and os.path.lexists(one.aside)]
+        """What was restored stays; what was there before is a person's to remove."""
+        for name in self._exchange(restore).kept(restore):
+            self._tell(restore, f"what was there before is kept as {name}: remove it when you are sure")
         self._state(restore, journal.DONE, why)
-        for path in left:
-            self._tell(restore, f"what was there before lies in {path}: remove it when you are sure")
 
     def _back(self, restore: Restore, why: str) -> None:
-        """Everything as it was before, and running."""
+        """Everything as it was before, and running. What was in use is renamed only: somebody may have written into it."""
         self._tell(restore, f"going back: {why}")
-        with self._phase(restore, "back", "what was there before is put back"):
-            self._stop(restore)
-            self._exchange(restore).back(restore)
+        with self._phase(restore, "back", "what was there before is put back") as phase:
+            if restore.state != journal.BACK:
+                if restore.touched and not self._names_back(restore):
+                    phase.outcome = "failed"
+                    return
+                self._state(restore, journal.BACK)
             self._start(restore)
-        self._remove(restore)
+        if not restore.touched:
+            self._remove(restore)
+        for name in self._exchange(restore).kept(restore):
+            self._tell(restore, f"what had been restored is kept as {name}: remove it when you are sure")
         self._state(restore, journal.UNDONE, f"it is as it was before: {why}")
+
+    def _names_back(self, restore: Restore) -> bool:
+        """Rename while nothing uses the names; False when something does not stop, and a person has to see to that."""
+        exchange = self._exchange(restore)
+        try:
+            self._stop(restore)
+        except RunbookError as error:
+            if not exchange.whole(restore):
+                raise
+            # Better all that was restored, running, than half of it.
+            self._state(restore, journal.HELD, f"it cannot be taken back now: {error}")
+            self._start(restore)
+            return False
+        exchange.back(restore)
+        return True
 
     def _give_up(self, restore: Restore) -> None:
         """Nothing was exchanged: remove what was made ready."""
@@ -237,7 +260,9 @@ class Production:
         self._state(restore, journal.UNDONE, "nothing was exchanged")
 
     def _remove(self, restore: Restore) -> None:
-        """Remove what was made ready, and is not in use."""
+        """Remove what was made ready, and never was in use."""
+        if restore.touched:
+            raise RestoreError(f'what "{restore.id}" made was in use, and is not removed')
         remove_made(restore, self.say)
         if restore.database and (server := self._exchange(restore).server):
             drop_database(server, restore.database)
@@ -249,9 +274,12 @@ class Production:
         self._together(restore, [one for one in restore.stop if one == cache], "stop")
 
     def _start(self, restore: Restore) -> None:
+        """The cache first; one that does not start keeps no other from being started."""
         cache = self.loaded.settings.restore.cache
-        self._together(restore, [one for one in restore.stop if one == cache], "start")
-        self._together(restore, [one for one in restore.stop if one != cache], "start")
+        try:
+            self._together(restore, [one for one in restore.stop if one == cache], "start")
+        finally:
+            self._together(restore, [one for one in restore.stop if one != cache], "start")
 
     def _together(self, restore: Restore, services: Sequence[str], action: str) -> None:
         with ThreadPoolExecutor(max(len(services), 1)) as pool:
