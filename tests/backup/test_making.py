@@ -80,6 +80,32 @@ def test_counts_are_of_the_moment_of_the_dump_while_others_write(backups: Backup
     assert before and made.manifest.database.tables["public.data_retention_log"].rows >= before[0]
 
 
+def test_a_root_that_is_a_link_is_backed_up_as_what_it_leads_to(backups: Backups) -> None:
+    disk = backups.folder / "disk"
+    (backups.folder / "uploads").rename(disk)
+    (backups.folder / "uploads").symlink_to(disk)
+    made = backups.make()
+    assert made.good
+    assert made.manifest.files
+    assert made.manifest.files["uploads/2026/a.wav"].size == 3000
+    assert made.manifest.files["uploads/last"].link == "b.txt", "a link within is one"
+
+
+def test_a_root_that_is_missing_ends_the_backup_unless_it_may_be(backups: Backups) -> None:
+    uploads = backups.folder / "uploads"
+    uploads.rename(backups.folder / "elsewhere")
+    with pytest.raises(BackupError, match=f'root "uploads" of the files, "{uploads}", is not there'):
+        backups.make()
+    assert backups.local.backups() == []
+    uploads.symlink_to("not-mounted")
+    with pytest.raises(BackupError, match="is not there"):
+        backups.make()
+    backups.more["RUNBOOK__BACKUP__FILES__OPTIONAL"] = '["uploads"]'
+    made = backups.make()
+    assert made.good
+    assert made.manifest.files and not [name for name in made.manifest.files if name.startswith("uploads")]
+
+
 def test_what_did_not_change_is_stored_once(backups: Backups) -> None:
     first = backups.make()
     (backups.folder / "uploads" / "c.txt").write_text("new\n")

@@ -91,11 +91,18 @@ def collect(
 def walk(part: FilesPart, root: Path) -> Iterator[tuple[str, Path]]:
     """Path in the backup and on disk of everything in the roots of PART that is no folder."""
     for name, place in part.roots.items():
-        base = root / place
-        if base.is_dir() and not base.is_symlink():
+        # A root is a place: where a link leads to another disk, what lies there is meant, not the link.
+        base = Path(os.path.realpath(root / place))
+        if base.is_dir():
             yield from _below(name, base, part.exclude)
-        elif base.is_symlink() or base.is_file():
+        elif base.is_file():
             yield name, base
+        elif name not in part.optional:
+            raise BackupError(
+                f'the root "{name}" of the files, "{root / place}", is not there\n'
+                "  hint: mount or mend it; backup.files.optional names those that may be missing",
+                reason="missing",
+            )
 
 
 def _below(name: str, folder: Path, exclude: Sequence[str]) -> Iterator[tuple[str, Path]]:

@@ -60,7 +60,9 @@ class FilesPart(Section):
     """Folders and files of a backup, on the machine that makes it."""
 
     roots: dict[Name, Path] = Field(default={})
-    """Name in the backup to folder or file. What lies there may be missing: then it is not in the backup."""
+    """Name in the backup to folder or file. Where it is a link, what it leads to is backed up."""
+    optional: tuple[Name, ...] = ()
+    """Those of the roots that may be missing; without any other no backup is made: a disk may not be mounted."""
     configuration: tuple[Name, ...] = ()
     """Those of the roots that are configuration, not data: `--only config` restores them alone."""
     exclude: Words = ()
@@ -68,8 +70,9 @@ class FilesPart(Section):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        if wrong := [name for name in self.configuration if name not in self.roots]:
-            raise ValueError(f'configuration names "{wrong[0]}", which is none of roots')
+        for key, names in (("configuration", self.configuration), ("optional", self.optional)):
+            if wrong := [name for name in names if name not in self.roots]:
+                raise ValueError(f'{key} names "{wrong[0]}", which is none of roots')
         return self
 
 
