@@ -80,9 +80,13 @@ def main() -> int:
 
 def loaded(lab: Lab) -> Loaded:
     """The settings of the lab's system; the history of the drill is its own."""
-    told = {**os.environ, **lab.environment(), "RUNBOOK__HISTORY__URL": f"sqlite:///{PLACE}/history.db"}
-    told["RUNBOOK__RESTORE__JOURNAL"] = str(PLACE / "restores")
-    return load(ROOT, file=ROOT / "nightscan.toml", environ=told)
+    return load(ROOT, file=ROOT / "nightscan.toml", environ=variables(lab))
+
+
+def variables(lab: Lab) -> dict[str, str]:
+    """What tells of the lab's system; what is kept of a drill goes with its lab."""
+    own = {"RUNBOOK__HISTORY__URL": f"sqlite:///{lab.site.path('history.db')}"}
+    return {**os.environ, **lab.environment(), **own, "RUNBOOK__RESTORE__JOURNAL": str(lab.site.path("restores"))}
 
 
 def quiet(lab: Lab) -> None:
@@ -127,10 +131,9 @@ def look(lab: Lab) -> Held:
 
 def back_up(lab: Lab) -> str:
     """A backup by the command, as cron would make it; its id."""
-    told = {**os.environ, **lab.environment(), "RUNBOOK__HISTORY__URL": f"sqlite:///{PLACE}/history.db"}
     print("\n$ runbook backup", flush=True)
     command = [sys.executable, "-c", "from pytest_runbook.cli import main; main()", "backup"]
-    done = subprocess.run(command, cwd=ROOT, env=told, text=True, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=variables(lab), text=True, stdout=subprocess.PIPE, check=True)
     print(done.stdout, end="", flush=True)
     return done.stdout.split()[-1]
 
@@ -162,7 +165,7 @@ def recover(lab: Lab, backup: str, moment: datetime, held: Held) -> Certificate:
     )
     print(f"\n$ runbook restore {backup} --from {SOURCE} --into production", flush=True)
     production = Production(told, ROOT, say=lambda line: print(f"restore: {line}", flush=True), phases=paper.phases)
-    os.environ.update(lab.environment())  # for the checks that the restore runs
+    os.environ.update(variables(lab))  # for the checks that the restore runs
     try:
         manifest = production.judge(SOURCE, backup)
         paper.created, paper.bytes, paper.software = manifest.created, manifest.size, software()

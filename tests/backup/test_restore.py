@@ -381,6 +381,17 @@ def test_two_at_once_are_refused(system: Shop, backup: Manifest) -> None:
         production.restore("away", backup, ["config"])
 
 
+def test_a_journal_that_cannot_be_read_is_told_and_keeps_nobody_from_restoring(tmp_path: Path) -> None:
+    one = Journal(tmp_path)
+    made = one.begin("20260101T000000Z-abcd", "b", "s", [])
+    (tmp_path / "20260101T000001Z-abcd").mkdir()
+    (tmp_path / "20260101T000001Z-abcd" / "restore.json").write_text('{"version": 1}')
+    said: list[str] = []
+    assert [found.id for found in one.all(said.append)] == [made.id]
+    assert len(said) == 1
+    assert "cannot be read" in said[0]
+
+
 def test_what_a_restore_did_not_make_is_never_removed(tmp_path: Path) -> None:
     one = Journal(tmp_path).begin("20260101T000000Z-abcd", "b", "s", [])
     tag = exchange.tag(one.id)

@@ -75,7 +75,7 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
 
     production = Production(found, root, file, lambda line: click.echo(clean(f"restore: {line}")))
     if options["status"]:
-        for one in production.journal.all():
+        for one in production.journal.all(production.say):
             click.echo(clean(_line(one)))
         return 0
     if options["undo"] or options["finish"]:

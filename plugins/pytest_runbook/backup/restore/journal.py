@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,9 +112,15 @@ class Journal:
             os.fsync(file.fileno())
         Path(temporary).replace(folder / NAME)
 
-    def all(self) -> list[Restore]:
-        """Every restore, the oldest first."""
-        return [self.read(path.parent.name) for path in sorted(self.folder.glob(f"*/{NAME}"))]
+    def all(self, tell: Callable[[str], None] = lambda _: None) -> list[Restore]:
+        """Every restore, the oldest first; TELL is told of journals that cannot be read, which keep nobody from restoring."""
+        found = []
+        for path in sorted(self.folder.glob(f"*/{NAME}")):
+            try:
+                found.append(self.read(path.parent.name))
+            except RestoreError as error:
+                tell(str(error))
+        return found
 
     def read(self, id_: str) -> Restore:
         """The restore ID_."""

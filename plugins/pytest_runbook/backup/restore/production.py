@@ -85,7 +85,7 @@ class Production:
         """Put PARTS of the backup of MANIFEST in SOURCE into production, and say what came of it."""
         id_ = new_id()
         with self._alone(id_):
-            if left := [one for one in self.journal.all() if one.open]:
+            if left := [one for one in self.journal.all(self.say) if one.open]:
                 raise RestoreError(
                     f'the restore "{left[0].id}" is not finished\n  hint: runbook restore --status, then --finish or --undo'
                 )
