@@ -226,8 +226,8 @@ def test_a_file_that_is_there_is_not_sent_again(backups: Backups, s3: Destinatio
         assert file.read() == b"y" * 1000
 
 
-def test_objects_that_the_bucket_keeps_are_told(backups: Backups, s3: Destination) -> None:
-    """A bucket with object lock gives nothing back before its time."""
+def test_a_bucket_that_keeps_versions_only_marks_what_is_removed(backups: Backups, s3: Destination) -> None:
+    """As one with object lock does, which gives nothing back before its time."""
     client, bucket = backup.s3(backups.lab.site), f"locked-{backups.prefix}"
     client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
     assert (
@@ -236,8 +236,10 @@ def test_objects_that_the_bucket_keeps_are_told(backups: Backups, s3: Destinatio
     backups.more["RUNBOOK__PROBES__STORAGE__BUCKET"] = bucket
     with closing("s3", backups.settings(), backups.folder) as place:
         put(place, backups.folder, "manifest.json", manifest().text().encode())
-        place.remove(ID)  # a versioned bucket only marks it as deleted
+        place.remove(ID)
         assert place.backups() == []
+    versions = client.list_object_versions(Bucket=bucket)
+    assert versions["Versions"] and versions["DeleteMarkers"]
 
 
 def test_a_bucket_that_is_not_there_is_told(backups: Backups) -> None:
