@@ -1,4 +1,4 @@
-"""A backup and its restore's first half against the guide's own commands, on the same 1 GiB database."""
+"""A backup beside the guide's own `pg_dump | gzip`, on the same database of 1 GiB."""
 
 from __future__ import annotations
 
