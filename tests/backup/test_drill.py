@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,12 +15,16 @@ from pathlib import Path
 
 import pytest
 from pytest_runbook import clock
+from pytest_runbook.backup import everything
 from pytest_runbook.backup.drill import proving, refusal
 from pytest_runbook.backup.drill.certificate import Certificate
-from pytest_runbook.backup.drill.drill import Drill
+from pytest_runbook.backup.drill.drill import Drill, elsewhere
+from pytest_runbook.backup.drill.service import serving
 from pytest_runbook.backup.manifest import Manifest, Table
 from pytest_runbook.checkrun import CheckRun
 from pytest_runbook.errors import UsageError
+from pytest_runbook.settings import load
+from pytest_runbook.settings.drill import DrillService
 
 from tests.backup.systems import Shop, shop
 from tests.probes.databases import SECRET, PostgresServer, server_folder
@@ -153,6 +158,64 @@ def test_a_given_server_is_used_and_left_as_it_was(system: Shop, backup: Manifes
     assert (paper.faults, paper.verdict) == ([], "proven")
     assert other.sql("SELECT datname FROM pg_database WHERE datname ~ 'drill'") == []
     assert other.sql("SELECT 1 FROM pg_roles WHERE rolname = 'shopkeeper'") == []
+
+
+def test_two_drills_do_not_share_a_given_server(system: Shop, backup: Manifest, other: PostgresServer) -> None:
+    """They would drop each other's database, and the verdict would be one on a good backup."""
+    with other.connect(database="postgres") as session:
+        session.execute("SELECT pg_advisory_lock(hashtext('runbook drill'))")
+        paper = drill(system, f"drill.server={other.uri()}").run()
+    assert (paper.verdict, "another drill uses the server" in paper.trouble) == ("unmeasured", True)
+
+
+def test_a_part_that_is_not_in_the_backup_is_a_fault(system: Shop, backup: Manifest) -> None:
+    poor = everything.make(system.told("backup.database.probe=").settings, system.folder)
+    try:
+        paper = drill(system).run()
+    finally:
+        for name in ("local", "away"):
+            system.place(name).remove(poor.id)
+    assert (paper.backup, paper.verdict) == (poor.id, "failed")
+    assert [str(fault) for fault in paper.faults] == ["missing: database: was not backed up"]
+
+
+def test_a_backup_is_not_proven_when_no_check_looked(system: Shop, backup: Manifest, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "checks" / "database").mkdir(parents=True)
+    (project / "pytest.ini").write_text("[pytest]\npython_files = checks/*.py\ntestpaths = checks\n")
+    check = 'from pytest_runbook import check\n\n@check("daily", severity="P1")\ndef test_it():\n    {}\n'
+    settings = project / "shop.toml"
+    settings.write_text((system.folder / "shop.toml").read_text().replace('"away"', f'"{system.folder / "away"}"'))
+    for body, expression in (("pass", "recovery"), ("__import__('pytest').skip('not today')", "daily")):
+        (project / "checks" / "database" / "shop.py").write_text(check.format(body))
+        loaded = load(project, file=settings, environ={}, overrides=[f"drill.checks={expression}"])
+        paper = Drill(loaded, project, settings).run()
+        assert (paper.faults, paper.verdict) == ([], "unmeasured")
+        assert "judged nothing" in paper.trouble
+    (project / "checks" / "database" / "shop.py").write_text(check.format("pass"))
+    paper = Drill(load(project, file=settings, environ={}, overrides=["drill.checks=daily"]), project, settings).run()
+    assert (paper.verdict, paper.checks) == ("proven", "1 of 1 recovery checks passed"), paper.trouble
+
+
+def test_checks_are_told_what_the_user_said_but_not_where_production_is() -> None:
+    told = ("limits.x=1", "probes.cache.uri=redis://production", "probes.web.url=http://production")
+    assert elsewhere(told, {"RUNBOOK__PROBES__CACHE__URI": "redis://scratch"}) == [told[0], told[2]]
+
+
+def test_a_service_is_told_nothing_of_production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://production")
+    monkeypatch.setenv("RUNBOOK__PROBES__CACHE__URI", "redis://production")
+    write = "import os, json, sys; json.dump(dict(os.environ), open('env.json', 'w'))"
+    serve = "from http.server import *; HTTPServer(('127.0.0.1', int(sys.argv[1])), SimpleHTTPRequestHandler).serve_forever()"
+    own = DrillService(
+        command=(sys.executable, "-c", f"{write}; {serve}", "{port}"),
+        environment={"DATABASE": "{database}"},
+        health="/",
+    )
+    with serving(own, tmp_path, {"database": "postgresql://scratch"}):
+        seen = json.loads((tmp_path / "env.json").read_text())
+    assert "production" not in str(seen)
+    assert (seen["DATABASE"], seen["PATH"]) == ("postgresql://scratch", os.environ["PATH"])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])

@@ -52,7 +52,7 @@ def command(
         click.echo(redactor.text(f"drill: {line}"), err=as_json)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
-    drill = Drill(found, root, file.absolute() if file else None, source, backup, _moment(disaster), say)
+    drill = Drill(found, root, file.absolute() if file else None, source, backup, _moment(disaster), say, overrides)
     with readable():
         if dry_run:
             click.echo("\n".join(f"would {redactor.text(line)}" for line in drill.plan()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
 from pytest_runbook.backup import destinations
+from pytest_runbook.backup.belonging import newest
 from pytest_runbook.backup.drill import certificate as papers
 from pytest_runbook.backup.drill.certificate import Certificate, Target
 from pytest_runbook.backup.drill.proving import Proving
@@ -45,6 +46,8 @@ class Drill:
     disaster: datetime | None = None
     """Up to when data would have been lost; None: now."""
     say: Callable[[str], None] = field(default=lambda _: None)
+    overrides: tuple[str, ...] = ()
+    """`key.path=value` of who asked for it: the checks are told as well, but where the restored system is."""
 
     def plan(self) -> list[str]:
         """What `run` would do, a line each; looks at the destination only."""
@@ -125,9 +128,11 @@ class Drill:
             took = watch.seconds
             paper.faults += restored.faults
             proving = Proving(settings, manifest, restored, paper, watch)
+            proving.parts()
             proving.compare()
             if not paper.faults:
-                proving.check(self.root, self.folder(paper) / "checks", self.settings_file, self._variables(restored))
+                folder, variables = self.folder(paper) / "checks", self._variables(restored)
+                proving.check(self.root, folder, self.settings_file, variables, elsewhere(self.overrides, variables))
             self._judge(paper, manifest, took, proving.newest)
             with watch.phase("remove", "what was started is removed", restoring=False):
                 stack.close()
@@ -180,13 +185,19 @@ class Drill:
 
     def _chosen(self, destination: Destination) -> str:
         """The backup that was asked for, or the newest: good or not, that is what a disaster leaves."""
-        there = [self.backup] if self.backup else destination.backups()
+        there = [self.backup] if self.backup else newest(destination)
         if not there:
             raise BackupError(
                 f'"{destination.name}" ({destination.place}) holds no finished backup\n  hint: runbook backup',
                 reason="no-manifest",
             )
         return there[-1]
+
+
+def elsewhere(overrides: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+    """OVERRIDES but those of the probes that VARIABLES, which are weaker, lead to what was restored."""
+    led = {name.split("__")[2].lower() for name in variables}
+    return [one for one in overrides if not (one.startswith("probes.") and one.split(".")[1].lower() in led)]
 
 
 def _line(error: RunbookError) -> str:

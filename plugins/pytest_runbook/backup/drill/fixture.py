@@ -73,7 +73,7 @@ def _part(fault: Fault) -> str:
     """The part of the backup that FAULT is about; empty when it is about all of it."""
     place = fault.where.partition(":")[0].partition("/")[0]
     known = {"database": "database", "roles.sql": "database", "cache.rdb": "cache", "cache": "cache"}
-    known |= {"files.tar.zst": "files", "": "", "manifest.json": "", "service": "service"}
+    known |= {"files.tar.zst": "files", "files": "files", "": "", "manifest.json": "", "service": "service"}
     return known.get(place, "files" if "/" in fault.where and "::" not in fault.where else "service")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,14 +52,29 @@ class Proving:
             self._files()
             phase.outcome = "failed" if len(self.paper.faults) > before else phase.outcome
 
-    def check(self, root: Path, folder: Path, settings: Path | None, variables: Mapping[str, str]) -> None:
+    def parts(self) -> None:
+        """What the settings say belongs to a backup, and this one has not, is a fault of it."""
+        own = self.settings.backup
+        wanted = {"database": own.database.probe, "cache": own.cache.probe, "files": own.files.roots}
+        for part, belongs in wanted.items():
+            if belongs and getattr(self.manifest, part) is None:
+                self.paper.faults.append(Fault("missing", part, "was not backed up"))
+
+    def check(
+        self,
+        root: Path,
+        folder: Path,
+        settings: Path | None,
+        variables: Mapping[str, str],
+        overrides: Sequence[str] = (),
+    ) -> None:
         """Run the recovery checks of the project in ROOT on what was restored, told by VARIABLES; reports below FOLDER."""
         expression = self.settings.drill.checks
         if not expression:
             self.paper.left_out.append("no checks looked at what was restored: drill.checks is empty")
             return
         with self.watch.phase("checks", "the recovery checks look at it", restoring=False) as phase:
-            run = CheckRun(root, folder, self._expression(expression), settings, (), variables)
+            run = CheckRun(root, folder, self._expression(expression), settings, overrides, variables)
             try:
                 record = run.record(self.settings.drill.timeout)
             except Unmeasured as error:
@@ -69,6 +84,11 @@ class Proving:
             bad = [one for one in record.results if one.outcome not in GOOD]
             passed = sum(one.outcome == Outcome.PASSED for one in record.results)
             self.paper.checks = f"{passed} of {len(record.results)} recovery checks passed"
+            if not bad and (record.exit_code or not passed):
+                phase.outcome = "failed"
+                why = "; ".join([f"pytest ended with status {record.exit_code}", self.paper.checks, *record.problems])
+                self.paper.trouble = f'the checks "{expression}" judged nothing, or not all: {why}'
+                return
             self.paper.proofs.append(
                 Proof("recovery checks", str(len(record.results)), str(len(record.results) - len(bad)), not bad)
             )

@@ -112,7 +112,16 @@ class ScratchRestore:
         ):
             found = _given(given) if given else self._own(told)
             refusal.database(found, self.settings, self.manifest)
+            if given:
+                self._alone(found)
             return found
+
+    def _alone(self, server: Server) -> None:
+        """Keep other drills, of any machine, out of the given SERVER until ours ends: they use the same names."""
+        session = self.stack.enter_context(server.connect(dbname=MAIN))
+        row = session.execute("SELECT pg_try_advisory_lock(hashtext('runbook drill'))").fetchone()
+        if not row or not row[0]:
+            raise RestoreError("another drill uses the server of drill.server\n  hint: wait until it has ended")
 
     def _own(self, told: Database) -> Server:
         bindir = place(self.settings, told, "initdb", "postgres")

@@ -14,9 +14,12 @@ from pytest_runbook.backup.restore import scratch
 from pytest_runbook.backup.restore.postgresql import HOST, free_port
 from pytest_runbook.errors import RestoreError
 from pytest_runbook.managers.run import kill
+from pytest_runbook.runbooks import family
 from pytest_runbook.settings.drill import DrillService
 
 LOG = "service.log"
+KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", family.MARK)
+"""What it gets of our own variables: any other may be the address of something that is in use."""
 
 
 @contextmanager
@@ -24,6 +27,7 @@ def serving(own: DrillService, home: Path, places: Mapping[str, str]) -> Iterato
     """The URL of the service that OWN tells of, on the data at PLACES, in the scratch folder HOME; ended with the block."""
     port = free_port()
     words = {**places, "port": str(port)}
+    kept = {name: value for name, value in scratch.environment(home).items() if name in KEPT}
     variables = {name: _filled(text, words) for name, text in own.environment.items()}
     with (home / LOG).open("wb") as log:
         process = subprocess.Popen(
@@ -32,7 +36,7 @@ def serving(own: DrillService, home: Path, places: Mapping[str, str]) -> Iterato
             stdout=log,
             stderr=log,
             cwd=home,
-            env={**scratch.environment(home), **variables},
+            env={**kept, **variables},
             start_new_session=True,
         )
     try:
