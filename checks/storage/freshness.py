@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from pytest_runbook import BackupError, Unreachable, check, clock
-from pytest_runbook.backup import closing
+from pytest_runbook.backup import belonging, closing
 
 HELD = "files.tar.zst"
 """What is stored of the files: each one once, by the first backup that met it."""
@@ -45,8 +45,9 @@ def test_a_backup_was_restored_lately(pytestconfig, settings, limits, measure):
     restored = []
     for name in settings.backup.destinations:
         with _looking(name, settings, pytestconfig) as place:
-            noted = [place.noted(one, "restored.json") for one in place.backups()]
-            restored += [clock.parse(note["at"]) for note in noted if note and note.get("verdict") == "proven"]
+            noted = {one: place.noted(one, "restored.json") for one in place.backups()}
+            proven = {one: note for one, note in noted.items() if note and note.get("verdict") == "proven"}
+            restored += [clock.parse(note["at"]) for one, note in proven.items() if belonging.ours(place, one)]
     assert restored, "no backup was ever restored by a drill that proved it"
     age = measure("backup.restored", (clock.now() - max(restored)).total_seconds(), "s")
     assert age < limits.backup.restored, "no drill has restored a backup for too long"
@@ -66,7 +67,7 @@ def _looking(name, settings, config):
 
 def _faults(place, settings, limits, measure, name, most=None):
     """Everything that is wrong with the newest backup in PLACE; of files above MOST bytes the size has to do."""
-    found = place.backups()
+    found = belonging.newest(place, 6)
     if not found:
         yield f'there is no finished one in "{place.name}"'
         return
@@ -80,7 +81,7 @@ def _faults(place, settings, limits, measure, name, most=None):
         yield f'"{newest}" is too old'
     if not measure(f"{name}.size", _size(manifest), "B") >= limits.backup.size:
         yield f'"{newest}" is so small that it holds nothing'
-    before = statistics.median([_size(one) for one in _manifests(place, found[-6:-1])] or [0])
+    before = statistics.median([_size(one) for one in _manifests(place, found[:-1])] or [0])
     if before and not measure(f"{name}.to_previous", _size(manifest) / before, "ratio") >= limits.backup.shrink:
         yield f'"{newest}" is much smaller than those before'
 
@@ -92,8 +93,8 @@ def _missing(manifest, settings):
     for part, belongs in wanted.items():
         if belongs and getattr(manifest, part) is None:
             yield f"the {part} was not backed up"
-    if manifest.system != settings.system.name:
-        yield f'it is of the system "{manifest.system}"'
+    if not manifest.is_of(settings.system):
+        yield f'it is of the system "{manifest.system}" in {manifest.environment}'
 
 
 def _changed(place, manifest, most):

@@ -16,15 +16,17 @@ from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
-from pytest_runbook.backup import closing, verify
+from pytest_runbook.backup import closing, copying, verify
 from pytest_runbook.backup.destinations import Destination
+from pytest_runbook.backup.progress import Progress
 from pytest_runbook.errors import BackupError
 
-from lab import Lab
+from lab import Lab, backup
 from lab.servers import REPOSITORY
 from lab.servers.faultproxy import FaultProxy
 from lab.servers.postgresql import Database
 from lab.servers.redis import Cache
+from lab.servers.s3 import BUCKET
 from tests.backup.conftest import Backups
 from tests.probes.databases import until
 
@@ -148,9 +150,67 @@ def test_what_nobody_can_finish_off_site_is_removed(backups: Backups, s3: Destin
     path = backups.folder / "x"
     path.write_text("x")
     s3.write("20200101T000000Z", "roles.sql", path)
+    copying.begin(backups.local, s3, "20200101T000000Z")
+    s3.write("20200102T000000Z", "roles.sql", path)
     assert backups.make("s3").good
+    assert s3.partial() == ["20200102T000000Z"], "another system may be sending it"
+    assert not [key for key in backups.objects() if key.startswith("20200101")]
+    assert not [*(backups.folder / "backups").glob(".begun-*")]
+
+
+def test_a_copy_that_was_begun_is_known_until_it_ends(backups: Backups, s3: Destination) -> None:
+    made = backups.make()
+    backups.local.path(made.manifest.id).joinpath("roles.sql").unlink()
+    with pytest.raises((OSError, BackupError), match=r"roles\.sql"):
+        copying.copy(backups.local, s3, made.manifest.id, Progress())
+    assert s3.partial() == [made.manifest.id]
+    backups.local.remove(made.manifest.id)
+    assert copying.left_over(backups.local, s3) == []
     assert s3.partial() == []
-    assert not [key for key in backups.objects() if key.startswith("2020")]
+
+
+def test_a_backup_of_another_environment_is_not_overwritten(backups: Backups, s3: Destination) -> None:
+    made = backups.make("s3")
+    backups.more["RUNBOOK__SYSTEM__ENVIRONMENT"] = "staging"
+    with closing("s3", backups.settings(), backups.folder) as theirs:
+        with pytest.raises(BackupError, match="it is left alone") as caught:
+            copying.copy(backups.local, theirs, made.manifest.id, Progress())
+        assert caught.value.reason == "other-system"
+        assert "other-system" in verify(theirs, made.manifest.id, note=False).reasons
+    assert verify(s3, made.manifest.id).good
+
+
+def test_an_archive_of_an_earlier_backup_that_was_damaged_is_sent_again(backups: Backups, s3: Destination) -> None:
+    first, second = backups.make("s3"), backups.make("s3")
+    assert second.manifest.needs == {first.manifest.id}
+    held = f"{first.manifest.id}/files.tar.zst"
+    size = (backups.local.path(first.manifest.id) / "files.tar.zst").stat().st_size
+    for content in (None, b"x" * size):
+        if content is None:
+            backup.s3(backups.lab.site).delete_object(Bucket=BUCKET, Key=f"{backups.prefix}/{held}")
+        else:
+            head = backup.s3(backups.lab.site).head_object(Bucket=BUCKET, Key=f"{backups.prefix}/{held}")
+            backup.s3(backups.lab.site).put_object(
+                Bucket=BUCKET, Key=f"{backups.prefix}/{held}", Body=content, Metadata=head["Metadata"]
+            )
+            assert not verify(s3, second.manifest.id).good
+        third = backups.make("s3")
+        assert third.good, (third.problems, third.verdicts)
+        assert third.manifest.needs == {first.manifest.id}
+        assert verify(s3, second.manifest.id).good
+
+
+def test_a_damaged_archive_is_not_relied_on_again(backups: Backups) -> None:
+    """Else every later backup would be bad, for ever."""
+    first, second = backups.make(), backups.make()
+    path = backups.local.path(first.manifest.id) / "files.tar.zst"
+    path.write_bytes(b"x" * path.stat().st_size)
+    third = backups.make()
+    assert not third.good
+    assert [one for one in (first, second) if backups.local.noted(one.manifest.id, "verified.json")] == []
+    fourth = backups.make()
+    assert fourth.good
+    assert fourth.manifest.needs == set()
 
 
 def test_a_copy_takes_what_it_needs_with_it(backups: Backups, s3: Destination) -> None:

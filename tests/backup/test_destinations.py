@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pyrage
 import pytest
+from pytest_runbook import clock
 from pytest_runbook.backup import closing, copying, verify
 from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.destinations import Destination
@@ -240,6 +242,30 @@ def test_a_bucket_that_keeps_versions_only_marks_what_is_removed(backups: Backup
         assert place.backups() == []
     versions = client.list_object_versions(Bucket=bucket)
     assert versions["Versions"] and versions["DeleteMarkers"]
+
+
+def test_what_the_bucket_keeps_for_a_time_is_told_and_not_hidden(backups: Backups) -> None:
+    client, bucket = backup.s3(backups.lab.site), f"kept-{backups.prefix}"
+    client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    backups.more["RUNBOOK__PROBES__STORAGE__BUCKET"] = bucket
+    with closing("s3", backups.settings(), backups.folder) as place:
+        put(place, backups.folder, "manifest.json", manifest().text().encode())
+        until = clock.now() + timedelta(hours=1)
+        key = f"{backups.prefix}/{ID}/manifest.json"
+        client.put_object_retention(Bucket=bucket, Key=key, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until})
+        with pytest.raises(BackupError, match=r'keeps "20260101T020304Z/manifest.json" until 20') as caught:
+            place.remove(ID)
+        assert caught.value.reason == "locked"
+        assert place.backups() == [ID]
+        until = clock.now() - timedelta(hours=1)
+        client.put_object_retention(
+            Bucket=bucket,
+            Key=key,
+            Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until},
+            BypassGovernanceRetention=True,
+        )
+        place.remove(ID)
+        assert place.backups() == []
 
 
 def test_a_bucket_that_is_not_there_is_told(backups: Backups) -> None:

@@ -9,28 +9,31 @@ from pathlib import Path
 
 import pytest
 from pytest_runbook import clock
-from pytest_runbook.backup import retention
+from pytest_runbook.backup import belonging, retention
 from pytest_runbook.backup.destinations.folder import Folder, FolderSettings
 from pytest_runbook.backup.manifest import File, Manifest
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings import Settings
 from pytest_runbook.settings.backup import Retention
+from pytest_runbook.settings.schema import System
 
 NOW = datetime(2026, 6, 30, tzinfo=UTC)
 RULES = Retention(days=30, verified=2)
+SETTINGS = Settings().model_copy(update={"system": System(name="shop", environment="production")})
 
 
 class Backups:
     """A folder of backups, told by their age in days."""
 
     def __init__(self, folder: Path) -> None:
-        self.place = Folder("local", FolderSettings(kind="folder", path=folder), Settings(), folder)
+        self.place = Folder("local", FolderSettings(kind="folder", path=folder), SETTINGS, folder)
         self.folder = folder
 
-    def add(self, days: int, *, verified: bool = True, needs: tuple[int, ...] = ()) -> str:
+    def add(self, days: int, *, verified: bool = True, needs: tuple[int, ...] = (), staging: bool = False) -> str:
         moment = NOW - timedelta(days=days)
+        environment = "staging" if staging else "production"
         files = {f"uploads/{number}": File(1, 0o600, 0.0, "", self.id(number)) for number in needs}
-        told = Manifest(self.id(days), "shop", "production", clock.iso(moment), clock.iso(moment), "test", files=files)
+        told = Manifest(self.id(days), "shop", environment, clock.iso(moment), clock.iso(moment), "test", files=files)
         path = self.folder / told.id
         path.mkdir()
         (path / "manifest.json").write_text(told.text())
@@ -109,6 +112,29 @@ def test_one_that_cannot_be_read_stays_for_a_person(backups: Backups) -> None:
         backups.add(days)
     (backups.folder / backups.id(100) / "manifest.json").write_text("{")
     assert backups.removed() == []
+
+
+def test_what_one_that_cannot_be_read_may_need_stays_too(backups: Backups) -> None:
+    for days in (1, 2, 10, 35, 40):
+        backups.add(days, needs=(35,) if days == 10 else ())
+    (backups.folder / backups.id(10) / "manifest.json").write_text("{")
+    assert backups.removed() == []
+    why = {one.id: one.why for one in retention.judge(backups.place, RULES, NOW)}
+    assert why[backups.id(35)] == f'"{backups.id(10)}" cannot be read, and may need files of it'
+
+
+def test_backups_of_another_environment_neither_go_nor_count(backups: Backups) -> None:
+    for days in (3, 4, 50, 60):
+        backups.add(days)
+    for days in (1, 2, 100):
+        backups.add(days, verified=days != 1, staging=True)
+    assert backups.removed() == [backups.id(50), backups.id(60)]
+    why = {one.id: one.why for one in retention.judge(backups.place, RULES, NOW)}
+    assert why[backups.id(100)] == "it is of another system or environment"
+    assert belonging.newest(backups.place, 3) == [backups.id(50), backups.id(4), backups.id(3)]
+    for days in (3, 4):
+        backups.place.remove(backups.id(days))
+    assert backups.removed() == [], "the newest two verified ones are ours"
 
 
 def test_no_backups_at_all(backups: Backups) -> None:

@@ -1,4 +1,7 @@
-"""Brings backups to the other destinations: with all that they need, the manifest last, continued where it broke off."""
+"""Brings backups to the other destinations: with all that they need, the manifest last, continued where it broke off.
+
+A destination may be shared: which uploads we began stands in a file beside the local backups, and others are left alone.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from pytest_runbook.backup.belonging import ours
+from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.destinations.folder import Folder
 from pytest_runbook.backup.manifest import MANIFEST, Manifest
 from pytest_runbook.backup.progress import Progress
+from pytest_runbook.backup.verifying import verified, verify
 from pytest_runbook.errors import BackupError
 
 AT_ONCE = 4
 """Files on their way together."""
+BEGUN = ".begun-"
+"""What the file begins with that names the uploads to a destination which have not ended."""
+DAMAGE = ("missing", "empty", "truncated", "corrupt")
+"""Reasons for which a file of an earlier backup is sent again."""
 
 
 def copy(source: Folder, target: Destination, backup: str, progress: Progress) -> list[str]:
@@ -21,6 +31,10 @@ def copy(source: Folder, target: Destination, backup: str, progress: Progress) -
     manifest = source.manifest(backup)
     there = set(target.backups())
     missing = [one for one in sorted(manifest.needs) if one not in there]
+    for one in sorted({*manifest.needs, backup} & there):
+        _refuse(target, one)
+    for one in sorted(manifest.needs & there):
+        _mend(source, target, one)
     for one in missing:
         _copy(source, target, source.manifest(one), progress)
     _copy(source, target, manifest, progress)
@@ -28,14 +42,15 @@ def copy(source: Folder, target: Destination, backup: str, progress: Progress) -
 
 
 def left_over(source: Folder, target: Destination) -> list[str]:
-    """Backups whose copy broke off and that are still here; what nobody can finish is removed from TARGET."""
-    ours, found = set(source.backups()), []
+    """Backups whose copy broke off and that are still here; what we began and nobody can finish is removed from TARGET."""
+    here, begun, found = set(source.backups()), _begun(source, target), []
     for backup in target.partial():
-        if backup in ours:
+        if backup in here and ours(source, backup):
             found.append(backup)
-        else:
+        elif backup in begun:
             with suppress(BackupError):
                 abandon(target, backup)
+                ended(source, target, backup)
     return found
 
 
@@ -47,8 +62,68 @@ def abandon(target: Destination, backup: str) -> None:
     target.remove(backup)
 
 
+def begin(source: Folder, target: Destination, backup: str) -> None:
+    """Note that we begin to send BACKUP."""
+    _write(source, target, _begun(source, target) | {backup})
+
+
+def ended(source: Folder, target: Destination, backup: str) -> None:
+    """Note that BACKUP is there, or was given up."""
+    _write(source, target, _begun(source, target) - {backup})
+
+
+def _begun(source: Folder, target: Destination) -> set[str]:
+    try:
+        return set((source.folder / f"{BEGUN}{target.name}").read_text(encoding="utf-8").split())
+    except FileNotFoundError:
+        return set()
+
+
+def _write(source: Folder, target: Destination, begun: set[str]) -> None:
+    path = source.folder / f"{BEGUN}{target.name}"
+    if not begun:
+        path.unlink(missing_ok=True)
+        return
+    new = path.with_name(f"{path.name}.new")
+    new.write_text("\n".join(sorted(begun)) + "\n", encoding="utf-8")
+    new.replace(path)
+
+
+def _refuse(target: Destination, backup: str) -> None:
+    """Raise BackupError when the BACKUP that is in TARGET is that of another system, made in the same second."""
+    try:
+        manifest = target.manifest(backup)
+    except BackupError as error:
+        if error.reason in ("unreachable", "wrong-key"):
+            raise
+        return  # it is broken, and written again
+    if not manifest.is_of(target.settings.system):
+        raise BackupError(
+            f'"{target.name}" has a backup "{backup}" of "{manifest.system}" in {manifest.environment}: it is left alone\n'
+            "  hint: give each system and environment a folder or prefix of its own",
+            reason="other-system",
+        )
+
+
+def _mend(source: Folder, target: Destination, needed: str) -> None:
+    """Send again what is not right any more in TARGET of NEEDED, an earlier backup; what was found right is not read."""
+    stored, there = source.manifest(needed).stored, target.names(needed)
+    whole = all(name in there and (target.encrypted or there[name] == one.size) for name, one in stored.items())
+    if whole and verified(target, needed):
+        return
+    sent = False
+    for name in {fault.where for fault in verify(target, needed).faults if fault.reason in DAMAGE} & set(stored):
+        path = source.path(needed) / name
+        if path.is_file() and of_file(path) == stored[name].sha256:
+            target.write(needed, name, path, anew=True)
+            sent = True
+    if sent:
+        verify(target, needed)
+
+
 def _copy(source: Folder, target: Destination, manifest: Manifest, progress: Progress) -> None:
     folder: Path = source.path(manifest.id)
+    begin(source, target, manifest.id)
     with progress.bar(f"{manifest.id} to {target.name}", manifest.size) as advance, ThreadPoolExecutor(AT_ONCE) as pool:
         target.advance = advance
         # A dump has a file for each table: one after the other, most of the time would be spent on waiting for answers.
@@ -61,3 +136,4 @@ def _copy(source: Folder, target: Destination, manifest: Manifest, progress: Pro
                 one.cancel()
             raise
     target.write(manifest.id, MANIFEST, folder / MANIFEST)
+    ended(source, target, manifest.id)

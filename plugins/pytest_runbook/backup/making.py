@@ -184,9 +184,10 @@ def _earlier(place: Folder) -> dict[str, File]:
     """Files that the newest backup which was read back holds, and that need not be stored again."""
     for backup in reversed(place.backups()):
         try:
-            if not verified(place, backup):
+            manifest = place.manifest(backup)
+            if not manifest.is_of(place.settings.system) or not verified(place, backup):
                 continue
-            files = place.manifest(backup).files or {}
+            files = manifest.files or {}
         except BackupError:
             continue
         there = {

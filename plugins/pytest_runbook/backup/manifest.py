@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_runbook import clock
 from pytest_runbook.errors import BackupError
 from pytest_runbook.model import Record
+
+if TYPE_CHECKING:
+    from pytest_runbook.settings.schema import System
 
 VERSION = 1
 """Of the shape below; raised when a reader of the old one would be wrong."""
@@ -133,6 +136,10 @@ class Manifest(Record):
     stored: dict[str, Stored] = field(default_factory=dict)
     """Every file of the folder but those that end in `.json` and tell of the others."""
     version: int = VERSION
+
+    def is_of(self, system: System) -> bool:
+        """Whether it is of SYSTEM, in the same environment."""
+        return (self.system, self.environment) == (system.name, system.environment)
 
     @property
     def moment(self) -> datetime:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pytest_runbook.backup.destinations import Destination
-from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.verifying import verified
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings.backup import Retention
+
+OTHER = "it is of another system or environment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +23,58 @@ class Judged:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What of a manifest decides; the manifests themselves, with all files, would not go into memory together."""
+
+    moment: datetime
+    needs: frozenset[str]
+    verified: bool
+
+
 def judge(destination: Destination, settings: Retention, now: datetime) -> list[Judged]:
     """What would become of each backup of DESTINATION, the newest first."""
     ids = list(reversed(destination.backups()))
-    manifests = {one: _manifest(destination, one) for one in ids}
-    good = [one for one in ids if manifests[one] and verified(destination, one)]
-    if ids and ids[0] not in good:
-        return [Judged(one, destination.name, False, f'the newest, "{ids[0]}", is not verified') for one in ids]
-    kept = {one: why for one in ids if (why := _why(one, manifests[one], good, settings, now))}
-    for one in ids:
-        manifest = manifests[one]
-        if one in kept and manifest is not None:
-            for needed in manifest.needs & set(ids):
-                kept.setdefault(needed, f'"{one}" needs files of it')
+    kept: dict[str, str] = {}
+    seen = {one: found for one in ids if (found := _look(destination, one, kept))}
+    good = [one for one, found in seen.items() if found.verified]
+    own = [one for one in ids if kept.get(one) != OTHER]
+    if own and own[0] not in good:
+        kept = dict.fromkeys(own, f'the newest, "{own[0]}", is not verified') | {
+            one: why for one, why in kept.items() if why == OTHER
+        }
+    for number, one in enumerate(own):
+        if one not in seen:  # nobody knows which earlier ones it needs
+            for older in own[number + 1 :]:
+                kept.setdefault(older, f'"{one}" cannot be read, and may need files of it')
+    for one, found in seen.items():
+        if why := _why(one, found, good, settings, now):
+            kept.setdefault(one, why)
+    for one in [one for one in seen if one in kept]:
+        for needed in seen[one].needs & set(ids):
+            kept.setdefault(needed, f'"{one}" needs files of it')
     return [
         Judged(one, destination.name, one not in kept, kept.get(one, f"older than {settings.days:g} days"))
         for one in ids
     ]
 
 
-def _why(backup: str, manifest: Manifest | None, good: list[str], settings: Retention, now: datetime) -> str:
+def _look(destination: Destination, backup: str, kept: dict[str, str]) -> _Seen | None:
+    """What there is to know of BACKUP; why it stays in any case goes into KEPT."""
+    try:
+        manifest = destination.manifest(backup)
+    except BackupError:
+        kept[backup] = "its manifest cannot be read: look at it"
+        return None
+    if not manifest.is_of(destination.settings.system):
+        kept[backup] = OTHER
+        return None
+    return _Seen(manifest.moment, frozenset(manifest.needs), verified(destination, backup))
+
+
+def _why(backup: str, seen: _Seen, good: list[str], settings: Retention, now: datetime) -> str:
     """Why BACKUP stays, whatever the others need; empty when nothing keeps it."""
-    if manifest is None:
-        return "its manifest cannot be read: look at it"
-    if now - manifest.moment <= timedelta(days=settings.days):
+    if now - seen.moment <= timedelta(days=settings.days):
         return f"not older than {settings.days:g} days"
     if backup in good[: settings.verified]:
         return f"one of the newest {settings.verified} verified ones"
@@ -63,10 +92,3 @@ def apply(destination: Destination, settings: Retention, now: datetime) -> list[
                 one = Judged(one.id, one.destination, False, f"could not be removed: {error}")  # noqa: PLW2901
         done.append(one)
     return done[::-1]
-
-
-def _manifest(destination: Destination, backup: str) -> Manifest | None:
-    try:
-        return destination.manifest(backup)
-    except BackupError:
-        return None

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pytest_runbook import clock
 from pytest_runbook.backup import programs, reading
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.destinations.folder import Folder
-from pytest_runbook.backup.manifest import CACHE, DATABASE, FILES, MANIFEST, VERIFIED, Manifest, Stored
+from pytest_runbook.backup.manifest import CACHE, DATABASE, FILES, ID, MANIFEST, VERIFIED, Manifest, Stored
 from pytest_runbook.backup.verdict import Fault, Verdict
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings import Settings
@@ -43,6 +43,7 @@ def verify(destination: Destination, id: str, *, note: bool = True) -> Verdict: 
             destination.note(id, VERIFIED, _noted(verdict))
         else:
             destination.forget(id, VERIFIED)
+            _distrust(destination, _damaged(verdict))
     return verdict
 
 
@@ -54,6 +55,21 @@ def verified(destination: Destination, id: str) -> bool:  # noqa: A002
 def software() -> str:
     """Our name and version."""
     return f"pytest-runbook {version('pytest-runbook')}"
+
+
+def _damaged(verdict: Verdict) -> set[str]:
+    """IDs of backups whose archive of files is not what was written, which others may need as well."""
+    wheres = [fault.where for fault in verdict.faults if fault.reason not in ("wrong-key", "unreachable")]
+    own = {verdict.id for where in wheres if where.partition(":")[0] == FILES}
+    return own | {where.partition("/")[0] for where in wheres if ID.match(where) and where.partition("/")[2]}
+
+
+def _distrust(destination: Destination, damaged: set[str]) -> None:
+    """Nothing that needs files out of DAMAGED is verified any more: the next backup stores those files again."""
+    for backup in destination.backups() if damaged else ():
+        with suppress(BackupError):
+            if backup in damaged or destination.manifest(backup).needs & damaged:
+                destination.forget(backup, VERIFIED)
 
 
 def _noted(verdict: Verdict) -> dict[str, object]:
@@ -77,9 +93,10 @@ class _Reading:
     def faults(self, id: str) -> Iterator[Fault]:  # noqa: A002
         """Everything that is wrong with the backup ID."""
         manifest = self._from.manifest(id)
-        system = self._from.settings.system.name
-        if manifest.system != system:
-            yield Fault("other-system", MANIFEST, f'it is of the system "{manifest.system}", not "{system}"')
+        system = self._from.settings.system
+        if not manifest.is_of(system):
+            what = f'"{manifest.system}" in {manifest.environment}, not "{system.name}" in {system.environment}'
+            yield Fault("other-system", MANIFEST, f"it is of the system {what}")
         there = self._from.names(id)
         for name in manifest.stored:
             if name not in there:

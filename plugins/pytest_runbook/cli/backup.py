@@ -138,13 +138,14 @@ def _row(place: Destination, backup: str) -> dict[str, Any]:
 
 def _verify(settings: Settings, root: Path, names: list[str], which: str, progress: Progress, as_json: bool) -> int:
     from pytest_runbook.backup import verify
+    from pytest_runbook.backup.belonging import newest
     from pytest_runbook.backup.everything import closing
     from pytest_runbook.backup.verdict import Fault, Verdict
 
     verdicts = []
     for name in names:
         with closing(name, settings, root) as place:
-            chosen = next(iter(reversed(place.backups())), "") if which == "newest" else which
+            chosen = next(iter(newest(place)), "") if which == "newest" else which
             if not chosen:
                 verdicts.append(Verdict("", name, [Fault("no-manifest", "", "there is no backup")]))
                 continue

@@ -101,6 +101,7 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
 
 def _chosen(found: Loaded, root: Path, source: str, backup: str) -> str:
     from pytest_runbook.backup import destinations
+    from pytest_runbook.backup.belonging import newest
 
     if not backup:
         raise BadUsage("which backup?\n  hint: its id, or newest; runbook backup --list shows them")
@@ -108,7 +109,7 @@ def _chosen(found: Loaded, root: Path, source: str, backup: str) -> str:
         return backup
     place = destinations.connect(source, found.settings, root)
     try:
-        there = place.backups()
+        there = newest(place)
     finally:
         place.close()
     if not there:

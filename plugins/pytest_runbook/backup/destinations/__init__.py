@@ -67,8 +67,8 @@ class Destination(Protocol):
     def compared(self, id: str, name: str, told: Stored) -> str:  # noqa: A002
         """What is wrong with NAME, which should be as TOLD, in words; empty when nothing is."""
 
-    def write(self, id: str, name: str, path: Path) -> None:  # noqa: A002
-        """Put the file PATH there as NAME, whole or not at all; what is there already and right is left."""
+    def write(self, id: str, name: str, path: Path, *, anew: bool = False) -> None:  # noqa: A002
+        """Put the file PATH there as NAME, whole or not at all; what is there already and right is left, but ANEW."""
 
     def remove(self, id: str) -> None:  # noqa: A002
         """Remove the whole backup, its manifest first."""

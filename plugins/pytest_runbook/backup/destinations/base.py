@@ -93,6 +93,9 @@ class Place(ABC, Generic[S]):
     def _delete(self, keys: list[str]) -> None:
         """Remove KEYS; what is not there is as good. BackupError `locked` when the place keeps them for a time."""
 
+    def _refuse(self, keys: list[str]) -> None:
+        """Raise BackupError `locked` when the place keeps one of KEYS for a time; most places keep nothing."""
+
     def close(self) -> None:
         """Give back what it holds."""
 
@@ -154,11 +157,11 @@ class Place(ABC, Generic[S]):
             return f'"{name}": {error}'
         return "" if (size, digest) == (told.size, told.sha256) else f'"{name}" is not what was written'
 
-    def write(self, id: str, name: str, path: Path) -> None:  # noqa: A002
-        """Put the file PATH there as NAME, whole or not at all; what is there already and right is left."""
+    def write(self, id: str, name: str, path: Path, *, anew: bool = False) -> None:  # noqa: A002
+        """Put the file PATH there as NAME, whole or not at all; what is there already and right is left, but ANEW."""
         key = self._key(id, name)
         if self._is_plain(name):
-            self._bring(key, path)
+            self._bring(key, path, anew)
             return
         from pytest_runbook.backup.encryption import encrypt
 
@@ -166,13 +169,14 @@ class Place(ABC, Generic[S]):
         secret = self.sealed / key
         if not secret.is_file():
             encrypt(path, secret, self.settings.backup.encryption)
-        self._bring(key, secret)
-        if name == MANIFEST:
+        self._bring(key, secret, anew)
+        if name == MANIFEST or anew:
             self._forget_sealed(id)
 
     def remove(self, id: str) -> None:  # noqa: A002
         """Remove the whole backup, its manifest first: what is left of it then is no backup."""
         found = sorted(self._list(checked(id)), key=lambda name: (not name.startswith(MANIFEST), name))
+        self._refuse([f"{id}/{name}" for name in found])
         for some in (found[:1], found[1:]):
             if some:
                 self._delete([f"{id}/{name}" for name in some])
@@ -204,8 +208,8 @@ class Place(ABC, Generic[S]):
         if name in NOTES:
             self._delete([self._key(id, name)])
 
-    def _bring(self, key: str, path: Path) -> None:
-        if key in self._present(key.partition("/")[0]) and self._same(key, path):
+    def _bring(self, key: str, path: Path, anew: bool) -> None:
+        if not anew and key in self._present(key.partition("/")[0]) and self._same(key, path):
             self.advance(path.stat().st_size)
         else:
             self._put(key, path)

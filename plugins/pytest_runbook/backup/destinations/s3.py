@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
+from pytest_runbook import clock
 from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.destinations.base import DestinationSettings, Place, order
 from pytest_runbook.backup.manifest import ID, MANIFEST
@@ -174,6 +176,16 @@ class S3(Place[BucketSettings]):
         for key in keys:
             full = self._prefix + key
             self._ask(lambda client, one=full: client.delete_object(Bucket=self._probe.bucket, Key=one))  # type: ignore[misc]
+
+    def _refuse(self, keys: list[str]) -> None:
+        # A versioned bucket deletes what it keeps without a word: it only hides it, from those who restore as well.
+        for key in keys:
+            head = self._head(self._prefix + key) or {}
+            until: datetime | None = head.get("ObjectLockRetainUntilDate")
+            if head.get("ObjectLockLegalHoldStatus") == "ON":
+                raise BackupError(f'"{self.place}" keeps "{key}" by a legal hold', reason="locked")
+            if until and until > clock.now():
+                raise BackupError(f'"{self.place}" keeps "{key}" until {clock.iso(until)}', reason="locked")
 
     def abort(self, id: str) -> int:  # noqa: A002
         """Give up what was begun to be sent of the backup ID; how many objects that were."""
