@@ -150,6 +150,7 @@ def test_what_nobody_can_finish_off_site_is_removed(backups: Backups, s3: Destin
     path = backups.folder / "x"
     path.write_text("x")
     s3.write("20200101T000000Z", "roles.sql", path)
+    backups.local.folder.mkdir()
     copying.begin(backups.local, s3, "20200101T000000Z")
     s3.write("20200102T000000Z", "roles.sql", path)
     assert backups.make("s3").good

@@ -257,15 +257,6 @@ def test_what_the_bucket_keeps_for_a_time_is_told_and_not_hidden(backups: Backup
             place.remove(ID)
         assert caught.value.reason == "locked"
         assert place.backups() == [ID]
-        until = clock.now() - timedelta(hours=1)
-        client.put_object_retention(
-            Bucket=bucket,
-            Key=key,
-            Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until},
-            BypassGovernanceRetention=True,
-        )
-        place.remove(ID)
-        assert place.backups() == []
 
 
 def test_a_bucket_that_is_not_there_is_told(backups: Backups) -> None:

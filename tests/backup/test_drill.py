@@ -183,9 +183,14 @@ def test_a_backup_is_not_proven_when_no_check_looked(system: Shop, backup: Manif
     project = tmp_path / "project"
     (project / "checks" / "database").mkdir(parents=True)
     (project / "pytest.ini").write_text("[pytest]\npython_files = checks/*.py\ntestpaths = checks\n")
-    check = 'from pytest_runbook import check\n\n@check("daily", severity="P1")\ndef test_it():\n    {}\n'
+    check = (
+        'from pytest_runbook import check\n\n@check("daily", severity="P1")\ndef test_it():\n    {}\n    assert 1 < 2\n'
+    )
     settings = project / "shop.toml"
-    settings.write_text((system.folder / "shop.toml").read_text().replace('"away"', f'"{system.folder / "away"}"'))
+    settings.write_text(
+        (system.folder / "shop.toml").read_text().replace('"away"', f'"{system.folder / "away"}"')
+        + '\n[services.database]\n[services.cache]\n[schedules]\nrecovery = "after a restore"\n'
+    )
     for body, expression in (("pass", "recovery"), ("__import__('pytest').skip('not today')", "daily")):
         (project / "checks" / "database" / "shop.py").write_text(check.format(body))
         loaded = load(project, file=settings, environ={}, overrides=[f"drill.checks={expression}"])
