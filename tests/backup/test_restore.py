@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.restore import exchange, journal
 from pytest_runbook.backup.restore.journal import Journal, Restore, Swap
 from pytest_runbook.backup.restore.production import PARTS, Production
+from pytest_runbook.deploy import deployment
 from pytest_runbook.errors import ManagerError, RestoreError
+from pytest_runbook.history import Store
+from pytest_runbook.history.locks import Held
 from pytest_runbook.runbooks import family
 
 from tests.backup.systems import Shop, managed
@@ -373,6 +377,105 @@ def test_one_that_was_killed_before_anything_was_exchanged_is_not_finished(syste
     with pytest.raises(RestoreError, match="restore anew"):
         restoring(system).finish()
     restoring(system).undo()
+
+
+@contextmanager
+def locked(system: Shop, target: str) -> Iterator[None]:
+    """Somebody else works on TARGET."""
+    settings = system.loaded.settings
+    url = settings.history.url.get_secret_value()
+    store = Store.open(url, settings.system.name, settings.system.environment, root=system.folder)
+    with store.lock(target, "another"):
+        yield
+
+
+def test_a_deployment_keeps_a_restore_out(system: Shop, backup: Manifest) -> None:
+    with locked(system, deployment.LOCK), pytest.raises(RestoreError, match="a deployment, is going on"):
+        restoring(system).restore("away", backup, ["config"])
+
+
+def test_while_a_runbook_works_on_a_service_nothing_is_exchanged(system: Shop, backup: Manifest) -> None:
+    production = restoring(system, "restore.stopping=1")
+    with locked(system, "cache"), pytest.raises(RestoreError, match="somebody works on a service"):
+        production.restore("away", backup, PARTS, safety=False)
+    assert look(system) == AFTER
+    assert (restoring(system).finish().state, look(system)) == (journal.DONE, BEFORE)
+
+
+def test_no_runbook_works_on_a_service_meanwhile(
+    system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+
+    def looking(self: Production, restore: Restore) -> tuple[bool, str]:
+        for target in ("cache", "database", deployment.LOCK):
+            with pytest.raises(Held), locked(system, target):
+                pass
+            held.append(target)
+        return True, "well"
+
+    monkeypatch.setattr(Production, "_look", looking)
+    assert restoring(system).restore("away", backup, ["config"], safety=False).state == journal.DONE
+    assert len(held) == 3
+    with locked(system, "cache"), locked(system, deployment.LOCK):
+        pass
+
+
+def test_who_lost_its_lock_renames_nothing(system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    managed = Production._managed
+
+    def still(self: Production, restore: Restore, service: str, action: str) -> None:
+        managed(self, restore, service, action)
+        self._locks[-1]._taken = True
+
+    monkeypatch.setattr(Production, "_managed", still)
+    done = restoring(system).restore("away", backup, PARTS, safety=False)
+    assert (done.state, look(system)) == (journal.UNDONE, AFTER)
+    assert "stood still" in done.story[-1]
+    assert not any("before" in name for name in left(system))
+
+
+def test_roles_that_exist_are_left_as_they_are(system: Shop) -> None:
+    system.database.sql('CREATE ROLE "a helper" LOGIN CONNECTION LIMIT 3')
+    system.database.sql('CREATE ROLE seller; GRANT shopkeeper TO "a helper", seller')
+    saved = system.backup()
+    system.database.sql('DROP ROLE "a helper"; REVOKE shopkeeper FROM seller; ALTER ROLE shopkeeper CONNECTION LIMIT 7')
+    roles = "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname IN ('a helper', 'shopkeeper') ORDER BY 1"
+    members = "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = 'shopkeeper'::regrole"
+    try:
+        killed(system, saved.id, "cache")
+        assert system.database.sql(roles) == [("a helper", 3), ("shopkeeper", 7)]
+        assert system.database.sql(members) == [('"a helper"',)]
+        undone = restoring(system).undo()
+        assert any('"a helper" is new, and has no password' in line for line in undone.story)
+        assert system.database.sql(roles) == [("shopkeeper", 7)]
+    finally:
+        system.database.sql(
+            'DROP ROLE seller; DROP ROLE IF EXISTS "a helper"; ALTER ROLE shopkeeper CONNECTION LIMIT -1'
+        )
+
+
+def test_a_restored_database_sorts_as_it_did(system: Shop, backup: Manifest) -> None:
+    sorts = "SELECT datcollate, datctype FROM pg_database WHERE datname = 'shop'"
+    own = system.database.sql(sorts)
+    other = "C" if own[0][0] != "C" else "C.UTF-8"
+    system.database.sql("ALTER DATABASE shop RENAME TO shop_aside")
+    try:
+        system.database.sql(f"CREATE DATABASE shop TEMPLATE template0 LC_COLLATE '{other}' LC_CTYPE '{other}'")
+        system.database.sql(
+            "CREATE TABLE customer AS SELECT n AS id, 'x' || n AS name, now() AS since "
+            "FROM generate_series(1, 200) AS n; CREATE TABLE purchase (at timestamptz)",
+            "shop",
+        )
+        saved = system.backup()
+        assert saved.database
+        assert saved.database.locale["collate"] == other
+        done = restoring(system).restore("away", saved, ["database"], safety=False)
+        assert done.state == journal.DONE
+        assert system.database.sql(sorts) == [(other, other)]
+    finally:
+        system.database.sql("DROP DATABASE IF EXISTS shop WITH (FORCE)")
+        system.database.sql("ALTER DATABASE shop_aside RENAME TO shop")
 
 
 def test_two_at_once_are_refused(system: Shop, backup: Manifest) -> None:

@@ -134,7 +134,21 @@ def look(
         constraints=int(_one(session, CONSTRAINTS)),
         settings=dict(_all(session, SETTINGS)),
         roles=[name for (name,) in _all(session, "SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")],
+        locale=_locale(session),
     )
+
+
+def _locale(session: Session) -> dict[str, str]:
+    """How the database sorts; the columns have other names in every other release."""
+    row = _one(session, "SELECT to_jsonb(d) FROM pg_database d WHERE datname = current_database()")
+    found = {
+        "provider": row.get("datlocprovider") or "c",
+        "collate": row["datcollate"],
+        "ctype": row["datctype"],
+        "locale": row.get("datlocale") or row.get("daticulocale"),
+        "rules": row.get("daticurules"),
+    }
+    return {word: value for word, value in found.items() if value}
 
 
 def revision(session: Session, column: str) -> str | None:

@@ -69,6 +69,8 @@ class Database(Record):
     settings: dict[str, str]
     """What the server was told otherwise than by default, without secrets."""
     roles: list[str]
+    locale: dict[str, str] = field(default_factory=dict)
+    """How it sorts: `provider` (`c` libc, `i` ICU, `b` builtin), `collate`, `ctype`, `locale`, `rules`; empty: nobody asked."""
     excluded: list[str] = field(default_factory=list)
     """Those of the tables whose rows were left out on purpose."""
 

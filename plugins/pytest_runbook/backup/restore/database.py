@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 ROLE_STATEMENT = re.compile(r"(CREATE|ALTER|COMMENT ON) ROLE |GRANT (?!.* ON TABLESPACE )")
 """The only kinds of statement of `roles.sql` that are executed: no tablespace is made in a folder of somebody else's choice."""
 PROPERTY = re.compile(r'(ALTER DATABASE |(?:GRANT|REVOKE) [A-Z, ]+ ON DATABASE )("(?:[^"]|"")+"|[^\s"]+)( .+;)')
-DUPLICATE = "42710"
+NAME = r'("(?:[^"]|"")+"|[^\s";]+)'
+ABOUT = re.compile(rf"(?:(?:CREATE|ALTER|COMMENT ON) ROLE|GRANT {NAME} TO) {NAME}")
+"""Whom a statement about roles changes: the last name."""
 MISSING = re.compile(r'extension "([^"]+)" is not available|could not open extension control file')
 
 
@@ -44,29 +46,41 @@ class Restoring:
     options: tuple[str, ...] = ()
     """Further ones of pg_restore."""
 
-    def roles(self, text: str) -> list[str]:
-        """Make the roles that TEXT, `roles.sql`, tells of; what could not be done. Those that exist are altered only."""
+    def missing(self, text: str) -> list[str]:
+        """The roles that TEXT, `roles.sql`, makes and the server does not have."""
+        with self.server.connect() as session:
+            there = {name for (name,) in session.execute("SELECT rolname FROM pg_roles")}
+        return [_about(one) for one in _statements(text) if one.startswith("CREATE ") and _about(one) not in there]
+
+    def roles(self, text: str, names: Collection[str] | None = None) -> list[str]:
+        """Make the roles NAMES, those that are missing, as TEXT, `roles.sql`, tells of them; what could not be done.
+
+        Those that exist are left as they are: what was taken from one since the backup is not given back.
+        """
         import psycopg
 
-        problems = []
+        problems, made = [], self.missing(text) if names is None else names
         with self.server.connect() as session:
             for statement in _statements(text):
+                if _about(statement) not in made:
+                    continue
                 try:
                     session.execute(statement.encode())
                 except psycopg.Error as error:
-                    if error.sqlstate != DUPLICATE:
-                        problems.append(f"{statement}: {str(error).partition(chr(10))[0]}")
+                    problems.append(f"{statement}: {str(error).partition(chr(10))[0]}")
         return problems
 
-    def create(self, name: str, encoding: str = "UTF8", owner: str | None = None) -> None:
-        """Make the empty database NAME."""
+    def create(
+        self, name: str, encoding: str = "UTF8", owner: str | None = None, locale: Mapping[str, str] | None = None
+    ) -> None:
+        """Make the empty database NAME, which sorts as LOCALE of a manifest says, or as the server does."""
         from psycopg import sql
 
         belongs = sql.SQL(" OWNER {}").format(sql.Identifier(owner)) if owner else sql.SQL("")
         with self.server.connect() as session:
             session.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {}{}").format(
-                    sql.Identifier(name), sql.Literal(encoding), belongs
+                sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {}{}{}").format(
+                    sql.Identifier(name), sql.Literal(encoding), belongs, _sorted(locale or {})
                 )
             )
 
@@ -121,11 +135,31 @@ def _statements(text: str) -> Iterator[str]:
     return (line for line in text.splitlines() if line.endswith(";") and ROLE_STATEMENT.match(line))
 
 
+def _about(statement: str) -> str:
+    """The role that STATEMENT makes or changes."""
+    found = ABOUT.match(statement)
+    name = found[2] if found else ""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
 def _fault(error: BackupError) -> Fault:
     if found := MISSING.search(str(error)):
         what = f'the extension "{found[1]}" is' if found[1] else "an extension is"
         return Fault("not-restored", "database", f"{what} not installed beside the server that it is restored into")
     return Fault(error.reason, "database", " ".join(str(error).split()))
+
+
+def _sorted(locale: Mapping[str, str]) -> Any:
+    """LOCALE as options of CREATE DATABASE."""
+    from psycopg import sql
+
+    kind = {"i": "ICU", "b": "BUILTIN"}.get(locale.get("provider", ""))
+    words = {"LC_COLLATE": locale.get("collate"), "LC_CTYPE": locale.get("ctype")}
+    if kind:
+        words |= {"LOCALE_PROVIDER": kind.lower(), f"{kind}_LOCALE": locale.get("locale")}
+        words |= {"ICU_RULES": locale.get("rules")}
+    parts = [sql.SQL(" {} {}").format(_raw(word), sql.Literal(value)) for word, value in words.items() if value]
+    return sql.SQL("").join(parts)
 
 
 def _raw(text: str) -> Any:

@@ -6,14 +6,14 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_runbook.backup.postgresql import Server
 from pytest_runbook.backup.restore.journal import Restore, Swap
-from pytest_runbook.errors import RestoreError
+from pytest_runbook.errors import BackupError, RestoreError
 
 if TYPE_CHECKING:
     from pytest_runbook.backup.restore.database import Session
@@ -31,6 +31,8 @@ class Exchange:
 
     server: Server | None
     """As a role that may rename databases; None where no database is exchanged."""
+    sure: Callable[[], None] = lambda: None
+    """Asked before each renaming: raises when somebody else may act by now."""
 
     def begin(self, restore: Restore) -> None:
         """Note in RESTORE what is there before: to be saved before `forward` renames anything. What is done stays noted."""
@@ -102,6 +104,7 @@ class Exchange:
             return session.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
 
     def _rename(self, kind: str, before: str, after: str) -> None:
+        self.sure()
         if kind == "path":
             try:
                 Path(before).rename(after)
@@ -146,6 +149,20 @@ def drop_database(server: Server, name: str) -> None:
 
     with server.connect() as session:
         session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def drop_roles(server: Server, names: Sequence[str]) -> list[str]:
+    """Remove the roles NAMES; what is left of them, because something belongs to one by now."""
+    from psycopg import sql
+
+    left = []
+    for name in names:
+        try:
+            with server.connect() as session:
+                session.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+        except BackupError as error:
+            left.append(f'the role "{name}" is left: {error}')
+    return left
 
 
 def remove_made(restore: Restore, say: Callable[[str], None]) -> None:

@@ -64,6 +64,8 @@ class Restore(Record):
     """Paths that this restore made: removed when it is given up before the exchange, for then nobody has anything in them."""
     database: str = ""
     """Name of the database that it made."""
+    roles: list[str] = field(default_factory=list)
+    """Roles of the database server that it made."""
     story: list[str] = field(default_factory=list)
     """What happened, a line each."""
     finished: str = ""
@@ -138,6 +140,6 @@ class Journal:
         if len(found) != 1:
             known = ", ".join(one.id for one in found) or "none"
             raise RestoreError(f"which restore? unfinished: {known}\n  hint: runbook restore --status")
-        if found[0].alive:
+        if found[0].alive and Process(**found[0].process) != Process.current():  # ours would have the lock
             raise RestoreError(f'the restore "{found[0].id}" is going on (process {found[0].process["pid"]})')
         return found[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,8 @@ class Preparing:
     save: Callable[[], None]
     proofs: list[Proof]
     """What was compared with the manifest is added."""
+    problems: list[str] = field(default_factory=list)
+    """What a person should know before the exchange."""
 
     def database(self) -> None:
         """A new database beside the one that is there, compared with the manifest."""
@@ -62,8 +64,8 @@ class Preparing:
         own = self.settings.restore
         restoring = Restoring(place(self.settings, told), server, own.jobs, own.timeout, str(self.home))
         if ROLES in names:
-            restoring.roles((folder / ROLES).read_text(encoding="utf-8"))
-        restoring.create(new, told.encoding or "UTF8")
+            self._roles(restoring, (folder / ROLES).read_text(encoding="utf-8"))
+        restoring.create(new, told.encoding or "UTF8", locale=told.locale)
         self._whole(restoring.fill(new, folder / DATABASE, self.manifest))
         restoring.properties(new, folder / DATABASE, told)
         part = self.settings.backup.database
@@ -71,7 +73,17 @@ class Preparing:
             with contents.transaction(session):
                 seen = contents.look(session, checksum_rows=part.checksum_rows, newest=list(told.newest), told=told)
             self._compared(comparing.database(told, seen))
+            same = all(told.locale.get(word) == seen.locale.get(word) for word in ("provider", "collate", "ctype"))
+            if told.locale and not same:
+                self._whole([Fault("not-restored", "database", f"it sorts as {seen.locale}, not as {told.locale}")])
             session.execute("ANALYZE")
+
+    def _roles(self, restoring: Restoring, text: str) -> None:
+        """Make the roles that are missing: production's own are not touched."""
+        self.restore.roles = restoring.missing(text)
+        self.save()
+        self.problems += restoring.roles(text, self.restore.roles)
+        self.problems += [f'the role "{name}" is new, and has no password' for name in self.restore.roles]
 
     def cache(self) -> None:
         """What the cache's own folder has to hold for it to start with what was saved."""

@@ -4,9 +4,10 @@ and exchanged back when they fail.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.restore import journal, scratch
-from pytest_runbook.backup.restore.exchange import Exchange, drop_database, remove_made
+from pytest_runbook.backup.restore.exchange import Exchange, drop_database, drop_roles, remove_made
 from pytest_runbook.backup.restore.journal import Journal, Restore
 from pytest_runbook.backup.restore.preparing import Preparing, administrator
 from pytest_runbook.backup.verifying import verify
@@ -31,6 +32,7 @@ from pytest_runbook.runbooks.reach import Reach
 
 if TYPE_CHECKING:
     from pytest_runbook.backup.destinations import Destination
+    from pytest_runbook.history import Lock, Store
     from pytest_runbook.settings import Loaded
 
 PARTS = ("database", "cache", "files", "config")
@@ -50,6 +52,8 @@ class Production:
     phases: list[Phase] = field(default_factory=list)
     proofs: list[Proof] = field(default_factory=list)
     """What was compared with the manifest before anything was exchanged."""
+    _locks: list[Lock] = field(default_factory=list)
+    """What is held now."""
 
     @property
     def journal(self) -> Journal:
@@ -84,7 +88,7 @@ class Production:
     def restore(self, source: str, manifest: Manifest, parts: Sequence[str], *, safety: bool = True) -> Restore:
         """Put PARTS of the backup of MANIFEST in SOURCE into production, and say what came of it."""
         id_ = new_id()
-        with self._alone(id_):
+        with self._alone(id_) as store:
             if left := [one for one in self.journal.all(self.say) if one.open]:
                 raise RestoreError(
                     f'the restore "{left[0].id}" is not finished\n  hint: runbook restore --status, then --finish or --undo'
@@ -95,12 +99,12 @@ class Production:
             except BaseException:
                 self._give_up(restore)
                 raise
-            self._told_go(restore)
+            self._told_go(restore, store)
             return restore
 
     def finish(self, id_: str = "") -> Restore:
         """Go on with the restore ID_, which was killed or held: exchange what is not exchanged yet, start, look."""
-        with self._alone(id_ or new_id()):
+        with self._alone(id_ or new_id()) as store:
             restore = self.journal.unfinished(id_)  # inside: whoever had the lock may have ended it
             if restore.state == journal.PREPARING:
                 raise RestoreError(
@@ -110,17 +114,18 @@ class Production:
                 raise RestoreError(
                     f'"{restore.id}" was taken back already\n  hint: --undo, which starts what is stopped'
                 )
-            self._told_go(restore)
+            self._told_go(restore, store)
         return restore
 
     def undo(self, id_: str = "") -> Restore:
         """Take the restore ID_ back, which was killed or held."""
-        with self._alone(id_ or new_id()):
+        with self._alone(id_ or new_id()) as store:
             restore = self.journal.unfinished(id_)
             if restore.state == journal.PREPARING:
                 self._give_up(restore)
             else:
-                self._back(restore, "somebody took it back")
+                with self._services(store, restore.id):
+                    self._back(restore, "somebody took it back")
         return restore
 
     # -- the parts of a restore --------------------------------------------------------------------------------------
@@ -142,6 +147,8 @@ class Production:
             if "database" in restore.parts and manifest.database:
                 with self._phase(restore, "database", "the database is restored beside the one that is there"):
                     ready.database()
+                for line in ready.problems:
+                    self._tell(restore, line)
             if "cache" in restore.parts and manifest.cache:
                 with self._phase(restore, "cache", "the cache's data are made ready"):
                     ready.cache()
@@ -155,10 +162,12 @@ class Production:
         if cache and "cache" in restore.parts and manifest.cache and cache not in restore.stop:
             restore.stop.append(cache)
 
-    def _told_go(self, restore: Restore) -> None:
+    def _told_go(self, restore: Restore, store: Store) -> None:
         """Go; who interrupts that, or meets an error nobody thought of, is told what to do."""
+        self._state(restore, journal.EXCHANGING)
         try:
-            self._go(restore)
+            with self._services(store, restore.id):
+                self._go(restore)
         except BaseException:
             if restore.open:
                 self.say(f"it stopped in the middle ({restore.phase}): runbook restore --finish, or --undo")
@@ -166,7 +175,6 @@ class Production:
 
     def _go(self, restore: Restore) -> None:
         """Exchange, start and look; back again when that fails, or somebody interrupts it."""
-        self._state(restore, journal.EXCHANGING)
         try:
             with self._phase(restore, "stop", f"stopped: {', '.join(restore.stop) or 'nothing'}"):
                 self._stop(restore)
@@ -266,6 +274,8 @@ class Production:
         remove_made(restore, self.say)
         if restore.database and (server := self._exchange(restore).server):
             drop_database(server, restore.database)
+            for problem in drop_roles(server, restore.roles):
+                self.say(problem)
 
     def _stop(self, restore: Restore) -> None:
         """Those that work with the cache together, the cache after them."""
@@ -292,7 +302,11 @@ class Production:
         getattr(manager, action)(unit, self.loaded.settings.restore.stopping)
 
     def _exchange(self, restore: Restore) -> Exchange:
-        return Exchange(administrator(self.loaded.settings) if restore.database else None)
+        return Exchange(administrator(self.loaded.settings) if restore.database else None, self._sure)
+
+    def _sure(self) -> None:
+        if lost := [one.target for one in self._locks if one.lost]:
+            raise RestoreError(f'the lock of "{lost[0]}" is lost: this process stood still for too long')
 
     # -- what happens around -----------------------------------------------------------------------------------------
 
@@ -330,16 +344,37 @@ class Production:
             found.close()
 
     @contextmanager
-    def _alone(self, run: str) -> Iterator[None]:
-        """Keep every other restore of this system out."""
+    def _alone(self, run: str) -> Iterator[Store]:
+        """Keep every other restore of this system out, and every deployment: it would migrate what is exchanged."""
+        from pytest_runbook.deploy.deployment import LOCK as DEPLOYMENT
         from pytest_runbook.history import Store
         from pytest_runbook.history.locks import Held
 
         settings = self.loaded.settings
         url = settings.history.url.get_secret_value()
         store = Store.open(url, settings.system.name, settings.system.environment, root=self.root)
-        try:
-            with store.lock(LOCK, run):
-                yield
-        except Held as error:
-            raise RestoreError(f"another restore is going on: {error}") from None
+        with ExitStack() as stack:
+            try:
+                self._locks = [stack.enter_context(store.lock(name, run)) for name in (LOCK, DEPLOYMENT)]
+            except Held as error:
+                raise RestoreError(f"another restore, or a deployment, is going on: {error}") from None
+            yield store
+
+    @contextmanager
+    def _services(self, store: Store, run: str) -> Iterator[None]:
+        """Keep runbooks off all services: one would start what is stopped for the exchange."""
+        from pytest_runbook.history.locks import Held
+
+        settings = self.loaded.settings
+        end = clock.monotonic() + settings.restore.stopping
+        with ExitStack() as stack:
+            for name in sorted(settings.services):
+                while True:
+                    try:
+                        self._locks.append(stack.enter_context(store.lock(name, run)))
+                        break
+                    except Held as error:
+                        if clock.monotonic() > end:
+                            raise RestoreError(f"somebody works on a service: {error}") from None
+                        time.sleep(0.2)
+            yield
