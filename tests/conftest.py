@@ -1,3 +1,11 @@
 """What the tests of every folder share."""
 
+import signal
+from contextlib import suppress
+
 pytest_plugins = ["tests.labs"]
+
+# A script that starts us in its background has us ignore Ctrl-C, and all that we start would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, signal.default_int_handler)
