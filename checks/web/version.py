@@ -5,7 +5,7 @@ import asyncio
 from pytest_runbook import Unmeasured, check
 
 
-@check("postdeploy daily", severity="P1", runbook="deployment-incomplete")
+@check("postdeploy daily", severity="P1", runbook="deployment-incomplete", needs="configuration")
 async def test_version_served_is_the_version_deployed(web, facts):
     """Every worker of the web service runs the version that was deployed (guide G07)."""
     deployed = facts.deploy.version

@@ -40,6 +40,12 @@ def configuration_broken(lab: Lab) -> None:
     "env-file-broken",
     service="configuration",
     fails=["configuration/availability::env_file_parses"],
+    blocks=[
+        "configuration/consistency::required_values_are_set",
+        "configuration/deployment::compose_file_has_its_variables",
+        "configuration/deployment::images_have_a_fixed_tag",
+        "web/version::version_served_is_the_version_deployed",
+    ],
     root="configuration/availability::env_file_parses",
     schedule="predeploy",
     outcome="person",

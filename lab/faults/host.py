@@ -37,7 +37,6 @@ while True:
         "host/capacity::*",
         "host/consistency::clock_is_right",
         "host/consistency::folders_are_there",
-        "storage/freshness::recent_backup_is_good",
         "configuration/deployment::compose_file_has_its_variables",
         "configuration/deployment::compose_file_parses",
         "configuration/deployment::images_have_a_fixed_tag",
