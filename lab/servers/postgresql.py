@@ -240,6 +240,8 @@ def common(server: PostgreSQL) -> dict[str, str]:
         # A standby that stays away must not fill the disk.
         "max_slot_wal_keep_size": "512MB",
         "jit": "off",
+        # Kills lose nothing by it, only a crash of the machine would; and another program's writing is no lag of ours.
+        "fsync": "off",
         "log_timezone": "UTC",
         "timezone": "UTC",
         "logging_collector": "off",

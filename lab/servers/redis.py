@@ -41,6 +41,7 @@ class Cache(Server):
             "requirepass": password,
             "masterauth": password,
             "appendonly": "yes",
+            "appendfsync": "no",  # as PostgreSQL's: a kill loses nothing
             "save": SAVE,
             "maxmemory": str(MEMORY),
             # Queues have no expiry and are never evicted; cached values have one.
