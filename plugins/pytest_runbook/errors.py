@@ -8,6 +8,7 @@ RunbookError
 │   └── Stalled       the checker itself stands still
 ├── TimedOut          the check used up its time
 ├── StepFailed        a step of a runbook did not do what it is for
+│   └── NoProgram     the program that was to run is not on this machine
 ├── ManagerError      a service manager did not do what was asked
 ├── HistoryError      the history cannot be read or written
 └── BackupError       a backup cannot be made, read or used
@@ -57,6 +58,10 @@ class StepFailed(RunbookError):
         """STATUS is that of a program which ran and said no; None when it could not run at all."""
         super().__init__(message)
         self.status = status
+
+
+class NoProgram(StepFailed):
+    """The program that was to run is not on this machine."""
 
 
 class ManagerError(RunbookError):

@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 from pytest_runbook.history import DeploymentRow, Store
-from pytest_runbook.managers.run import local
 
+from tests.managers.here import local
 from tests.managers.supervisord import CONTROL, HEAD, PASSWORD
 from tests.probes.databases import free_port
 

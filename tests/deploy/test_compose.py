@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from pytest_runbook.managers.compose import Compose, ComposeSettings
-from pytest_runbook.managers.run import local
 
 from tests.deploy.shop import Shop
 from tests.managers.conftest import short_folder
 from tests.managers.engine import IMAGE, PROJECT, Engine, engine
+from tests.managers.here import local
 
 GOOD, BETTER, BAD, BROKEN = "1.4.2", "1.4.3", "2.0-wrong", "2.0-no-start"
 SETTINGS = """

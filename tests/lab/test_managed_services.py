@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from pytest_runbook.managers import manager_of
-from pytest_runbook.managers.run import local
 from pytest_runbook.settings import Settings, load
 
 from lab import Lab
 from tests.labs import ROOT
+from tests.managers.here import local
 
 
 def settings(lab: Lab) -> Settings:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from pytest_runbook.managers import manager_of
-from pytest_runbook.managers.run import local
 
 from lab import Lab, home
 from lab.launch import version as told_version
@@ -18,6 +17,7 @@ from lab.serving.versions import kind, rules
 from tests.lab.standins import Stack
 from tests.lab.test_managed_services import settings
 from tests.labs import ROOT
+from tests.managers.here import local
 
 
 def ended(stack: Stack, service: str, version: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pytest_runbook.managers import Completed, Run
 from pytest_runbook.managers.base import UnitManager
-from pytest_runbook.managers.run import local
+
+from tests.managers.here import local
 
 SECRET = "correct-horse-battery-staple"
 VARIABLES = f"# what the units are started with\nexport DB_PASSWORD='{SECRET}'\n\nVERSION=1.4.2\nLEVEL=info\n"

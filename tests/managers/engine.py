@@ -19,9 +19,9 @@ import pytest
 from pytest_runbook.managers import Completed
 from pytest_runbook.managers.compose import Compose, ComposeSettings
 from pytest_runbook.managers.docker import Docker, DockerSettings
-from pytest_runbook.managers.run import local
 
 from tests.managers.bench import FAST, NEEDS, PROGRAMS, VARIABLES, Bench, Recorder
+from tests.managers.here import local
 
 IMAGE = "shop/demo"
 VERSIONS = ("1.4.2", "1.4.3")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_runbook.managers.run import local
 from pytest_runbook.managers.supervisor import Supervisor, SupervisorSettings
 
 from tests.managers.bench import PROGRAMS, VARIABLES, Bench, Recorder
+from tests.managers.here import local
 
 CONTROL = (sys.executable, "-W", "ignore", "-m", "supervisor.supervisorctl")
 HEAD = """

@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 from pytest_runbook.managers import Completed
-from pytest_runbook.managers.run import local
 from pytest_runbook.managers.systemd import Systemd, SystemdSettings
 
 from tests.managers.bench import FAST, NEEDS, PROGRAMS, VARIABLES, Bench, Recorder
+from tests.managers.here import local
 
 SYSTEMD = "/usr/lib/systemd/systemd"
 JOURNAL = {

@@ -13,12 +13,12 @@ from pytest_runbook.managers import Completed
 from pytest_runbook.managers._processes import started_with
 from pytest_runbook.managers.compose import Compose, ComposeSettings
 from pytest_runbook.managers.docker import Docker, DockerSettings, tag
-from pytest_runbook.managers.run import local
 from pytest_runbook.managers.supervisor import Supervisor, SupervisorSettings
 
 from tests.managers import engine as engines
 from tests.managers.bench import Bench
 from tests.managers.conftest import short_folder
+from tests.managers.here import local
 from tests.managers.supervisord import CONTROL, supervisord
 
 CLIENTS = [("docker", "compose"), ("docker-compose",)]

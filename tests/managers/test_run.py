@@ -1,4 +1,4 @@
-"""A command on this machine ends in time, with all that it started, and says no more than can be kept."""
+"""A manager's command on this machine ends in time, with all that it started, and says no more than can be kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pytest_runbook.managers.run import MOST, local
+from pytest_runbook.runbooks.commands import ANSWERED
+
+from tests.managers.here import local
 
 
 def test_output_errors_and_status_are_kept_apart() -> None:
@@ -24,7 +26,10 @@ def test_no_shell_reads_the_arguments(tmp_path: Path) -> None:
 
 def test_program_that_does_not_exist_is_named() -> None:
     done = local(["no-such-program-anywhere"], 10)
-    assert (done.status, done.said) == (127, "no-such-program-anywhere: no such file or directory")
+    assert (done.status, done.said) == (
+        127,
+        'there is no program "no-such-program-anywhere"\n  hint: install it, or correct its name or PATH',
+    )
 
 
 def test_input_is_given_whole_also_when_it_is_long() -> None:
@@ -40,16 +45,24 @@ def test_without_input_a_program_reads_its_end() -> None:
     assert local(["cat"], 10).output == ""
 
 
-def test_environment_is_added_to_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OURS", "1")
-    assert local(["sh", "-c", "echo $OURS $MORE"], 10, None, {"MORE": "2"}).output == "1 2\n"
+def test_environment_is_added_to_what_finds_things_and_nothing_else_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "1")
+    monkeypatch.setenv("SECRET_KEY", "3")
+    assert local(["sh", "-c", "echo $DOCKER_HOST $MORE $SECRET_KEY"], 10, None, {"MORE": "2"}).output == "1 2\n"
 
 
-def test_end_of_too_much_output_is_kept() -> None:
-    done = local(["sh", "-c", f"head -c {3 * MOST} /dev/zero; echo the end"], 20)
+def test_beginning_and_end_of_too_much_output_are_kept() -> None:
+    done = local(["sh", "-c", f"echo begin; head -c {3 * ANSWERED} /dev/zero; echo the end"], 20)
     assert done.truncated
-    assert len(done.output) == MOST
+    assert ANSWERED < len(done.output) < ANSWERED + 100
+    assert done.output.startswith("begin\n")
     assert done.output.endswith("the end\n")
+
+
+def test_output_that_is_whole_says_so() -> None:
+    assert not local(["sh", "-c", f"head -c {ANSWERED} /dev/zero"], 20).truncated
 
 
 def test_death_by_a_signal_is_told_as_a_shell_does() -> None:

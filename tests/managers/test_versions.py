@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pytest_runbook.errors import ManagerError
 from pytest_runbook.managers._versions import WRITE, VersionFile, switched, value
-from pytest_runbook.managers.run import local
+
+from tests.managers.here import local
 
 
 def ask(*argv: str, text: str | None = None) -> str:

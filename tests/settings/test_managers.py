@@ -11,8 +11,9 @@ from pytest_runbook import managers
 from pytest_runbook.errors import UsageError
 from pytest_runbook.managers import manager_of
 from pytest_runbook.managers.base import ManagerSettings, UnitManager
-from pytest_runbook.managers.run import local
 from pytest_runbook.settings import Settings
+
+from tests.managers.here import local
 
 from .conftest import SETTINGS, Project
 

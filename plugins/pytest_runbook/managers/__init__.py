@@ -48,7 +48,7 @@ class Completed:
     status: int
     """Exit status; 127 when there is no such program, 128 plus the signal that ended it."""
     output: str
-    """Standard output; the last part of it when there was too much."""
+    """Standard output, without its middle when there was too much."""
     errors: str = ""
     """Standard error, the same."""
     timed_out: bool = False
@@ -61,7 +61,7 @@ class Completed:
 
 
 class Run(Protocol):
-    """Runs commands on the machine of a manager, this one (`run.local`) or another."""
+    """Runs commands on the machine of a manager, this one or another: `runbooks.reach` makes them."""
 
     def __call__(
         self,

@@ -13,10 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from pytest_runbook import clock
-from pytest_runbook.errors import StepFailed
+from pytest_runbook.errors import NoProgram, StepFailed
 from pytest_runbook.runbooks import family
 from pytest_runbook.runbooks.output import Capped
 
@@ -60,6 +58,8 @@ class Finished:
     stdout: str
     stderr: str
     late: bool = False
+    whole: bool = True
+    """Whether nothing of what it said is left out."""
 
     @property
     def last(self) -> str:
@@ -87,7 +87,8 @@ def follow(program: Program, timeout: float, *, show: bool = True) -> Finished:
             process.kill()
             process.wait()
         status = (stderr.status if program.mark else process.returncode) if in_time else None
-        return Finished(str(program), status, stdout.close(), stderr.close(), not in_time)
+        whole = stdout.whole and stderr.whole
+        return Finished(str(program), status, stdout.close(), stderr.close(), not in_time, whole)
 
 
 class _Ear:
@@ -116,6 +117,11 @@ class _Ear:
                 cut = len(before) if found else len(data) - _overlap(data, self._end)
                 data, self._held = data[:cut], data[cut:]
         self._take(data)
+
+    @property
+    def whole(self) -> bool:
+        """Whether `close` answers all that was heard."""
+        return self._kept.whole
 
     def close(self) -> str:
         """All that was heard; what was held back in vain belongs to it."""
@@ -205,14 +211,7 @@ def _stop(process: subprocess.Popen[bytes], program: Program) -> None:
     if program.mark:
         with suppress(subprocess.TimeoutExpired):
             process.wait(family.GRACE + family.LAST)
-    mark = program.environment.get(family.MARK)
-
-    def rest() -> set[psutil.Process]:
-        process.poll()
-        own = {psutil.Process(process.pid)} if process.returncode is None else set()
-        return {*own, *family.descendants(process.pid), *(family.marked(mark) if mark else ())}
-
-    family.end(rest)
+    family.end(lambda: family.of(process, program.environment.get(family.MARK)))
 
 
 def _not_started(program: Program, error: OSError) -> StepFailed:
@@ -223,7 +222,8 @@ def _not_started(program: Program, error: OSError) -> StepFailed:
         case errno.ENOENT if "/" in first and Path(first).is_file():
             return StepFailed(f'"{first}" needs an interpreter that is not there: {_first_line(Path(first))}')
         case errno.ENOENT:
-            return StepFailed(f'there is no program "{first}"\n  hint: install it, or correct its name or PATH')
+            kind = StepFailed if program.mark else NoProgram  # without ssh nobody knows what is there
+            return kind(f'there is no program "{first}"\n  hint: install it, or correct its name or PATH')
         case errno.ENOEXEC:
             return StepFailed(f'"{first}" does not say what runs it\n  hint: begin it with a line such as #!/bin/sh')
         case _:

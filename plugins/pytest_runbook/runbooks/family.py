@@ -5,6 +5,7 @@ By descent, and by a mark in their environment, which stays when a process leave
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -31,6 +32,12 @@ def descendants(pid: int) -> list[psutil.Process]:
 def marked(mark: str) -> list[psutil.Process]:
     """Living processes whose mark begins with MARK; those of other users show their environment to root only."""
     return _living(one for one in psutil.process_iter() if _mark(one).startswith(mark))
+
+
+def of(process: subprocess.Popen[bytes], mark: str | None) -> set[psutil.Process]:
+    """PROCESS, a child of ours, with what it started, and what carries MARK; those that live."""
+    own = {psutil.Process(process.pid)} if process.poll() is None else set()
+    return {*own, *descendants(process.pid), *(marked(mark) if mark else ())}
 
 
 def command(process: psutil.Process) -> list[str]:

@@ -30,6 +30,11 @@ class Capped:
         if len(self._tail) > 4 * self._half:  # not at each call: moving the end costs as much as it is long
             del self._tail[: -self._half]
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is sure that `text` leaves nothing out."""
+        return self._total <= self._kept
+
     def text(self, clean: Callable[[str], str] = str) -> str:
         """What came, through CLEAN, which takes the secrets out; bytes that are no UTF-8 are replaced."""
         if self._total <= 2 * self._half:

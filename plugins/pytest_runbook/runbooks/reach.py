@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_runbook import managers
-from pytest_runbook.errors import StepFailed, unknown
+from pytest_runbook.errors import NoProgram, StepFailed, unknown
 from pytest_runbook.managers import Completed
 from pytest_runbook.runbooks import commands, environment, remote
 from pytest_runbook.runbooks.commands import Finished, Program
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 KILLED = 128
 """A shell adds this to the number of the signal that ended a program."""
+MISSING = 127
+"""A shell's exit status for a program that is not there."""
 
 
 class Reach:
@@ -59,7 +61,7 @@ class Reach:
     def manager(self, service: str) -> tuple[Manager, str]:
         """The manager of SERVICE, which runs its commands on its machine, and the unit there; UsageError as `manager_of`."""
         chosen, _ = managers.declared(self._settings, service)
-        return managers.manager_of(self._settings, service, self._run_on(chosen.on))
+        return managers.manager_of(self._settings, service, self.run_on(chosen.on))
 
     def probe(self, name: str, kind: str) -> Any:
         """Settings of the probe NAME, which has to be of KIND."""
@@ -69,8 +71,11 @@ class Reach:
             raise StepFailed(unknown(f"{kind} probe", name, known))
         return found
 
-    def _run_on(self, on: str | None) -> Run:
-        """Runs the commands of a manager, on the host of the probe ON."""
+    def run_on(self, on: str | None) -> Run:
+        """What runs the commands of a manager, on the host of the probe ON (None: here).
+
+        Raises StepFailed when the way to the other machine breaks: that says nothing of what it manages.
+        """
 
         def run(
             argv: Sequence[str],
@@ -79,8 +84,12 @@ class Reach:
             environment: Mapping[str, str] | None = None,
         ) -> Completed:
             given = None if input is None else input.encode()
-            done = self.follow(Task(argv, variables=environment or {}, given=given), on, timeout, show=False)
-            late, status = done.status is None, 0 if done.status is None else done.status
-            return Completed(KILLED - status if status < 0 else status, done.stdout, done.stderr, timed_out=late)
+            try:
+                done = self.follow(Task(argv, variables=environment or {}, given=given), on, timeout, show=False)
+            except NoProgram as error:  # as on another machine: a manager that knows two clients asks for each
+                return Completed(MISSING, "", str(error))
+            status = done.status or 0
+            status = KILLED - status if status < 0 else status
+            return Completed(status, done.stdout, done.stderr, timed_out=done.late, truncated=not done.whole)
 
         return run

@@ -13,12 +13,11 @@ from pytest_runbook import clock
 from pytest_runbook.backup.restore import scratch
 from pytest_runbook.backup.restore.postgresql import HOST, free_port
 from pytest_runbook.errors import RestoreError
-from pytest_runbook.managers.run import kill
 from pytest_runbook.runbooks import family
 from pytest_runbook.settings.drill import DrillService
 
 LOG = "service.log"
-KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", family.MARK)
+KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 """What it gets of our own variables: any other may be the address of something that is in use."""
 
 
@@ -27,7 +26,9 @@ def serving(own: DrillService, home: Path, places: Mapping[str, str]) -> Iterato
     """The URL of the service that OWN tells of, on the data at PLACES, in the scratch folder HOME; ended with the block."""
     port = free_port()
     words = {**places, "port": str(port)}
-    kept = {name: value for name, value in scratch.environment(home).items() if name in KEPT}
+    around = scratch.environment(home)
+    mark = f"{around[family.MARK]}/{LOG}"
+    kept = {name: value for name, value in around.items() if name in KEPT} | {family.MARK: mark}
     variables = {name: _filled(text, words) for name, text in own.environment.items()}
     with (home / LOG).open("wb") as log:
         process = subprocess.Popen(
@@ -43,8 +44,7 @@ def serving(own: DrillService, home: Path, places: Mapping[str, str]) -> Iterato
         _until_it_serves(own, process, port, home / LOG)
         yield f"http://{HOST}:{port}"
     finally:
-        kill(process.pid)
-        process.wait()
+        family.end(lambda: family.of(process, mark), grace=0.0)
 
 
 def _filled(text: str, words: Mapping[str, str]) -> str:
