@@ -5,6 +5,10 @@ from contextlib import suppress
 
 pytest_plugins = ["tests.labs"]
 
+# `kill`, a pipeline's time limit or a machine that goes down end us as Ctrl-C does: what tests started is ended with them.
+with suppress(ValueError):  # not in the main thread
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
 # A script that starts us in its background has us ignore Ctrl-C, and all that we start would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     with suppress(ValueError):  # not in the main thread

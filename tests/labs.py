@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,23 @@ ROOT = Path(__file__).parents[1]
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The lab of this worker; each test leaves it as it found it."""
     made = Lab(tmp_path_factory.mktemp("lab"))
-    made.up()
-    yield made
-    made.down(purge=True)
+    with ending_with_us(made):
+        made.up()
+        yield made
+        made.down(purge=True)
+
+
+@contextmanager
+def ending_with_us(lab: Lab) -> Iterator[None]:
+    """However this process ends, by `kill -9` too, nothing of LAB goes on: a shell takes it down when our pipe breaks."""
+    down = [sys.executable, "-m", "lab", "--dir", str(lab.folder), "down", "--purge"]
+    with subprocess.Popen(
+        ["sh", "-c", 'read -r line || exec "$@"', "sh", *down],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        cwd=ROOT,
+        start_new_session=True,
+    ) as guardian:
+        yield
+        assert guardian.stdin
+        guardian.stdin.write(b"it is down\n")
