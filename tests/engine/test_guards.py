@@ -128,7 +128,7 @@ def test_what_does_not_help_is_tried_again_only_after_a_while_and_not_for_ever(a
     ailing.runbook("web-down", NOTE_IT + USELESS)
     ailing.settings(cooldown=3600)
     assert ailing.apply().outcomes[WEB] == "still-failing"
-    refused(ailing.apply(), "it was just tried and did not help: the next try is due ")
+    refused(ailing.apply(), "it was tried 1 time within 24 h 0 min and did not help: the next try is due ")
     ailing.settings(attempts=2)
     assert ailing.apply().outcomes[WEB] == "still-failing"
     refused(ailing.apply(), "it was tried 2 times within 24 h 0 min and did not help")

@@ -62,6 +62,62 @@ def test_it_waits_for_whoever_holds_the_other_service(ailing: Ailing) -> None:
     assert not ailing.log
 
 
+IN_VAIN = """
+@correct(risk="restart", within=0)
+def restart_web(at):
+    '''Restart web.'''
+    return manage("restart", "web")
+"""
+MILD_FIRST = "@correct(within=0)\ndef mild(at):\n    '''Try.'''\n    return call(note_it)\n" + IN_VAIN
+NOTE_IT = "def note_it(tools):\n    '''Note it.'''\n    note('mild')\n"
+
+
+def test_two_runbooks_do_not_restart_one_service_one_after_the_other(ailing: Ailing) -> None:
+    ailing.settings(cooldown=3600)
+    ailing.runbook("disk-full", IN_VAIN)
+    assert apply(ailing)[FULL] == "still-failing: still-failing: 1 step did not help"
+    ailing.set("web", "down")
+    ailing.runbook("web-down", NOTE_IT + MILD_FIRST)
+    done = ailing.apply("--max-risk=restart")
+    mild, restart = done.results[WEB].steps
+    assert (mild.outcome, restart.outcome) == ("done", "refused")
+    assert restart.why.startswith(
+        "web was started or stopped 1 time within 24 h 0 min, last by disk-full, and that did not help: the next try is due "
+    )
+    assert ailing.log == ["mild"]
+
+
+def test_two_runbooks_in_one_run_do_not_either(ailing: Ailing) -> None:
+    ailing.settings(cooldown=3600)
+    ailing.runbook("disk-full", IN_VAIN)
+    ailing.check("web/errors.py", "are_few", "errors", "web-errors", severity="P3")
+    ailing.set("errors", "many")
+    ailing.runbook("web-errors", IN_VAIN)
+    told = apply(ailing)
+    assert told[FULL] == "still-failing: still-failing: 1 step did not help"
+    assert "web was started or stopped 1 time" in told["web/errors::are_few"]
+
+
+def test_nobody_touches_a_service_more_often_than_any_runbook_may_try(ailing: Ailing) -> None:
+    ailing.settings(attempts=1)
+    ailing.runbook("disk-full", IN_VAIN)
+    assert apply(ailing)[FULL] == "still-failing: still-failing: 1 step did not help"
+    ailing.set("web", "down")
+    ailing.runbook("web-down", IN_VAIN)
+    assert apply(ailing)[WEB] == (
+        'failed: refused: "Restart web": web was started or stopped 1 time within 24 h 0 min, last by disk-full, '
+        "and that did not help: a person has to look"
+    )
+
+
+def test_a_verified_fix_lets_the_next_runbook_touch_the_service(ailing: Ailing) -> None:
+    ailing.settings(cooldown=3600)
+    assert apply(ailing)[FULL].startswith("remediated:")
+    ailing.set("web", "down")
+    ailing.runbook("web-down", IN_VAIN)
+    assert apply(ailing)[WEB] == "still-failing: still-failing: 1 step did not help"
+
+
 def test_it_does_not_act_in_the_maintenance_of_the_other_service(ailing: Ailing) -> None:
     start, end = (datetime.now(UTC) + timedelta(hours=hours) for hours in (-1, 1))
     ailing.project.settings(

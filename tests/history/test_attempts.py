@@ -76,6 +76,35 @@ def test_attempt_that_was_refused_before_it_changed_anything_does_not_count(stor
     assert unverified(store) == 1
 
 
+def touch(store: Store, runbook: str, service: str, *touched: str) -> int:
+    attempt = tried(store, None, runbook, service)
+    assert store.start(store.intend(attempt, "restart", "restart", service, [], touched))
+    return attempt
+
+
+def touching(store: Store, service: str, but: int | None = None) -> list[str]:
+    return [step.runbook for step in store.touches(service, clock.now() - DAY, but=but)]
+
+
+def test_what_touched_a_service_counts_for_it_whichever_runbook_it_was(store: Store) -> None:
+    touch(store, "disk-full", "host", "web", "cache")
+    last = touch(store, "web-slow", "web", "web")
+    store.intend(last, "again", "restart", "cache", [], ["cache"])  # it never ran
+    touch(store, "web-errors", "web")
+    assert touching(store, "web") == ["disk-full", "web-slow"]
+    assert touching(store, "web", but=last) == ["disk-full"]
+    assert touching(store, "cache") == ["disk-full"]
+    assert touching(store, "host") == []
+    assert store.touches("web", clock.now() + DAY) == []
+
+
+def test_verified_fix_forgets_what_its_runbook_touched(store: Store) -> None:
+    touch(store, "web-slow", "web", "web")
+    touch(store, "disk-full", "host", "web")
+    store.end_attempt(touch(store, "web-slow", "web", "web"), "remediated")
+    assert touching(store, "web") == ["disk-full"]
+
+
 def test_old_attempts_do_not_count(store: Store, url: str) -> None:
     old = Store.open(url, *SYSTEM, now=ahead(-2 * 86400))
     tried(old, "still-failing")

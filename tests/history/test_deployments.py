@@ -7,7 +7,7 @@ from pytest_runbook import clock
 from pytest_runbook.errors import UsageError
 from pytest_runbook.history import Store
 from pytest_runbook.history.schema import deployments, metadata, phases, versions
-from sqlalchemy import NullPool, create_engine, insert
+from sqlalchemy import NullPool, create_engine, insert, text
 
 from tests.history.actors import actors_of, open_store, race
 
@@ -22,6 +22,7 @@ def old_history(url: str) -> None:
     """What the software of version 1 left."""
     with create_engine(url, poolclass=NullPool).begin() as connection:
         metadata.create_all(connection, [t for t in metadata.sorted_tables if t not in (deployments, phases)])
+        connection.execute(text("ALTER TABLE intents DROP COLUMN touched"))
         connection.execute(insert(versions).values(version=1, made=clock.now()))
 
 

@@ -38,6 +38,13 @@ def test_intent_stands_there_before_its_step_ran(store: Store, attempt: int) -> 
     assert (step.started, step.ended, step.outcome, step.output, step.duration) == (None, None, None, None, None)
 
 
+def test_services_that_a_step_touches_stand_there(store: Store, attempt: int) -> None:
+    intend(store, attempt)
+    assert only_step(store).touched == ()
+    store.intend(store.begin_attempt("r1", "x", "web", []), "restart", "restart", "db", [], ["cache", "web"])
+    assert store.rows()[0].steps[0].touched == ("cache", "web")
+
+
 def test_result_stands_beside_the_intent(store: Store, attempt: int) -> None:
     intent = intend(store, attempt)
     assert store.start(intent)

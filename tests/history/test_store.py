@@ -51,7 +51,7 @@ def test_history_of_a_later_software_is_refused(url: str) -> None:
     with pytest.raises(HistoryError) as caught:
         open_store(url)
     message = str(caught.value)
-    assert 'is of version "7", this software knows up to "2"' in message
+    assert 'is of version "7", this software knows up to "3"' in message
     assert "hint: update pytest-runbook here as well" in message
 
 

@@ -44,6 +44,15 @@ class Attempts(Part):
         with self._database.read() as connection:
             return _filled(connection, select(*COLUMNS).where(self._counting(since), which).order_by(attempts.c.id))
 
+    def touches(self, service: str, since: datetime, *, but: int | None = None) -> list[StepRow]:
+        """Steps that started or stopped SERVICE, of whichever runbook, oldest first; those of the attempt BUT left out.
+
+        They count as their attempts do: from SINCE on, after the last verified fix.
+        """
+        which = and_(self._counting(since), intents.c.started.is_not(None), attempts.c.id != (but or 0))
+        with self._database.read() as connection:
+            return [step for step in steps_of(connection, which) if service in step.touched]
+
     def fixes(self, runbook: str, service: str, since: datetime) -> int:
         """How many verified fixes RUNBOOK brought to SERVICE from SINCE on: one that is needed daily fixes nothing."""
         which = and_(attempts.c.runbook == runbook, attempts.c.service == service, attempts.c.outcome == "remediated")
@@ -73,8 +82,9 @@ class Attempts(Part):
             fix.c.outcome == "remediated",
             fix.c.id >= attempts.c.id,
         )
-        began = and_(intents.c.started.is_not(None), intents.c.risk != Risk.OBSERVE)
-        acted = exists().where(intents.c.attempt == attempts.c.id, began)
+        step = intents.alias()
+        began = and_(step.c.started.is_not(None), step.c.risk != Risk.OBSERVE)
+        acted = exists(select(step.c.id).where(step.c.attempt == attempts.c.id, began))
         tried = or_(attempts.c.outcome.is_(None), attempts.c.outcome != "refused", acted)
         return and_(self._ours(attempts), attempts.c.started >= since, ~exists(fixed), tried)
 

@@ -15,11 +15,16 @@ from pytest_runbook.history.schema import attempts, intents, locks
 class Intents(Part):
     """Steps that were to run."""
 
-    def intend(self, attempt: int, step: str, risk: str, target: str, preview: Sequence[str]) -> int:
-        """Note what STEP of ATTEMPT is about to do to TARGET, as PREVIEW says it; the answer names the intent."""
-        values = {"attempt": attempt, "step": step, "risk": risk, "target": target, "preview": preview}
+    def intend(
+        self, attempt: int, step: str, risk: str, target: str, preview: Sequence[str], touched: Sequence[str] = ()
+    ) -> int:
+        """Note what STEP of ATTEMPT is about to do to TARGET, as PREVIEW says it; the answer names the intent.
+
+        TOUCHED are the services that it starts or stops.
+        """
+        values = {"attempt": attempt, "step": step, "risk": risk, "target": target, "touched": touched}
         with self._database.write() as connection:
-            return added(connection, insert(intents).values(**values, planned=self._now()))
+            return added(connection, insert(intents).values(**values, preview=preview, planned=self._now()))
 
     def start(self, intent: int, *held: Lock) -> bool:
         """Whether the caller, and nobody else ever, may do what INTENT says; False also when a lock of those HELD is lost.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, text
 
 from pytest_runbook.history.schema import VERSION, deployments, metadata, phases, versions
 
@@ -15,7 +15,12 @@ def _deployments(connection: Connection) -> None:
     metadata.create_all(connection, [deployments, phases], checkfirst=False)
 
 
-STEPS: Mapping[int, Callable[[Connection], None]] = {2: _deployments}
+def _touched(connection: Connection) -> None:
+    """Version 3 keeps which services a step starts or stops."""
+    connection.execute(text("ALTER TABLE intents ADD COLUMN touched JSON"))
+
+
+STEPS: Mapping[int, Callable[[Connection], None]] = {2: _deployments, 3: _touched}
 """Version to what makes it of the one before."""
 
 

@@ -28,6 +28,8 @@ class StepRow:
     step: str
     risk: str
     target: str
+    touched: tuple[str, ...]
+    """Services that it starts or stops."""
     preview: tuple[str, ...]
     planned: datetime
     started: datetime | None

@@ -22,7 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of the tables."""
 
 
@@ -149,6 +149,7 @@ intents = Table(
     Column("step", Text, nullable=False),
     Column("risk", Text, nullable=False),
     Column("target", Words, nullable=False),
+    Column("touched", Lines),
     Column("preview", Lines, nullable=False),
     Column("planned", Moment, nullable=False),
     Column("started", Moment),

@@ -17,7 +17,7 @@ from pytest_runbook.runbooks.steps import StepSpec
 from pytest_runbook.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_runbook.history.rows import AttemptRow
+    from pytest_runbook.history.rows import AttemptRow, StepRow
     from pytest_runbook.history.store import Store
 
 HOUR = timedelta(hours=1)
@@ -76,21 +76,44 @@ class Guard:
             return f"its risk is {step.risk}: in {environment} only a person says yes to that, with --remediate=ask"
         return None
 
+    def touching(self, services: Iterable[str], attempt: int | None) -> str | None:
+        """Why SERVICES must not be started or stopped now, whichever runbook did it last; ATTEMPT may go on with its own."""
+        for service in sorted(services):
+            steps = self.store.touches(service, self._window, but=attempt)
+            times = len({step.attempt for step in steps})
+            if rest := self._rest(times, steps):
+                what = f"{service} was started or stopped {self._often(times)}, last by {steps[-1].runbook}"
+                return f"{what}, and that did not help: {rest}"
+        return None
+
     def _tried(self, case: Case) -> str | None:
         """Caps and cooldown, which a verified fix resets."""
-        told, moment = self.settings.remediation, clock.now()
-        tries = self.store.attempts(*case.key, moment - timedelta(seconds=told.window))
-        if len(tries) >= told.attempts:
-            window = clock.duration(told.window)
-            return f"it was tried {len(tries)} times within {window} and did not help: a person has to look"
-        free = _latest(tries) + timedelta(seconds=told.cooldown) if tries else moment
-        return f"it was just tried and did not help: the next try is due {clock.iso(free)}" if free > moment else None
+        tries = self.store.attempts(*case.key, self._window)
+        rest = self._rest(len(tries), tries)
+        return rest and f"it was tried {self._often(len(tries))} and did not help: {rest}"
+
+    def _rest(self, times: int, tries: Sequence[AttemptRow | StepRow]) -> str | None:
+        """What has to come before the next try, after TIMES in vain: a person, or the end of the cooldown; None: nothing."""
+        told = self.settings.remediation
+        if times >= told.attempts:
+            return "a person has to look"
+        free = max((row.ended or row.started or clock.now() for row in tries), default=None)
+        free = free and free + timedelta(seconds=told.cooldown)
+        return f"the next try is due {clock.iso(free)}" if free and free > clock.now() else None
+
+    def _often(self, times: int) -> str:
+        window = clock.duration(self.settings.remediation.window)
+        return f"{times} time{'' if times == 1 else 's'} within {window}"
+
+    @property
+    def _window(self) -> datetime:
+        """Since when tries count."""
+        return clock.now() - timedelta(seconds=self.settings.remediation.window)
 
     def _fixed(self, case: Case) -> str | None:
         """A fix that has to be made again and again hides the cause."""
         told = self.settings.remediation
-        since = clock.now() - timedelta(seconds=told.window)
-        fixes = self.store.fixes(case.runbook, case.service, since)
+        fixes = self.store.fixes(case.runbook, case.service, self._window)
         if fixes < told.fixes:
             return None
         return f"it fixed this {fixes} times within {clock.duration(told.window)}: a person has to find the cause"
@@ -101,7 +124,3 @@ class Guard:
         if tries < self.settings.remediation.breaker:
             return None
         return f"the breaker is open: {tries} tries within an hour did not help"
-
-
-def _latest(tries: Sequence[AttemptRow]) -> datetime:
-    return max(row.ended or row.started for row in tries)

@@ -89,6 +89,8 @@ class Treatment:
         self._standing = cases.standing(record, self.touched, case.checks)
         self.treated = Treated()
         self._acted: list[StepSpec] = []
+        self._attempt: int | None = None
+        """Of this treatment in the history, once it is on record."""
 
     # -- the ways through ----------------------------------------------------------------------------------------------
 
@@ -116,7 +118,7 @@ class Treatment:
     def carry_out(self, locks: Sequence[Lock]) -> Treated:
         """Climb the ladder while LOCKS hold; the attempt is on record from its beginning to its end."""
         room = self._room
-        attempt = room.store.begin_attempt(room.run, *self._case.key, self._case.checks)
+        attempt = self._attempt = room.store.begin_attempt(room.run, *self._case.key, self._case.checks)
         try:
             outcome = self._climb(attempt, locks)
             if outcome != "remediated" and self._acted:
@@ -164,7 +166,8 @@ class Treatment:
         return step
 
     def _refused(self, spec: StepSpec) -> str | None:
-        return self._room.guard.step(spec) or self._room.guard.closed(self.touched)
+        guard, starts = self._room.guard, self._touches(spec.name, DO)
+        return guard.step(spec) or guard.closed(self.touched) or guard.touching(starts, self._attempt)
 
     def _agreed(self, spec: StepSpec, step: Step) -> bool:
         """Whether a person says yes, where one is asked, and it is still needed then: people take their time."""
@@ -190,7 +193,8 @@ class Treatment:
     def _act(self, step: Step, spec: StepSpec, part: str, attempt: int, locks: Sequence[Lock]) -> None:
         """Do PART of SPEC, with the intent on record before and the result after; STEP has what came of it."""
         store = self._room.store
-        intent = store.intend(attempt, f"{part} {step.name}", step.risk, step.target, step.actions)
+        touched = sorted(self._touches(spec.name, part))
+        intent = store.intend(attempt, f"{part} {step.name}", step.risk, step.target, step.actions, touched)
         self._room.note("intent", intent=intent, checks=self._case.checks, step=step.to_json())
         # Asked again: only_if and the person may have taken long.
         closed = None if part == UNDO else self._room.guard.closed(self.touched)
