@@ -6,7 +6,7 @@ Symptom
 
 Diagnosis (redis-cli takes the password from REDISCLI_AUTH; as an argument it stands in the process list)
     1. Does it run, and what did it say last? (steps status, log)
-           docker compose ps redis; docker compose logs --tail 100 redis
+           docker compose ps -a redis; docker compose logs --tail 100 redis
     2. Does it answer, and what does it say of itself? (step state)
            redis-cli ping; redis-cli info
        "LOADING": it reads its data, wait. "NOAUTH" or "WRONGPASS": the password in the configuration changed. "MISCONF": it

@@ -1,4 +1,4 @@
-"""Expired cache entries: keys named `cache:*:expired` lie about in Redis.
+r"""Expired cache entries: keys named `cache:*:expired` lie about in Redis.
 
 Symptom
     The daily maintenance (G25) finds entries that the application marked as expired and nobody removed.
@@ -10,7 +10,7 @@ Diagnosis
 
 Correction, mildest first
     1. Remove them in batches, freed in the background, with pauses (step remove):
-           redis-cli --scan --pattern 'cache:*:expired' | xargs -r -n 200 redis-cli unlink
+           redis-cli --scan --pattern 'cache:*:expired' | xargs -r -d '\n' -n 200 redis-cli unlink
     2. A person: give the keys a real expiry where they are written, so that Redis does it by itself.
 
 Last resort

@@ -1,4 +1,4 @@
-"""Cache memory: Redis is near its limit, evicts what it should keep, or refuses writes.
+r"""Cache memory: Redis is near its limit, evicts what it should keep, or refuses writes.
 
 Symptom
     Used memory is near maxmemory, keys are evicted, or the policy is one that would drop queues and sessions.
@@ -25,7 +25,7 @@ Last resort
     Delete cached values that the application can make again (facts.cache.disposable), in batches; pages are slower until they
     are made, and the database does that work. Never FLUSHDB: sessions and queues are in there, every user is logged out
     (step drop_cached).
-        redis-cli --scan --pattern 'cache:*' | xargs -r -n 200 redis-cli unlink
+        redis-cli --scan --pattern 'cache:*' | xargs -r -d '\n' -n 200 redis-cli unlink
 
 Verify
     pytest checks/cache/capacity.py

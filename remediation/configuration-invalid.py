@@ -9,7 +9,7 @@ Diagnosis
            runbook config
     2. Where is the file broken? The check names the line; so do
            python3 -m json.tool "$NIGHTSCAN_CONFIG_FILE" > /dev/null
-           docker compose -f docker-compose.production.yml config --quiet
+           docker compose config --quiet
     3. What changed last? The history of the configuration's repository, or the copy in the newest backup.
 
 Correction, mildest first

@@ -6,7 +6,7 @@ Symptom
 
 Diagnosis
     1. Does the server run, and what did it say last? (steps status, log)
-           docker compose ps postgres; docker compose logs --tail 200 postgres
+           docker compose ps -a postgres; docker compose logs --tail 200 postgres
     2. Does it accept connections?
            docker compose exec postgres pg_isready
     3. Is its disk full? PostgreSQL stops itself then: go to disk-full first, and delete nothing in its folder, above all not

@@ -18,7 +18,7 @@ Correction, mildest first
     3. The image is wrong: build it anew under a new tag; never push over a tag that was deployed.
 
 Last resort
-    Go back to the previous version: `VERSION=<previous>` in .env, `docker compose up -d --no-deps web`.
+    Go back to the version before, which is verified then: runbook rollback --to previous
 
 Verify
     pytest checks/web/version.py

@@ -6,7 +6,7 @@ Symptom
 
 Diagnosis
     1. What would be started?
-           docker compose -f docker-compose.production.yml config --images
+           docker compose config --images
     2. Does the engine have it, does the registry?
            docker image ls nightscan/web; docker manifest inspect nightscan/web:$VERSION
     3. Did the build of that version succeed?

@@ -6,8 +6,8 @@ Symptom
 
 Diagnosis
     1. Does the process run, was it ended for its memory, what did it say last? (steps status, log)
-           export COMPOSE_FILE=docker-compose.production.yml
-           docker compose ps prediction-api; docker inspect --format '{{.State.OOMKilled}}' nightscan_ml
+           docker compose ps -a prediction-api
+           docker inspect --format '{{.State.OOMKilled}}' $(docker compose ps -aq prediction-api)
            docker compose logs --tail 200 prediction-api
     2. Are its models there, whole, readable? (step models)
            cd /opt/nightscan/models && cat metadata.json && sha256sum *

@@ -5,7 +5,7 @@ Symptom
 
 Diagnosis
     1. Does it run, what did it say? (steps status, log)
-           docker compose ps nginx-proxy; docker compose logs --tail 100 nginx-proxy
+           docker compose ps -a nginx-proxy; docker compose logs --tail 100 nginx-proxy
     2. Is its configuration valid? (step configuration)
            docker exec nightscan-nginx nginx -t
     3. 502 or 504: the service behind is down or slow. Ask it without the proxy:

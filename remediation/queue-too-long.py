@@ -7,7 +7,7 @@ Diagnosis
     1. How many, and does it grow? Ask twice, a minute apart (step lengths):
            redis-cli zcard prediction:queue; redis-cli llen celery
     2. Do the workers run, and do they finish anything? (steps status, log)
-           docker compose ps; docker compose logs --tail 100 worker
+           docker compose ps -a; docker compose logs --tail 100 worker
     3. Is what they need ill (prediction service, database)? Then the queue is the effect.
     4. Did somebody upload a large batch? Then it goes down by itself: how long will it take?
 

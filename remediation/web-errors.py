@@ -18,8 +18,8 @@ Correction, mildest first
            docker compose restart web
        New records in the log alone are no reason: read them, and open a ticket.
     3. A person: it began with a change of configuration: take the change back, restart.
-    4. A person: it began with a deployment: go back to the previous image tag, and restore the database only if a migration
-       went with it.
+    4. A person: it began with a deployment: runbook rollback --to previous. It leaves the database as it is; when a migration
+       went with the deployment, ask who wrote it whether the version before can work with it.
 
 Last resort
     A person: switch off the feature that fails, or put up the maintenance page at the proxy: an honest page instead of broken

@@ -20,7 +20,7 @@ Correction, mildest first
     2. A person: a client that asks too much: limit it at the proxy (`limit_req`), do not slow everybody down.
     3. A person: all workers busy and memory left: more workers, in the configuration, then
            docker compose up -d --no-deps web
-    4. A person: it began with a deployment: go back to the previous image tag.
+    4. A person: it began with a deployment: runbook rollback --to previous
 
 Last resort
     A person: switch the expensive feature off, or put up the maintenance page at the proxy, until the cause is found.

@@ -9,8 +9,8 @@ Diagnosis
            curl -s http://localhost:8000/health; curl -s http://localhost:8000/ready
        When it names the database or the cache, go to database-down or cache-down: restarting web does not help.
     2. Does the process run, and how often was it restarted? (step status)
-           export COMPOSE_FILE=docker-compose.production.yml
-           docker compose ps web; docker inspect --format '{{.RestartCount}} {{.State.OOMKilled}}' nightscan_web
+           docker compose ps -a web
+           docker inspect --format '{{.RestartCount}} {{.State.OOMKilled}}' $(docker compose ps -aq web)
     3. What did it say last? (step log)
            docker compose logs --tail 200 web
     4. Does something else hold the port? (step port)
@@ -20,14 +20,15 @@ Correction, mildest first
     1. Restart the one service, then poll its health; do not sleep a fixed time (step restart):
            docker compose restart web
     2. A person: something else holds the port: stop that, not web.
-    3. A person: the failure began with a deployment: go back to the previous image tag (`VERSION=<previous>` in .env), and
-           docker compose up -d --no-deps web
+    3. A person: the failure began with a deployment: go back to the version before it, which is verified then:
+           runbook rollback --to previous
 
 Last resort
     Stop it, and start it anew, without touching what it depends on (step start_anew):
         docker compose stop web; docker compose up -d --no-deps web
     A person, with approval, because every user is logged out and every running prediction is lost: `docker compose down`, then
-    `docker compose up -d`. Never `docker system prune` on the way: it removes the image to go back to.
+    `docker compose up -d`. Never `down -v`: it removes the volumes, and the data in them. Never `docker system prune` on the
+    way: it removes the image to go back to.
 
 Verify
     pytest checks/web/availability.py

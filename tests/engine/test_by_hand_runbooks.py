@@ -53,6 +53,26 @@ def test_a_runbook_is_shown_as_a_person_reads_it_with_its_steps(ailing: Ailing) 
     assert 'unknown runbook "web-dwon" (known: database-down, web-down)' in unknown.stderr
 
 
+def test_what_has_to_be_typed_before_the_commands_of_a_runbook_is_shown(ailing: Ailing) -> None:
+    assert "Before the commands" not in runbook(ailing, "show", "web-down").stdout
+    ailing.project.settings(
+        '[managers.one]\nkind = "compose"\nfile = "/opt/the shop/shop.yml"\nproject = "shop"\non = "host"\n'
+        '[managers.unused]\nkind = "compose"\nfile = "/opt/other.yml"\nproject = "other"\n'
+        '[probes.host]\nkind = "host"\nuri = "local://"\n[services.shop]\nmanager = "one"\n'
+    )
+    told = runbook(ailing, "show", "web-down")
+    assert (
+        "Before the commands above\n"
+        "    cd '/opt/the shop' && export COMPOSE_FILE=shop.yml COMPOSE_PROJECT_NAME=shop"
+        "    (on the machine of probes.host)\n\nSteps\n"
+    ) in told.stdout, told.stderr
+    ailing.project.settings("[unknown]\n")
+    told = runbook(ailing, "show", "web-down")
+    assert (told.returncode, "Symptom" in told.stdout) == (0, True), "a person can read it whatever the settings are"
+    assert "Where the services run is not known: " in told.stderr
+    assert "shop.toml: unknown: unknown key" in told.stderr
+
+
 def test_a_runbook_run_by_hand_mends_its_own_checks_and_no_others(ailing: Ailing) -> None:
     ailing.set("web", "down")
     ailing.set("host", "down")

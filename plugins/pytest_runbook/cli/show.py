@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from pytest_runbook.cli._options import project_root, readable
+from pytest_runbook.cli._options import BadUsage, loaded, project_root, readable
+
+if TYPE_CHECKING:
+    from pytest_runbook.managers.base import ManagerSettings
+    from pytest_runbook.settings import Settings
 
 
 @click.command(
@@ -23,9 +29,32 @@ def command(name: str) -> None:
     with readable():
         runbook = load(project_root() / "remediation", name)
     click.echo(runbook.text)
+    _tell_first()
     click.echo("\nSteps" if runbook.steps else "\nNo steps: only a person can do this.")
     for number, step in enumerate(runbook.steps, 1):
         click.echo(f"    {number}. {step.name} ({step.stage}, {step.risk}): {step.title}")
         if step.stage != "diagnose":
             back = ", can be taken back" if step.undo else ""
             click.echo(f"       the checks must pass within {clock.duration(step.settle + step.within)}{back}")
+
+
+def _tell_first() -> None:
+    """Say what comes before the commands, which are written for any place; bad settings keep no text from being read."""
+    try:
+        settings = loaded(None, ()).settings
+    except BadUsage as error:
+        click.echo(f"\nWhere the services run is not known: {error}", err=True)
+        return
+    used = {service.manager for service in settings.services.values()}
+    chosen = [one for name, one in settings.managers.items() if name in used]
+    told = dict.fromkeys(_first(settings, one) for one in chosen)
+    told.pop("", None)
+    if told:
+        click.echo("\n".join(["\nBefore the commands above", *(f"    {line}" for line in told)]))
+
+
+def _first(settings: Settings, manager: ManagerSettings) -> str:
+    from pytest_runbook import managers
+
+    text = managers.find(manager.kind).by_hand(manager)
+    return f"{text}    (on the machine of probes.{manager.on})" if text and manager.on in settings.probes else text

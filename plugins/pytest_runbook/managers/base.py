@@ -81,6 +81,11 @@ class UnitManager(ABC, Generic[S]):
 
     # What a kind says.
 
+    @classmethod
+    def by_hand(cls, settings: S) -> str:
+        """What a person types first, so that a runbook's commands reach the units of SETTINGS; empty: nothing."""
+        return ""
+
     @abstractmethod
     def status(self, unit: str) -> Status:
         """How UNIT is; one that does not exist is `absent`."""

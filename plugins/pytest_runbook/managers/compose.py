@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -47,6 +48,14 @@ class Compose(Containers[ComposeSettings]):
         super().__init__(name, settings, run)
         self._chosen: set[str] = set()
         """Units whose version was switched here, which counts more than what the file has on record."""
+
+    @classmethod
+    def by_hand(cls, settings: ComposeSettings) -> str:
+        """Into the folder of its file, which is named, and so is the project: compose looks for other names by itself."""
+        file, words = PurePosixPath(settings.file), {"COMPOSE_PROJECT_NAME": settings.project}
+        words = {"COMPOSE_FILE": file.name, **words, **({"DOCKER_HOST": settings.engine} if settings.engine else {})}
+        told = " ".join(f"{name}={shlex.quote(value)}" for name, value in words.items())
+        return f"cd {shlex.quote(str(file.parent))} && export {told}"
 
     def units(self) -> list[str]:
         """Names of the services."""
