@@ -42,6 +42,19 @@ def test_a_failing_check_is_remediated_and_passes_again(ailing: Ailing, workers:
     assert done.journal.results[0].to_json() == done.record.results[0].to_json()
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_the_terminal_tells_it_in_order_also_when_not_every_check_was_selected(
+    ailing: Ailing, workers: tuple[str, ...]
+) -> None:
+    ailing.project.checks("web/size.py", '@check("weekly")\ndef test_is_small():\n    """Small."""\n    assert True\n')
+    ailing.set("web", "down")
+    checked, head, told = ailing.apply(*workers).output.partition("= remediation: apply, up to routine =")
+    assert head
+    assert checked.rpartition("\n")[2].strip("=") == "", "the head has a line of its own"
+    assert "collected" not in told
+    assert "1 passed, 1 remediated" in told.replace(" 1 deselected,", "")
+
+
 def test_a_green_run_does_nothing_and_needs_no_history(ailing: Ailing) -> None:
     done = ailing.apply()
     assert done.code == 0

@@ -122,11 +122,13 @@ def _result(item: pytest.Item) -> Result | None:
 
 
 def _collected(session: pytest.Session) -> list[pytest.Item]:
-    option, expression = session.config.option, session.config.option.markexpr
+    option = session.config.option
+    before = option.markexpr, option.verbose, session.testscollected
     try:
-        option.markexpr = ""  # which checks are meant is known by their ids
+        # Which checks are meant is known by their ids, and the terminal has told of what the workers collected.
+        option.markexpr, option.verbose = "", -1
         session.perform_collect()
     finally:
-        option.markexpr = expression
+        option.markexpr, option.verbose, session.testscollected = before
     items, session.items = session.items, []
     return items

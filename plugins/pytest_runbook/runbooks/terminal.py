@@ -24,7 +24,7 @@ class Terminal:
     def begin(self, mode: str, max_risk: str) -> None:
         """Say that the checks are over and what may happen now."""
         if self._reporter:
-            self._reporter.ensure_newline()
+            self._reporter.write_line("")  # `ensure_newline` knows nothing of the dots of xdist
             self._reporter.write_sep("=", f"remediation: {mode}, up to {max_risk}")
 
     def case(self, case: Case) -> None:
