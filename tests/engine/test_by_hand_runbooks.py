@@ -53,6 +53,17 @@ def test_a_runbook_is_shown_as_a_person_reads_it_with_its_steps(ailing: Ailing) 
     assert 'unknown runbook "web-dwon" (known: database-down, web-down)' in unknown.stderr
 
 
+def test_a_step_by_hand_that_only_looks_shows_all_that_it_saw_also_when_a_check_fails(ailing: Ailing) -> None:
+    ailing.set("web", "down")
+    ailing.runbook("web-down", "@diagnose\ndef look(at):\n    '''Look.'''\n    return command('seq', '30')\n" + FIX)
+    told = runbook(ailing, "run", "web-down", "--step", "1")
+    assert told.returncode == 1
+    assert "\n".join(f"      {number}" for number in range(1, 31)) in told.stdout
+    assert "refused: the step that was named only looks" in told.stdout
+    assert "PytestAssertRewriteWarning" not in told.stdout + told.stderr
+    assert not ailing.log
+
+
 def test_what_has_to_be_typed_before_the_commands_of_a_runbook_is_shown(ailing: Ailing) -> None:
     assert "Before the commands" not in runbook(ailing, "show", "web-down").stdout
     ailing.project.settings(

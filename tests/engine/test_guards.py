@@ -241,6 +241,22 @@ def test_a_person_at_the_terminal_is_asked_before_each_step(ailing: Ailing, answ
     assert bool(ailing.log) == (outcome == "remediated")
 
 
+LOOK = "@diagnose\ndef look(at):\n    '''Look.'''\n    return command('sh', '-c', 'seq 30; printf \"\\\\033[2Jend\"')\n"
+
+
+def test_who_is_asked_sees_what_was_seen_and_what_each_step_does(ailing: Ailing) -> None:
+    ailing.runbook("web-down", LOOK + USELESS + NOTE_IT + FIX)
+    code, screen = at_a_terminal(ailing, "n,y")
+    assert code == 0, screen
+    seen, first, second = screen.split("run it? [y/N]")
+    assert "      … 11 lines before these are in the report\r\n      12\r\n" in seen
+    assert "      30\r\n      \N{REPLACEMENT CHARACTER}[2Jend\r\n" in seen, "a log moves no cursor"
+    assert "note_it(): Note it" in seen
+    assert "Write that it is up (routine) on web:" in first
+    assert "write(service='web', text='up')" in first
+    assert "verified: 1 check" in second
+
+
 def test_a_destructive_step_runs_in_production_when_a_person_says_yes(ailing: Ailing) -> None:
     risky(ailing, "destructive")
     _, screen = at_a_terminal(
@@ -256,7 +272,7 @@ def test_where_nobody_can_be_asked_the_answer_is_no(ailing: Ailing) -> None:
 
 
 def at_a_terminal(ailing: Ailing, answer: str, *arguments: str) -> tuple[int, str]:
-    """Exit code and screen of a run in which a person types ANSWER when asked."""
+    """Exit code and screen of a run in which a person types ANSWER when asked; several with commas between."""
     ours, theirs = pty.openpty()
     command = ailing.project.command("-m", "daily", "--remediate=ask", *arguments)
     environment = ailing.project.environment({"TERM": "xterm"})
@@ -264,19 +280,20 @@ def at_a_terminal(ailing: Ailing, answer: str, *arguments: str) -> tuple[int, st
         command, cwd=ailing.project.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
-        seen, asked, end = "", False, time.monotonic() + 90
+        seen, given, end = "", 0, time.monotonic() + 90
+        answers = answer.split(",")
         while time.monotonic() < end and select.select([ours], [], [], 30)[0]:
             try:
                 data = os.read(ours, 4096)
             except OSError:
                 break
             seen += data.decode(errors="replace")
-            if "run it? [y/N]" in seen and not asked:
-                asked = True
-                os.write(ours, f"{answer}\n".encode())
+            if seen.count("run it? [y/N]") > given:
+                os.write(ours, f"{answers[given]}\n".encode())
+                given += 1
         code = process.wait(30)
     os.close(ours)
-    assert asked, seen
+    assert given == len(answers), seen
     return code, seen
 
 

@@ -44,6 +44,7 @@ def command(
     import pytest
 
     arguments = [f"--runbook={name}", f"--remediate={remediate}", f"--max-risk={max_risk}", "--gate=P3"]
+    arguments += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]  # it is: we are in it
     arguments += [f"--runbook-step={step}"] if step else []
     arguments += [f"--settings={file}"] if file else []
     arguments += [f"--set={override}" for override in overrides]

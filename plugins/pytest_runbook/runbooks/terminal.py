@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -12,6 +13,8 @@ from pytest_runbook.runbooks.cases import Case
 from pytest_runbook.runbooks.treatment import Treated
 
 REMEDIATED = "remediated"
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What moves a terminal's cursor: a log that is shown may hold what a stranger sent."""
 
 
 class Terminal:
@@ -62,8 +65,9 @@ class Terminal:
         except EOFError:
             return False
         finally:
-            if capture:
+            if capture:  # standard input is captured again; output is not, between the checks
                 capture.resume_global_capture()
+                capture.suspend_global_capture()
 
     def retell(self, record: RunRecord) -> None:
         """Make pytest's own summary tell what became of its failures."""
@@ -81,4 +85,4 @@ class Terminal:
 
     def _line(self, text: str) -> None:
         if self._reporter:
-            self._reporter.write_line(self._redactor.text(text))
+            self._reporter.write_line(CONTROL.sub("\N{REPLACEMENT CHARACTER}", self._redactor.text(text)))

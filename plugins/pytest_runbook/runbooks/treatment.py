@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 DO = "do"
 UNDO = "undo"
 """Stage of a step that is taken back."""
+SHOWN = 20
+"""Lines of what a step saw that a person gets before being asked."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,9 @@ class Treatment:
             self.treated.why = f"{_count(len(self._acted), 'step')} did not help"
             return "still-failing"
         refused = next((s for s in self.treated.steps if s.outcome == StepOutcome.REFUSED), None)
-        self.treated.why = f'"{refused.title}": {refused.why}' if refused else "no step applies"
+        looked = self._room.only and any(StepOutcome(step.outcome).acted for step in self.treated.steps)
+        without = "the step that was named only looks" if looked else "no step applies"
+        self.treated.why = f'"{refused.title}": {refused.why}' if refused else without
         return "refused"
 
     # -- one step ------------------------------------------------------------------------------------------------------
@@ -214,6 +218,17 @@ class Treatment:
             raise
         step.outcome, step.why, step.output, step.duration = done.outcome, done.why, done.output, done.duration
         store.finish(intent, done.outcome, done.output, done.duration)
+        if spec.stage == Stage.DIAGNOSE and self._room.guard.mode == Mode.ASK:
+            self._show(step)
+
+    def _show(self, step: Step) -> None:
+        """What was seen: who is asked has to know it."""
+        lines = step.output.splitlines()
+        shown = lines if self._room.only else lines[-SHOWN:]
+        if len(shown) < len(lines):
+            self._room.tell(f"    … {_count(len(lines) - len(shown), 'line')} before these are in the report")
+        for line in shown:
+            self._room.tell(f"    {line}")
 
     def _perform(self, spec: StepSpec, part: str, expected: tuple[str, ...]) -> Performed:
         room = self._room
