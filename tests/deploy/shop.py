@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -22,6 +23,7 @@ from tests.probes.databases import free_port
 
 GOOD = "1.4.2"
 SERVICES = ("web", "ml")
+CANARIES = ("web-canary", "ml-canary")
 SECRET = "correct-horse-of-the-shop"
 COMMAND = [sys.executable, "-c", "from pytest_runbook.cli import main; main()"]
 SETTINGS = """
@@ -46,6 +48,15 @@ kind = "supervisor"
 command = {control}
 config = "{folder}/supervisord.conf"
 env_file = "{folder}/env"
+steady = 0.3
+grace = 2.0
+
+[managers.beside]
+kind = "supervisor"
+command = {control}
+prefix = ["{folder}/allowed"]
+config = "{folder}/supervisord.conf"
+env_file = "{folder}/canary-env"
 steady = 0.3
 grace = 2.0
 
@@ -99,6 +110,15 @@ version = "version"
 [deploy.health.ml]
 probe = "ml"
 version = "version"
+
+[deploy.canary.web]
+manager = "beside"
+unit = "web-canary"
+probes = {{ web = "http://127.0.0.1:{web-canary}" }}
+[deploy.canary.ml]
+manager = "beside"
+unit = "ml-canary"
+probes = {{ ml = "http://127.0.0.1:{ml-canary}" }}
 
 [deploy.compare]
 "page.time" = {{ ratio = 2.0, floor = 1.0 }}
@@ -193,13 +213,18 @@ ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Page).serve_forever()
 """
 PROGRAM = """
 [program:{name}]
-command={folder}/start {port}
+command={folder}/start {env} {port}
 directory={folder}
 autostart=false
 autorestart=false
 startsecs=0
 startretries=0
 killasgroup=true
+"""
+ALLOWED = """#!/bin/sh
+# What an operator may do, as sudo would say it.
+case "$*" in *" stop "*|*KILL*) [ -e "{folder}/stuck" ] && echo "not allowed" >&2 && exit 1;; esac
+exec "$@"
 """
 
 
@@ -231,6 +256,11 @@ class Shop:
     def served(self) -> set[str]:
         return {self.serves(service) for service in SERVICES}
 
+    def processes(self, *services: str) -> dict[str, str]:
+        """Service to how supervisord says it is, its process included."""
+        lines = [line.split() for line in self.control("status").splitlines()]
+        return {words[0]: " ".join(words[1:4]).rstrip(",") for words in lines if words[0] in services}
+
     def begin(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """`runbook ARGUMENTS`, as it runs."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
@@ -259,19 +289,19 @@ class Shop:
 
     def reset(self) -> None:
         """Good versions, and no history."""
-        for name in ("errors", "closed", "late"):
+        for name in ("errors", "closed", "late", "stuck"):
             (self.folder / name).unlink(missing_ok=True)
-        for file in (self.folder / "var").glob("history.db*"):
-            file.unlink()
+        shutil.rmtree(self.folder / "var", ignore_errors=True)
         (self.folder / "env").write_text(f"DB_PASSWORD={SECRET}\nVERSION={GOOD}\n")
+        (self.folder / "canary-env").write_text(f"VERSION={GOOD}\n")
         self.control("stop", "all")
-        self.control("start", "all")
+        self.control("start", *SERVICES)
 
 
 @contextmanager
 def shop(folder: Path) -> Iterator[Shop]:
     """A shop in FOLDER, whose path is short enough for a socket; its services run."""
-    made = Shop(folder, {name: free_port() for name in SERVICES})
+    made = Shop(folder, {name: free_port() for name in (*SERVICES, *CANARIES)})
     (folder / "pytest.ini").write_text(
         "[pytest]\nrunbook_settings = shop.toml\npython_files = checks/*/*.py\n"
         "addopts = -p no:randomly -p no:valkey -p no:anyio -p no:cacheprovider --import-mode=importlib\n"
@@ -282,13 +312,20 @@ def shop(folder: Path) -> Iterator[Shop]:
     (folder / "checks" / "web" / "availability.py").write_text(CHECKS)
     (folder / "serve.py").write_text(SERVER)
     start = folder / "start"
-    start.write_text(f'#!/bin/sh\nset -a\n. {folder}/env\nexec {sys.executable} -I -S serve.py "$1"\n')
+    start.write_text(f'#!/bin/sh\nset -a\n. "{folder}/$1"\nexec {sys.executable} -I -S serve.py "$2"\n')
     start.chmod(0o755)
+    allowed = folder / "allowed"
+    allowed.write_text(ALLOWED.format(folder=folder))
+    allowed.chmod(0o755)
     head = HEAD if os.geteuid() == 0 else HEAD.replace("user=root\n", "")
-    programs = "".join(PROGRAM.format(name=name, folder=folder, port=port) for name, port in made.ports.items())
+    programs = "".join(
+        PROGRAM.format(name=name, folder=folder, port=port, env="canary-env" if name in CANARIES else "env")
+        for name, port in made.ports.items()
+    )
     config = folder / "supervisord.conf"
     config.write_text(head.format(folder=folder, password=PASSWORD) + textwrap.dedent(programs))
-    (folder / "env").write_text("")
+    for name in ("env", "canary-env"):
+        (folder / name).write_text("")
     started = local([sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(config)], 30)
     assert started.status == 0, started.said
     try:

@@ -12,9 +12,11 @@ import pytest
 from pytest_runbook.managers.compose import Compose, ComposeSettings
 
 from tests.deploy.shop import Shop
+from tests.deploy.test_killed import kill
 from tests.managers.conftest import short_folder
 from tests.managers.engine import IMAGE, PROJECT, Engine, engine
 from tests.managers.here import local
+from tests.probes.databases import free_port
 
 GOOD, BETTER, BAD, BROKEN = "1.4.2", "1.4.3", "2.0-wrong", "2.0-no-start"
 SETTINGS = """
@@ -39,6 +41,7 @@ engine = "{engine}"
 file = "{folder}/compose.yml"
 project = "{project}"
 command = {client}
+profiles = ["canary"]
 steady = 0.5
 grace = 1.0
 
@@ -46,6 +49,10 @@ grace = 1.0
 manager = "engine"
 [services.base]
 manager = "engine"
+
+[probes.web]
+kind = "http"
+url = "http://127.0.0.1:{web}"
 
 [facts.deploy]
 version = ""
@@ -65,6 +72,11 @@ interval = 0.2
 passes = 2
 of = 2
 interval = 0.1
+
+[deploy.canary.web]
+manager = "engine"
+unit = "web-canary"
+probes = {{ web = "http://127.0.0.1:{canary}" }}
 """
 CHECKS = """
 from pathlib import Path
@@ -80,13 +92,14 @@ def test_base_runs():
 
 
 @check("postdeploy", severity="P1", service="web")
-def test_web_says_its_version(facts):
+async def test_web_says_its_version(web, facts):
     '''Web says what it is.'''
-    assert (OUT / "web").read_text().strip() == facts.deploy.version
+    assert (await web.get("/version")).text.strip() == facts.deploy.version
 """
 PROGRAM = """
 case "$VERSION" in *no-start) echo "no module named stations" >&2; exit 3;; *wrong) said=wrong;; *) said=$VERSION;; esac
-echo "$said" >/out/{name}
+busybox mkdir /www; echo "$said" >/www/version; echo up >/out/{name}
+busybox httpd -p 127.0.0.1:{port} -h /www
 trap 'kill $!; exit 0' TERM; while :; do sleep 1000 & wait $!; done
 """
 
@@ -128,20 +141,26 @@ def yard(request: pytest.FixtureRequest) -> Iterator[Yard]:
 
 def _written(folder: Path, there: Engine, client: tuple[str, ...]) -> ComposeSettings:
     """Write the project into FOLDER; the settings of its manager."""
-    services = {
+    ports = {name: free_port() for name in ("base", "web", "web-canary")}
+    services: dict[str, dict[str, object]] = {
         name: {
             "image": f"{IMAGE}:${{VERSION:?the tag to run}}",
-            "network_mode": "none",
+            "network_mode": "host",
             "env_file": ".env",
             "volumes": [f"{folder}/out:/out"],
-            "command": ["sh", "-c", PROGRAM.replace("$", "$$").format(name=name)],
+            "command": ["sh", "-c", PROGRAM.replace("$", "$$").format(name=name, port=port)],
         }
-        for name in ("base", "web")
+        for name, port in ports.items()
+    }
+    services["web-canary"] |= {
+        "image": f"{IMAGE}:${{CANARY_VERSION:-none}}",
+        "environment": {"VERSION": "${CANARY_VERSION:-none}"},
+        "profiles": ["canary"],
     }
     (folder / "out").mkdir()
     head = {"version": "3.9"} if client[-1] != "compose" else {}
     (folder / "compose.yml").write_text(json.dumps({**head, "services": services}))
-    (folder / ".env").write_text(f"VERSION={GOOD}\n")
+    (folder / ".env").write_text(f"VERSION={GOOD}\nCANARY_VERSION={GOOD}\n")
     (folder / "checks" / "web").mkdir(parents=True)
     (folder / "checks" / "web" / "availability.py").write_text(CHECKS)
     (folder / "pytest.ini").write_text(
@@ -149,13 +168,15 @@ def _written(folder: Path, there: Engine, client: tuple[str, ...]) -> ComposeSet
         "addopts = -p no:randomly -p no:valkey -p no:cacheprovider --import-mode=importlib\n"
     )
     told = {"folder": folder, "engine": there.address, "project": PROJECT, "client": json.dumps(client)}
-    (folder / "shop.toml").write_text(SETTINGS.format(**told))
+    where = {"web": ports["web"], "canary": ports["web-canary"]}
+    (folder / "shop.toml").write_text(SETTINGS.format(**told, **where))
     return ComposeSettings(
         kind="compose",
         engine=there.address,
         file=str(folder / "compose.yml"),
         project=PROJECT,
         command=client,
+        profiles=("canary",),
         steady=0.5,
         grace=1.0,
     )
@@ -187,3 +208,28 @@ def test_deployments_and_rollbacks_on_a_real_engine(yard: Yard) -> None:
     assert code == 0, output
     assert yard.manager.version("web") == GOOD
     assert yard.container("base") == untouched
+
+
+@pytest.mark.skipif(not shutil.which("dockerd"), reason="no Docker engine on this machine")
+def test_canaries_on_a_real_engine(yard: Yard) -> None:
+    """Another story: wrong, without a start, without an image, killed, and good; web is the same container until then."""
+    before, untouched = yard.manager.version("web"), (yard.container("web"), yard.container("base"))
+    for version, seen in ((BAD, "says_its_version"), (BROKEN, "did not stay up"), ("9.9.9", "there is no image")):
+        code, output = yard.shop.runbook("deploy", version, "--canary")
+        assert code == 5, output
+        assert seen in output
+        assert (yard.manager.version("web"), yard.manager.status("web-canary").pids) == (before, ())
+        assert (yard.container("web"), yard.container("base")) == untouched
+
+    new = BETTER if before == GOOD else GOOD
+    kill(yard.shop, new, "canary", 4.0, "--canary")
+    code, output = yard.shop.runbook("deploy", "--abort")
+    assert code == 0, output
+    assert (yard.container("web"), yard.container("base")) == untouched
+    assert yard.manager.status("web-canary").pids == ()
+
+    code, output = yard.shop.runbook("deploy", new, "--canary")
+    assert code == 0, output
+    assert (yard.manager.version("web"), yard.manager.version("web-canary")) == (new, new)
+    assert yard.manager.status("web-canary").state == "stopped"
+    assert yard.container("base") == untouched[1]

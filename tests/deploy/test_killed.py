@@ -23,9 +23,9 @@ PLACES = [
 """Version, the phase in which it is killed, how many seconds after its beginning, and how it is finished."""
 
 
-def kill(market: Shop, version: str, phase: str, wait: float) -> str:
+def kill(market: Shop, version: str, phase: str, wait: float, *options: str) -> str:
     """Kill a deployment of VERSION so long after PHASE began, and answer its run."""
-    process = market.begin("deploy", version, "--soak", "1")
+    process = market.begin("deploy", version, "--soak", "1", *options)
     end = time.monotonic() + 90
     while True:
         rows = market.store.deployments(1)

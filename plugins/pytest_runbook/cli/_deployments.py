@@ -26,7 +26,7 @@ Exit codes:
   2    interrupted: it is not at its end, --status tells
   3    an error inside the command itself
   4    a bad option, a bad name or bad settings; nothing was changed
-  5    refused: the gate, the backup or the baseline failed; nothing was changed
+  5    refused: the gate, the backup, the baseline or the canary failed; nothing was changed
   6    held, or unfinished: somebody has to look, --resume or --abort
 """
 

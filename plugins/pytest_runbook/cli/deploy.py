@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pytest_runbook.cli._deployments import CODES, HELD, Room, finished, told
 from pytest_runbook.cli._options import settings_options
 
+if TYPE_CHECKING:
+    from pytest_runbook.deploy import Deployment, Request
+
 
 @click.command(epilog=CODES.format(done="the new version runs and is verified; or what was asked for is shown or done"))
 @click.argument("version", default="")
 @click.option(
     "--services", metavar="NAMES", default="", help="Only these, with commas between; default: deploy.services."
+)
+@click.option(
+    "--canary/--no-canary",
+    default=None,
+    help="Run the new version beside the services first, where no user meets it; default: deploy.canary_first.",
 )
 @click.option("--soak", type=click.FloatRange(min=0), help="Watch the new version for so many seconds more.")
 @click.option("--no-backup", is_flag=True, help="Make no backup before.")
@@ -29,6 +38,7 @@ from pytest_runbook.cli._options import settings_options
 def command(
     version: str,
     services: str,
+    canary: bool | None,
     soak: float | None,
     no_backup: bool,
     reason: str,
@@ -45,8 +55,10 @@ def command(
 
     The checks of predeploy must be green and a backup verified; then the services are started in VERSION, one after the
     other, and have to be well, to pass the checks of postdeploy, and to be no worse than before. Killed in the middle, it
-    is finished by --resume or --abort.
+    is finished by --resume or --abort. With --canary all that is asked of a unit beside each service first.
     """
+    from pytest_runbook.deploy import Request
+
     asked = {"--status": status, "--resume": resume, "--abort": abort, "--history": history, "VERSION": bool(version)}
     if sum(asked.values()) != 1:
         raise click.UsageError(f"one of {', '.join(asked)} is expected")
@@ -60,18 +72,20 @@ def command(
         if resume or abort:
             row = deployment.resume() if resume else deployment.abort()
             return finished(deployment, row, wanted_back=abort)
-        return _deploy(room, version, services, soak, not no_backup, reason, dry_run)
+        chosen = room.settings.deploy
+        request = Request(
+            "deploy",
+            version,
+            tuple(name.strip() for name in services.split(",") if name.strip()),
+            backup=not no_backup,
+            canary=chosen.canary_first if canary is None else canary,
+            soak=chosen.soak if soak is None else soak,
+            reason=reason.strip(),
+        )
+        return _deploy(deployment, request, dry_run)
 
 
-def _deploy(
-    room: Room, version: str, services: str, soak: float | None, backup: bool, reason: str, dry_run: bool
-) -> int:
-    from pytest_runbook.deploy import Request
-
-    chosen = room.settings.deploy
-    named = tuple(name.strip() for name in services.split(",") if name.strip())
-    request = Request("deploy", version, named, backup, chosen.soak if soak is None else soak, reason.strip())
-    deployment = room.deployment()
+def _deploy(deployment: Deployment, request: Request, dry_run: bool) -> int:
     if dry_run:
         for line in deployment.plan(request).lines():
             click.echo(line)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
 from pytest_runbook.deploy.looks import Looks
-from pytest_runbook.deploy.phases import BACK, BEFORE, Phase
+from pytest_runbook.deploy.phases import BACK, BEFORE, BESIDE, Phase
 from pytest_runbook.deploy.units import Look, Unit
 from pytest_runbook.deploy.verdict import Judgement
 from pytest_runbook.errors import HistoryError, ManagerError, RunbookError
@@ -37,15 +37,19 @@ class Course:
         settings: Deploy,
         *,
         units: Sequence[Unit],
+        canaries: Sequence[Unit] = (),
+        pointed: Sequence[str] = (),
         looks: Looks,
         backup: Backup,
         locks: Iterable[Lock],
         clean: Callable[[str], str],
         tell: Tell,
     ) -> None:
-        """CLEAN takes secrets out of what is kept and told."""
+        """POINTED are settings that have checks look at CANARIES; CLEAN takes secrets out of what is kept and told."""
         self._store, self._row, self._run, self._settings = store, row, row.run, settings
         self._units, self._looks, self._backup = units, looks, backup
+        self._canaries, self._pointed = canaries, pointed
+        self._canary_runs = False
         self._locks, self._clean, self._tell = list(locks), clean, tell
         self._targets: Mapping[str, str] = row.options["targets"]
         self._baseline = row.baseline
@@ -60,6 +64,8 @@ class Course:
             said = seen.said
             if seen.outcome != "done":
                 return self._turn(phase, seen)
+        if phase in BESIDE:  # the last thing to do of a deployment that is given up
+            return self._end("aborted", f"nothing was changed; {said}")
         if phase in BACK:
             cause = next((one for one in self._row.phases if one.outcome == "failed"), None)
             why = f"{cause.phase} failed: {cause.said}" if cause else "it was aborted"
@@ -68,14 +74,24 @@ class Course:
             return self._end(outcome, f"{why}; the version before is verified: {said}")
         self._end("rolled-back" if self._row.kind == "rollback" else "deployed", said)
 
+    def leave(self) -> None:
+        """Have no canary run where the course is broken off; without its lock another process may have one by now."""
+        if self._canary_runs and not any(lock.lost for lock in self._locks):
+            try:
+                self._perform(Phase.CANARY_STOP)
+            except HistoryError:
+                self._tell(self._stop_canaries().said)
+
     def _turn(self, phase: Phase, seen: Judgement) -> None:
         """Go on after PHASE, which was not done as it should: nowhere, back, or when somebody has decided."""
         words = "failed" if seen.outcome == "failed" else "could not be judged"
-        if phase in BEFORE:
-            self._end("refused", f"{phase} {words}: {seen.said}")
-        elif phase in BACK or seen.outcome == "inconclusive" or self._row.kind == "rollback":
-            self._hold()
-            self._store.note_deployment(self._row.id, held=f"{phase} {words}: {seen.said}")
+        why = f"{phase} {words}: {seen.said}"
+        if phase == Phase.CANARY and (left := self._perform(Phase.CANARY_STOP)).outcome != "done":
+            self._wait(f"{why}; {left.said}")
+        elif phase in BEFORE or (phase == Phase.CANARY and seen.outcome == "failed"):
+            self._end("refused", why)
+        elif phase in (*BESIDE, *BACK) or seen.outcome == "inconclusive" or self._row.kind == "rollback":
+            self._wait(why)
         else:
             self._row = self._store.deployment(self._row.id)
             self._tell(f"going back to {_versions(self._row.before)}")
@@ -104,6 +120,11 @@ class Course:
                 f'the lock of "{lost[0]}" was lost: another process may act by now\n  hint: runbook deploy --status'
             )
 
+    def _wait(self, why: str) -> None:
+        """Hold the deployment until somebody has decided."""
+        self._hold()
+        self._store.note_deployment(self._row.id, held=why)
+
     def _end(self, outcome: DeploymentOutcome, why: str) -> None:
         self._hold()
         if not self._store.end_deployment(self._row.id, outcome, why, run=self._run):
@@ -129,6 +150,34 @@ class Course:
         self._store.note_deployment(self._row.id, baseline=self._baseline)
         return seen
 
+    # -- beside --------------------------------------------------------------------------------------------------------
+
+    def _try_canaries(self) -> Judgement:
+        """Look at the new version where no user meets it as at the services after a switch; for as long as they are watched."""
+        self._canary_runs = True
+        seen = self._switch_all(self._canaries, self._targets)
+        began = clock.now()
+        if seen.outcome == "done":
+            seen = self._well(self._canaries, self._targets)
+
+        def look() -> Judgement:
+            return self._looks.after(self._system(self._targets), self._baseline, began, pointed=self._pointed)
+
+        if seen.outcome == "done":
+            seen = look()
+        return self._watch(look) if seen.outcome == "done" and self._row.options["soak"] else seen
+
+    def _stop_canaries(self) -> Judgement:
+        """Have no canary run; every one that may still run is told."""
+        left = []
+        for unit in self._canaries:
+            try:
+                unit.stop(self._settings.restart)
+            except RunbookError as error:
+                left.append(f"{unit.title} may still run: {error}")
+        self._canary_runs = bool(left)
+        return Judgement("failed", "; ".join(left)) if left else Judgement("done", "no canary runs")
+
     # -- forth ---------------------------------------------------------------------------------------------------------
 
     def _switch(self) -> Judgement:
@@ -137,19 +186,22 @@ class Course:
         return seen
 
     def _healthy(self) -> Judgement:
-        return self._well(self._targets)
+        return self._well(self._units, self._targets)
 
     def _verify(self) -> Judgement:
         return self._looks.after(self._system(self._targets), self._baseline, self._switched)
 
     def _soak(self) -> Judgement:
-        """Look again and again; the last look is made when the time is over."""
+        return self._watch(self._verify)
+
+    def _watch(self, look: Callable[[], Judgement]) -> Judgement:
+        """LOOK again and again; the last look is made when the time is over."""
         end = clock.monotonic() + float(self._row.options["soak"])
         looks = 0
         while True:
             left = end - clock.monotonic()
             time.sleep(max(0.0, min(self._settings.every, left)))
-            seen = self._verify()
+            seen = look()
             looks += 1
             if seen.outcome != "done":
                 return seen
@@ -164,7 +216,7 @@ class Course:
         return seen
 
     def _healthy_back(self) -> Judgement:
-        return self._well(self._row.before)
+        return self._well(self._units, self._row.before)
 
     def _verify_back(self) -> Judgement:
         return self._looks.after(self._system(self._row.before), self._baseline, self._switched_back, back=True)
@@ -182,20 +234,20 @@ class Course:
                     status = unit.manager.status(unit.name)
                 except RunbookError as silence:  # nobody knows whether it took effect
                     return Judgement("inconclusive", f"{error}; {silence}")
-                return Judgement("failed", f"{unit.service} is {status.state}: {error}")
+                return Judgement("failed", f"{unit.title} is {status.state}: {error}")
         return Judgement("done", ", ".join(said))
 
-    def _well(self, versions: Mapping[str, str]) -> Judgement:
-        """Wait until every unit is well in its version of VERSIONS: so many of its last looks, and the very last."""
+    def _well(self, units: Sequence[Unit], versions: Mapping[str, str]) -> Judgement:
+        """Wait until each of UNITS is well in its version of VERSIONS: so many of its last looks, and the very last."""
         want = self._settings.healthy
         end = clock.monotonic() + self._settings.deadline
-        seen: dict[str, deque[Look]] = {unit.service: deque(maxlen=want.of) for unit in self._units}
-        births: dict[str, set[tuple[int, ...]]] = {unit.service: set() for unit in self._units}
+        seen: dict[str, deque[Look]] = {unit.title: deque(maxlen=want.of) for unit in units}
+        births: dict[str, set[tuple[int, ...]]] = {unit.title: set() for unit in units}
         while True:
-            for unit in self._units:
+            for unit in units:
                 look = unit.look(versions[unit.service])
-                seen[unit.service].append(look)
-                births[unit.service].add(look.pids)
+                seen[unit.title].append(look)
+                births[unit.title].add(look.pids)
             ill = {name: looks[-1] for name, looks in seen.items() if not _enough(looks, want.passes)}
             if not ill:
                 return Judgement("done", f"well in {want.passes} of the last {want.of} looks")
@@ -214,6 +266,8 @@ DOES: Mapping[Phase, Callable[[Course], Judgement]] = {
     Phase.GATE: Course._gate,
     Phase.BACKUP: Course._back_up,
     Phase.BASELINE: Course._measure,
+    Phase.CANARY: Course._try_canaries,
+    Phase.CANARY_STOP: Course._stop_canaries,
     Phase.SWITCH: Course._switch,
     Phase.HEALTHY: Course._healthy,
     Phase.VERIFY: Course._verify,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_runbook import managers
+from pytest_runbook.deploy import canary
 from pytest_runbook.deploy.course import Backup, Course, Tell
 from pytest_runbook.deploy.looks import Looks, Project
-from pytest_runbook.deploy.phases import BACK, Phase, changed, planned, remaining, rolling_back
+from pytest_runbook.deploy.phases import BESIDE, Phase, planned, remaining, rolling_back, undoing
 from pytest_runbook.deploy.previous import previous
 from pytest_runbook.deploy.units import Unit, units
 from pytest_runbook.errors import RunbookError, UsageError
@@ -39,6 +40,8 @@ class Request:
     """Empty: those of the settings."""
     backup: bool = True
     """False: the one that the settings ask for is left out."""
+    canary: bool = False
+    """True: it runs in canaries first. A rollback has none: what runs now is not good, and there is no time."""
     soak: float = 0.0
     reason: str = ""
     """Why there is no backup."""
@@ -56,6 +59,8 @@ class Plan:
     """The service whose version is the system's."""
     stays: str | None
     """Its version, when it is none of those that are switched."""
+    canaries: Sequence[str] = ()
+    """What is started beside the services first, in words."""
 
     @property
     def version(self) -> str:
@@ -66,6 +71,7 @@ class Plan:
         """It for people."""
         for service, version in self.targets.items():
             yield f"{service}: {self.before[service]} -> {version}"
+        yield from self.canaries
         yield f"phases: {', '.join(self.phases)}"
 
 
@@ -105,8 +111,9 @@ class Deployment:
         wanted = self._settings.deploy.backup
         if wanted and not request.backup:
             self._insist(request.reason)
-        phases = planned(backup=wanted and request.backup, soak=request.soak > 0)
-        return Plan(request, before, targets, phases, *self._system(before))
+        phases = planned(backup=wanted and request.backup, canary=request.canary, soak=request.soak > 0)
+        beside = self._beside(found) if request.canary else ()
+        return Plan(request, before, targets, phases, *self._system(before), beside)
 
     def begin(self, request: Request) -> DeploymentRow:
         """Do what REQUEST asks for; the row says what came of it."""
@@ -141,7 +148,7 @@ class Deployment:
 
     def abort(self) -> DeploymentRow:
         """End the deployment that is not at its end on the version before it."""
-        return self._take_up(lambda row: BACK if changed(row) else ())
+        return self._take_up(undoing)
 
     def _take_up(self, left: Callable[[DeploymentRow], Sequence[Phase]]) -> DeploymentRow:
         found = self._unfinished()
@@ -161,18 +168,25 @@ class Deployment:
     def _walk(self, number: int, locks: Sequence[Lock], phases: Sequence[Phase]) -> DeploymentRow:
         row = self._store.deployment(number)
         variable = managers.declared(self._settings, row.services[0])[0].version_variable
+        beside = row.services if set(BESIDE) & set(phases) else ()
         course = Course(
             self._store,
             row,
             self._settings.deploy,
             units=units(self._settings, self._reach, row.services),
+            canaries=canary.canaries(self._settings, self._reach, beside),
+            pointed=canary.pointed(self._settings, beside),
             looks=Looks(self._project, self._run, variable),
             backup=self._backup() if Phase.BACKUP in phases else _no_backup,
             locks=locks,
             clean=self._redactor.text,
             tell=self._tell,
         )
-        course.walk(phases)
+        try:
+            course.walk(phases)
+        except BaseException:
+            course.leave()
+            raise
         return self._store.deployment(number)
 
     def _tell(self, text: str) -> None:
@@ -188,6 +202,13 @@ class Deployment:
                 f"  hint: start it first; runbook config services.{unit.service} says by whom"
             )
         return running
+
+    def _beside(self, services: Sequence[Unit]) -> list[str]:
+        """The canaries of SERVICES in words; UsageError when one has none, or none that leaves the services as they are."""
+        names = [unit.service for unit in services]
+        for one in canary.canaries(self._settings, self._reach, names):
+            canary.insist_on_its_own_version(one, services)
+        return list(canary.lines(self._settings, names))
 
     def _system(self, before: Mapping[str, str]) -> tuple[str, str | None]:
         """The service whose version is the system's, and that version when it is none of those BEFORE."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pytest_runbook.settings import Loaded
+
+CANARIES = "canaries"
+"""Folder of the runs that look at canaries, among those of the other runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,38 +69,59 @@ class Looks:
         return Judgement("done", f"{len(kept['figures'])} figures kept{failing}"), kept
 
     def after(
-        self, version: str, before: Mapping[str, Any] | None, since: datetime | None, *, back: bool = False
+        self,
+        version: str,
+        before: Mapping[str, Any] | None,
+        since: datetime | None,
+        *,
+        back: bool = False,
+        pointed: Sequence[str] = (),
     ) -> Judgement:
-        """Whether VERSION, which runs SINCE then, is as good as what was BEFORE; a bad look is confirmed by others."""
+        """Whether VERSION, which runs SINCE then, is as good as what was BEFORE; a bad look is confirmed by others.
+
+        POINTED are settings that have the checks look elsewhere than at the services.
+        """
         confirm = self._deploy.confirm
-        looks = [self._after(version, before, since, back=back)]
+        look = partial(self._after, version, before, since, pointed, back=back)
+        looks = [look()]
         if looks[0].outcome == "done":
             return looks[0]
         for _ in range(confirm.of - 1):
             time.sleep(confirm.interval)
-            looks.append(self._after(version, before, since, back=back))
+            looks.append(look())
             alike = [look for look in looks if look.outcome == looks[-1].outcome]
             if len(alike) >= confirm.passes:
                 return alike[-1]
         return Judgement("inconclusive", f"of {len(looks)} looks no {confirm.passes} agree: {looks[-1].said}")
 
     def _after(
-        self, version: str, before: Mapping[str, Any] | None, since: datetime | None, *, back: bool
+        self,
+        version: str,
+        before: Mapping[str, Any] | None,
+        since: datetime | None,
+        pointed: Sequence[str],
+        *,
+        back: bool,
     ) -> Judgement:
         try:
-            record = self._run(self._deploy.verify, version, since)
+            record = self._run(self._deploy.verify, version, since, pointed)
         except RunbookError as error:
             return Judgement("inconclusive", str(error))
         return judge(record, before, self._deploy.compare, back=back)
 
-    def _run(self, expression: str, version: str, since: datetime | None = None) -> RunRecord:
+    def _run(
+        self, expression: str, version: str, since: datetime | None = None, pointed: Sequence[str] = ()
+    ) -> RunRecord:
         recent = [f"{key}={value}" for key, value in self._recent(since).items()]
+        folder = self._project.root / self._settings.report.directory
+        folder = folder / CANARIES / new_id() if pointed else folder / new_id()
+        aside = [*pointed, *_aside(folder)] if pointed else []
         look = CheckRun(
             self._project.root,
-            self._project.root / self._settings.report.directory / new_id(),
+            folder,
             expression,
             settings=self._project.file,
-            overrides=[*self._project.overrides, *recent],
+            overrides=[*self._project.overrides, *recent, *aside],
             environment={self._variable: version, MARK: f"{self._mark}.checks"},
         )
         return look.record(self._deploy.checks)
@@ -109,3 +134,8 @@ class Looks:
         values = self._project.loaded.values()
         asked = {key: values[key] for key in self._deploy.since if isinstance(values.get(key), int | float)}
         return {key: round(passed, 1) for key, value in asked.items() if value > passed}
+
+
+def _aside(folder: Path) -> list[str]:
+    """A canary is not the system: what its run in FOLDER sees breaks no fix that is watched, and nothing is mended for it."""
+    return [f"history.url=sqlite:///{folder}/history.db", "remediation.enabled=false"]

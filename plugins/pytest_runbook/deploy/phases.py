@@ -16,6 +16,10 @@ class Phase(StrEnum):
     """A backup, read back and verified."""
     BASELINE = "baseline"
     """What is measured before the change."""
+    CANARY = "canary"
+    """The new version runs beside the services, is well, and its checks are as good as before the change."""
+    CANARY_STOP = "canary-stop"
+    """Nothing of that runs any more."""
     SWITCH = "switch"
     """The services start in the new version, one after the other."""
     HEALTHY = "healthy"
@@ -32,14 +36,20 @@ class Phase(StrEnum):
 
 BEFORE = (Phase.GATE, Phase.BACKUP, Phase.BASELINE)
 """They change nothing."""
+BESIDE = (Phase.CANARY, Phase.CANARY_STOP)
+"""They leave the services as they are."""
 FORTH = (Phase.SWITCH, Phase.HEALTHY, Phase.VERIFY, Phase.SOAK)
 BACK = (Phase.SWITCH_BACK, Phase.HEALTHY_BACK, Phase.VERIFY_BACK)
 
 
-def planned(*, backup: bool, soak: bool) -> list[Phase]:
+def planned(*, backup: bool, canary: bool, soak: bool) -> list[Phase]:
     """The phases of a deployment to a new version, when all goes well."""
-    left_out = {*(() if backup else (Phase.BACKUP,)), *(() if soak else (Phase.SOAK,))}
-    return [phase for phase in (*BEFORE, *FORTH) if phase not in left_out]
+    left_out = {
+        *(() if backup else (Phase.BACKUP,)),
+        *(() if canary else BESIDE),
+        *(() if soak else (Phase.SOAK,)),
+    }
+    return [phase for phase in (*BEFORE, *BESIDE, *FORTH) if phase not in left_out]
 
 
 def rolling_back(*, soak: bool) -> list[Phase]:
@@ -50,8 +60,8 @@ def rolling_back(*, soak: bool) -> list[Phase]:
 def remaining(row: DeploymentRow) -> list[Phase]:
     """What is still to do of the deployment ROW, as its phases stand; what may have been cut short is done again.
 
-    Before the change that is everything but a backup that was made: what was true an hour ago need not be true now. After
-    it, all from the switch on, or from the looks that follow it.
+    Before the change that is everything but a backup that was made: what was true an hour ago need not be true now; first
+    of all a canary that may still run is stopped. After it, all from the switch on, or from the looks that follow it.
     """
     plan = [Phase(name) for name in row.options["phases"]]
     begun = {Phase(phase.phase) for phase in row.phases}
@@ -59,10 +69,19 @@ def remaining(row: DeploymentRow) -> list[Phase]:
     if begun & set(BACK):
         return list(BACK)
     if not begun & set(FORTH):
-        return [phase for phase in plan if phase != Phase.BACKUP or phase not in done]
+        again = [phase for phase in plan if phase != Phase.BACKUP or phase not in done]
+        return [Phase.CANARY_STOP, *again] if canary_left(row) else again
     return [phase for phase in plan if phase in FORTH and (phase != Phase.SWITCH or phase not in done)]
 
 
-def changed(row: DeploymentRow) -> bool:
-    """Whether the deployment ROW may have changed something."""
-    return any(Phase(phase.phase) not in BEFORE for phase in row.phases)
+def undoing(row: DeploymentRow) -> list[Phase]:
+    """What is to do to end the deployment ROW on the version before; nothing when nothing can have been changed."""
+    if any(Phase(phase.phase) not in (*BEFORE, *BESIDE) for phase in row.phases):
+        return list(BACK)
+    return [Phase.CANARY_STOP] if canary_left(row) else []
+
+
+def canary_left(row: DeploymentRow) -> bool:
+    """Whether a canary of the deployment ROW may still run."""
+    last = [phase for phase in row.phases if phase.phase in BESIDE][-1:]
+    return any(phase.phase != Phase.CANARY_STOP or phase.outcome != "done" for phase in last)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pytest_runbook import clock
+from pytest_runbook.deploy.phases import canary_left
 from pytest_runbook.history import DeploymentRow
 
 TAKE_UP = "runbook deploy --resume goes on, --abort ends it on the version before"
@@ -47,6 +48,8 @@ def standing(row: DeploymentRow, lives: bool) -> Iterator[str]:
         where = row.open_phase.phase if row.open_phase else "two phases"
         word = "in" if row.open_phase else "between"
         yield f"its process is gone: it was ended {word} {where}\n  hint: {TAKE_UP}"
+    if canary_left(row) and not lives:
+        yield "a canary of it may still run; both stop it"
 
 
 def plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from pytest_runbook.errors import RunbookError, Unmeasured, Unreachable, UsageEr
 
 if TYPE_CHECKING:
     from pytest_runbook.managers import Manager
+    from pytest_runbook.probes.base import ProbeSettings
     from pytest_runbook.runbooks.reach import Reach
     from pytest_runbook.settings import Settings
     from pytest_runbook.settings.deploy import Health
@@ -32,12 +33,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One service, and what starts it."""
+    """One service or its canary, and what starts it."""
 
     service: str
     manager: Manager
     name: str
     """What the manager calls it."""
+    title: str
+    """What people call it."""
     page: Callable[[str], Look] | None = None
     """Asks the page that tells whether a version serves; None: there is none."""
     shown: bool = False
@@ -52,9 +55,14 @@ class Unit:
         self.manager.switch_version(self.name, version)
         before = self.running()
         if before == version:
-            return f"{self.service} runs it already"
+            return f"{self.title} runs it already"
         self.manager.restart(self.name, timeout)
-        return f"{self.service} restarted"
+        return f"{self.title} restarted"
+
+    def stop(self, timeout: float) -> None:
+        """Have nothing of it run within TIMEOUT seconds; what the manager does not know does not run."""
+        if self.manager.status(self.name).state != "absent":
+            self.manager.stop(self.name, timeout)
 
     def look(self, version: str) -> Look:
         """Whether it is well, in VERSION."""
@@ -62,37 +70,38 @@ class Unit:
             status = self.manager.status(self.name)
             runs = self.manager.version(self.name) if status.state == "running" else None
         except RunbookError as error:
-            return Look(None, f"{self.service}: {_first(error)}")
+            return Look(None, f"{self.title}: {_first(error)}")
         if status.state != "running":
-            return Look(False, f"{self.service} is {status.state}" + (f" ({status.detail})" if status.detail else ""))
+            return Look(False, f"{self.title} is {status.state}" + (f" ({status.detail})" if status.detail else ""))
         if runs is None and not self.shown:
-            return Look(None, f"{self.service}: which version runs cannot be seen", status.pids)
+            return Look(None, f"{self.title}: which version runs cannot be seen", status.pids)
         if runs is not None and runs != version:
-            return Look(False, f'{self.service} runs "{runs}"', status.pids)
-        seen = self.page(version) if self.page else Look(True, f"{self.service} runs")
-        return replace(seen, pids=status.pids)
+            return Look(False, f'{self.title} runs "{runs}"', status.pids)
+        found = self.page(version) if self.page else Look(True, f"{self.title} runs")
+        return replace(found, pids=status.pids)
 
 
 def units(settings: Settings, reach: Reach, services: Iterable[str]) -> list[Unit]:
     """The units of SERVICES; UsageError when one cannot be switched, or looked at as the settings say."""
-    return [_unit(settings, reach, service) for service in services]
+    return [looked_at(settings, Unit(service, *reach.manager(service), title=service)) for service in services]
 
 
-def _unit(settings: Settings, reach: Reach, service: str) -> Unit:
-    manager, name = reach.manager(service)
-    health = settings.deploy.health.get(service)
+def looked_at(settings: Settings, unit: Unit, addresses: Mapping[str, str] | None = None) -> Unit:
+    """UNIT with its page of health, asked at ADDRESSES (probe to URL) where they say another than the settings."""
+    health = settings.deploy.health.get(unit.service)
     if health is None:
-        return Unit(service, manager, name)
+        return unit
     declared = settings.probes.get(health.probe)
     if declared is None or declared.kind != "http":
         known = [one for one, probe in settings.probes.items() if probe.kind == "http"]
-        raise UsageError(unknown("http probe", health.probe, known, f"correct deploy.health.{service}"))
-    return Unit(service, manager, name, partial(_page, settings, service, health), bool(health.version))
+        raise UsageError(unknown("http probe", health.probe, known, f"correct deploy.health.{unit.service}"))
+    elsewhere = {"url": addresses[health.probe]} if addresses and health.probe in addresses else {}
+    page = partial(_page, declared.model_copy(update=elsewhere), unit.title, health)
+    return replace(unit, page=page, shown=bool(health.version))
 
 
-def _page(settings: Settings, service: str, health: Health, version: str) -> Look:
+def _page(declared: ProbeSettings, title: str, health: Health, version: str) -> Look:
     """What the page of HEALTH says, asked with a connection of its own."""
-    declared = settings.probes[health.probe]
 
     async def ask() -> Look:
         probe = probes.find(declared.kind)(health.probe, declared)
@@ -101,18 +110,18 @@ def _page(settings: Settings, service: str, health: Health, version: str) -> Loo
         finally:
             await probe.close()
         if answer.status_code != 200:
-            return Look(False, f"{service}: {health.path} answered {answer.status_code}")
+            return Look(False, f"{title}: {health.path} answered {answer.status_code}")
         said = _told(answer.text, health.version)
         if health.version and said != version:
-            return Look(False, f'{service}: {health.path} says version "{said}"')
-        return Look(True, f"{service} is well")
+            return Look(False, f'{title}: {health.path} says version "{said}"')
+        return Look(True, f"{title} is well")
 
     try:
         return asyncio.run(ask())
     except Unreachable as error:
-        return Look(False, f"{service}: {_first(error)}")
+        return Look(False, f"{title}: {_first(error)}")
     except Unmeasured as error:
-        return Look(None, f"{service}: {_first(error)}")
+        return Look(None, f"{title}: {_first(error)}")
 
 
 def _told(text: str, key: str) -> str | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_runbook.managers.base import ManagerSettings, UnitManager
     from pytest_runbook.settings import Settings
 
-__all__ = ["Completed", "Manager", "Run", "State", "Status", "declared", "find", "manager_of", "names"]
+__all__ = ["Completed", "Manager", "Run", "State", "Status", "declared", "find", "manager_of", "named", "names"]
 
 GROUP = "pytest_runbook.managers"
 """Entry points that add kinds: `name = "module:Class"`, the name is the kind."""
@@ -103,6 +103,9 @@ class Manager(Protocol):
     def switch_version(self, unit: str, version: str) -> None:
         """Have the next start or restart of UNIT run VERSION, and put the one before it on record."""
 
+    def version_place(self, unit: str) -> str:
+        """Where that stands, in words: units of which it is the same are switched together."""
+
 
 def names() -> list[str]:
     """Every kind that the settings may name; imports none of them."""
@@ -127,8 +130,13 @@ def declared(settings: Settings, service: str) -> tuple[ManagerSettings, str]:
 def manager_of(settings: Settings, service: str, run: Run) -> tuple[Manager, str]:
     """The manager of SERVICE, which runs its commands with RUN, and the unit; UsageError when none is declared."""
     name, unit = _place(settings, service)
+    return named(settings, name, run), unit
+
+
+def named(settings: Settings, name: str, run: Run) -> Manager:
+    """The manager NAME, one of [managers.*], which runs its commands with RUN."""
     chosen = settings.managers[name]
-    return find(chosen.kind)(name, chosen, run), unit
+    return find(chosen.kind)(name, chosen, run)
 
 
 def _place(settings: Settings, service: str) -> tuple[str, str]:

@@ -39,6 +39,11 @@ class VersionFile:
         self._path = path
         self._variable = variable
 
+    @property
+    def place(self) -> str:
+        """Which variable of which file this is, in words."""
+        return f'{self._variable} in "{self._path}"'
+
     def names(self) -> list[str]:
         """All variables of the file."""
         return re.findall(r"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=", self._read(), re.MULTILINE)

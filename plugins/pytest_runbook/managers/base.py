@@ -142,6 +142,13 @@ class UnitManager(ABC, Generic[S]):
         self._present(unit)
         self._version_file(unit).switch(version)
 
+    def version_place(self, unit: str) -> str:
+        """Where that stands, in words: units of which it is the same are switched together."""
+        self._present(unit)
+        file = self._version_file(unit)
+        file.current()  # what does not stand there cannot be switched
+        return file.place + (f' on the machine of "{self.settings.on}"' if self.settings.on else "")
+
     def _version_file(self, unit: str) -> VersionFile:
         """Where the version of UNIT stands."""
         if self.settings.env_file is None:

@@ -29,6 +29,8 @@ class ComposeSettings(ContainerSettings):
     """Its name, as `docker compose ls` shows it."""
     command: tuple[str, ...] = ()
     """How compose is called; none: as it is found."""
+    profiles: tuple[str, ...] = ()
+    """Profiles of the file whose services are units too; each is still started only when it is named."""
 
 
 class Compose(Containers[ComposeSettings]):
@@ -131,6 +133,7 @@ class Compose(Containers[ComposeSettings]):
         # What this process has in its own environment, an earlier VERSION maybe, would go before the file.
         alone = ["env", *(word for name in self._names for word in ("-u", name))]
         files = [f"--file={self.settings.file}", *([f"--env-file={self._variables}"] if self.settings.env_file else [])]
+        files += [f"--profile={profile}" for profile in self.settings.profiles]
         return self._engine(
             *alone, *self._client, f"--project-name={self.settings.project}", *files, *words, timeout=timeout
         )

@@ -63,6 +63,10 @@ class Reach:
         chosen, _ = managers.declared(self._settings, service)
         return managers.manager_of(self._settings, service, self.run_on(chosen.on))
 
+    def named(self, manager: str) -> Manager:
+        """The MANAGER of that name, one of [managers.*], which runs its commands on its machine."""
+        return managers.named(self._settings, manager, self._run_on(self._settings.managers[manager].on))
+
     def probe(self, name: str, kind: str) -> Any:
         """Settings of the probe NAME, which has to be of KIND."""
         found = self._settings.probes.get(name)

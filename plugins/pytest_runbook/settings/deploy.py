@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from pytest_runbook.settings.schema import Name, Section, Text, Words
+from pytest_runbook.probes._address import checked
+from pytest_runbook.settings.schema import Name, Section, Text, Unit, Words
+
+
+def _address(url: str) -> str:
+    """URL, when a command line may show it."""
+    if "@" in urlsplit(checked(url)).netloc:
+        raise ValueError("should hold no user and no password: checks are told it on a command line")
+    return url
+
+
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class Health(Section):
@@ -18,6 +30,17 @@ class Health(Section):
     """It answers 200."""
     version: str = ""
     """Key of its JSON that holds the version that serves; empty: it does not tell."""
+
+
+class Canary(Section):
+    """A unit beside one service, which runs a new version before the service does."""
+
+    manager: Name
+    """What starts and stops it: one of [managers.*]."""
+    unit: Unit
+    """What the manager calls it; its version is written elsewhere than the service's."""
+    probes: Annotated[dict[Name, Address], Field(min_length=1)]
+    """Probe to the address of the canary, where it looks meanwhile instead of at its own `url`."""
 
 
 class Relative(Section):
@@ -64,6 +87,10 @@ class Deploy(Section):
     """For all services to be well after the switch."""
     health: dict[Name, Health] = Field(default={})
     """Service to the page that tells; one without is well when its manager says that it runs."""
+    canary: dict[Name, Canary] = Field(default={})
+    """Service to its canary, which `--canary` tries first."""
+    canary_first: bool = False
+    """Whether that is done without being asked for; `--no-canary` leaves it out once."""
     confirm: KofN = KofN(passes=2, of=3, interval=2.0)
     """A first bad verdict is confirmed: so many of so many runs of the checks decide."""
     checks: PositiveFloat = 900.0

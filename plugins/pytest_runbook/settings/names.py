@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from pytest_runbook.errors import unknown
+from pytest_runbook import probes
+from pytest_runbook.errors import UsageError, unknown
 from pytest_runbook.model import SCHEDULES, Severity
 from pytest_runbook.settings.faults import Fault, origin_of
 from pytest_runbook.settings.layers import Entry
@@ -21,6 +23,7 @@ def misnamed(tree: Mapping[str, Any], entries: Mapping[str, Entry], file: str) -
         *_unknown_services(tree, services),
         *_unknown_managers(tree, services),
         *_unknown_in_backup(tree),
+        *_unknown_in_canaries(tree, services),
         *_taken(_table(tree, "schedules"), services),
     ]
     return [Fault(origin_of(path, entries, file).origin, dotted(path), problem) for path, problem in found]
@@ -73,6 +76,48 @@ def _unknown_in_backup(tree: Mapping[str, Any]) -> Found:
     folders = [one for one in stores if _table(stores, one).get("kind") == "folder"]
     if stores and local not in folders:
         yield ("backup", "local"), unknown("destination of kind folder", str(local), folders)
+
+
+def _unknown_in_canaries(tree: Mapping[str, Any], services: Mapping[str, Any]) -> Found:
+    """What canaries name and nobody declares; and canaries that are a service, or cannot be asked."""
+    managers, declared = _table(tree, "managers"), _table(tree, "probes")
+    known = [name for name in declared if _has_address(_table(declared, name).get("kind"))]
+    for service in _table(tree, "deploy", "canary"):
+        place = ("deploy", "canary", service)
+        canary, pointed = _table(tree, *place), _table(tree, *place, "probes")
+        manager, unit = canary.get("manager"), canary.get("unit")
+        if service not in services:
+            yield place, unknown("service", service, services)
+        if isinstance(manager, str) and manager not in managers:
+            yield (
+                (*place, "manager"),
+                unknown("manager", manager, managers, f"declare [managers.{manager}] with its kind"),
+            )
+        if isinstance(manager, str) and (manager, unit) in (own := [_unit_of(services, name) for name in services]):
+            other = list(services)[own.index((manager, unit))]
+            yield (*place, "unit"), f'"{unit}" is the service "{other}" itself: a canary is a unit of its own'
+        for probe in pointed:
+            if probe not in known:
+                yield (*place, "probes", probe), unknown("probe with a url", probe, known)
+        health = _table(tree, "deploy", "health", service).get("probe")
+        if pointed and health in known and health not in pointed:
+            yield (
+                (*place, "probes"),
+                f'"{health}" is missing: it asks whether "{service}" is well (deploy.health.{service})',
+            )
+
+
+def _unit_of(services: Mapping[str, Any], name: str) -> tuple[Any, Any]:
+    """The manager of the service NAME, and what that calls it."""
+    service = _table(services, name)
+    return service.get("manager"), service.get("unit", name)
+
+
+def _has_address(kind: Any) -> bool:
+    """Whether probes of KIND look at a `url`."""
+    with suppress(UsageError):
+        return "url" in probes.find(str(kind)).Settings.model_fields
+    return False
 
 
 def _taken(schedules: Mapping[str, Any], services: Mapping[str, Any]) -> Found:
