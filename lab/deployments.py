@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_runbook import clock
@@ -35,6 +35,16 @@ VERSIONS = {
     "1.5.0-broken-migration": ("its migration fails half-way, web does not start", "rolled-back", ()),
 }
 """Version to what it is like, how its deployment ends, and how it is deployed."""
+CANARIES = {
+    "1.4.3": ("deployed", ()),
+    "1.5.0-slow": ("refused", ()),
+    "1.5.0-failing": ("refused", ()),
+    "1.5.0-failing-after-60s": ("refused", ("--soak", "70")),
+    "1.5.0-no-start": ("refused", ()),
+}
+"""The same of those that run as canaries first."""
+CANARY_KILLS = ("--resume", "--abort")
+"""Ways to finish a deployment that is killed while its canaries run."""
 KILLS = {
     "backup": "--resume",
     "switch": "--resume",
@@ -57,6 +67,8 @@ class Ending:
     """The version that web says it is, asked for itself."""
     green: bool
     """Whether a run of the checks of its own was green."""
+    canaries: Sequence[str] = ()
+    """Those that were left running, by what supervisord says."""
 
     @property
     def version(self) -> str:
@@ -66,7 +78,8 @@ class Ending:
     @property
     def as_expected(self) -> bool:
         """Whether it ended as it should, where it should."""
-        return self.row.outcome == self.expected and self.serves == self.version and self.green
+        ended = self.row.outcome == self.expected and self.serves == self.version
+        return ended and self.green and not self.canaries
 
     @property
     def found(self) -> str:
@@ -109,11 +122,22 @@ class Round:
         self.command("deploy", version, *options)
         return self._ending(what, expected)
 
-    def killed(self, version: str, phase: str, way: str) -> Ending:
+    def try_first(self, version: str) -> Ending:
+        """Deploy VERSION with canaries, and see what came of it."""
+        expected, options = CANARIES[version]
+        self.command("deploy", version, "--canary", *options)
+        return self._ending(VERSIONS[version][0], expected)
+
+    def killed_canary(self, way: str) -> Ending:
+        """Kill a deployment while its canaries run, finish it by WAY, and see what came of it."""
+        ending = self.killed(GOOD, "canary", way, "--canary")
+        return ending if way == "--resume" else replace(ending, expected="aborted")
+
+    def killed(self, version: str, phase: str, way: str, *options: str) -> Ending:
         """Kill a deployment of VERSION in PHASE, finish it by WAY, and see what came of it."""
         print(f"$ runbook deploy {version}, and kill -9 in {phase}", flush=True)
         last = max((row.id for row in self._store.deployments(1)), default=0)
-        process = subprocess.Popen([*COMMAND, "deploy", version], cwd=ROOT, env=self.environment)
+        process = subprocess.Popen([*COMMAND, "deploy", version, *options], cwd=ROOT, env=self.environment)
         while process.poll() is None and not self._reached(last, phase):
             time.sleep(0.02)
         time.sleep(0.5)
@@ -125,14 +149,21 @@ class Round:
 
     def _reached(self, last: int, phase: str) -> bool:
         rows = self._store.deployments(1)
-        return bool(rows) and rows[0].id > last and any(one.phase == phase for one in rows[0].phases)
+        begun = bool(rows) and rows[0].id > last and any(one.phase == phase for one in rows[0].phases)
+        return begun and (phase != "canary" or bool(self._canaries()))
 
     def _ending(self, what: str, expected: str) -> Ending:
         row = self._store.deployments(1)[0]
         told = home.read_env(self._lab.site)["VERSION"]
         told_run = {**self._lab.environment(), "VERSION": told, "RUNBOOK__FACTS__LOGS__ERROR_WINDOW": "5"}
         record = run_checks(self._folder / f"look-{row.id}", told_run, expression="postdeploy")
-        return Ending(row, what, expected, self._serves(), record.exit_code == 0)
+        return Ending(row, what, expected, self._serves(), record.exit_code == 0, self._canaries())
+
+    def _canaries(self) -> list[str]:
+        """The canaries that run."""
+        found = self._lab.supervisor.processes()
+        beside = [name for name, server in self._lab.servers.items() if server.on_demand]
+        return [name for name in beside if found[name]["statename"] in ("RUNNING", "STARTING", "BACKOFF")]
 
     def _serves(self) -> str:
         import httpx
@@ -146,7 +177,7 @@ class Round:
             self.command("rollback", "--to", version)
 
 
-def page(endings: Sequence[Ending], kills: Sequence[Ending]) -> Iterator[str]:
+def page(endings: Sequence[Ending], beside: Sequence[Ending], kills: Sequence[Ending]) -> Iterator[str]:
     """The page for people."""
     yield "# The deployment table"
     yield ""
@@ -157,11 +188,20 @@ def page(endings: Sequence[Ending], kills: Sequence[Ending]) -> Iterator[str]:
         " machine."
     )
     yield ""
-    everything = [*endings, *kills]
+    everything = [*endings, *beside, *kills]
     good = sum(one.as_expected for one in everything)
     yield f"- {good} of {len(everything)} ended as they should, on a version that those checks found green."
     yield ""
     yield from _table("version", [(one.row.version, one) for one in endings])
+    yield ""
+    yield "## With canaries first"
+    yield ""
+    yield (
+        "`runbook deploy VERSION --canary`: the versions run beside the services first. A row is as it should be when, beside"
+        " that, supervisord says that no canary is left running."
+    )
+    yield ""
+    yield from _table("version", [(one.row.version, one) for one in beside])
     yield ""
     yield "## Killed"
     yield ""
@@ -209,21 +249,28 @@ def main(arguments: Sequence[str]) -> int:
             for version in option.versions or VERSIONS:
                 round_.back_to(BEFORE)
                 endings.append(round_.deploy(version))
+            beside = []
+            for version in [version for version in option.versions or VERSIONS if version in CANARIES]:
+                round_.back_to(BEFORE)
+                beside.append(round_.try_first(version))
             kills = []
             for phase, way in KILLS.items() if not option.versions else ():
                 round_.back_to(BEFORE)
                 kills.append(round_.killed(FAILING if phase.endswith("back") else GOOD, phase, way))
+            for way in CANARY_KILLS if not option.versions else ():
+                round_.back_to(BEFORE)
+                kills.append(round_.killed_canary(way))
         finally:
             lab.down(purge=True)
-    for one in (*endings, *kills):
+    for one in (*endings, *beside, *kills):
         print(
             f"{one.row.version:26} {one.what:50} {one.row.outcome} {'as expected' if one.as_expected else 'NOT AS EXPECTED'}"
         )
     if not option.versions:
         path = option.into / "deployment-table.md"
-        path.write_text("\n".join(page(endings, kills)) + "\n")
+        path.write_text("\n".join(page(endings, beside, kills)) + "\n")
         print(f"written: {path}")
-    return int(not all(one.as_expected for one in (*endings, *kills)))
+    return int(not all(one.as_expected for one in (*endings, *beside, *kills)))
 
 
 if __name__ == "__main__":

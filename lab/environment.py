@@ -13,7 +13,7 @@ from lab.servers.postgresql import INDEXES
 from lab.servers.proxy import Proxy
 from lab.servers.redis import MEMORY, SAVE
 from lab.servers.s3 import BUCKET, REGION
-from lab.servers.standins import WEB_WORKERS
+from lab.servers.standins import CANARY, WEB_WORKERS
 from lab.site import HOST, Site, write_private
 
 
@@ -52,6 +52,7 @@ def environment(site: Site) -> dict[str, str]:
         # What was tried on this lab is of no concern to the next one.
         "RUNBOOK__HISTORY__URL": f"sqlite:///{site.path('history.db')}",
         **_managers(site),
+        **_canaries(site),
         **_backup(site),
         **_drill(site),
         "RUNBOOK__FACTS__DEPLOY__ENGINE": "",
@@ -114,12 +115,32 @@ def _managers(site: Site) -> dict[str, str]:
     """Who starts and stops the services: the lab's supervisord, which knows them by our own names."""
     services = ("web", "ml", "database", "standby", "cache", "replica", "storage", "proxy", "worker")
     return {
-        "RUNBOOK__MANAGERS__LAB__KIND": "supervisor",
-        "RUNBOOK__MANAGERS__LAB__COMMAND": json.dumps([sys.executable, "-m", "supervisor.supervisorctl"]),
-        "RUNBOOK__MANAGERS__LAB__CONFIG": str(site.path("supervisor", "supervisord.conf")),
-        "RUNBOOK__MANAGERS__LAB__ENV_FILE": str(home.env_file(site)),
+        **_manager(site, "LAB", home.env_file(site)),
         **{f"RUNBOOK__SERVICES__{name.upper()}__MANAGER": "lab" for name in services},
         **{f"RUNBOOK__SERVICES__{name.upper()}__UNIT": name for name in services},
+    }
+
+
+def _manager(site: Site, name: str, variables: Path) -> dict[str, str]:
+    """The supervisord as the manager NAME, whose programs read their version in the file VARIABLES."""
+    return {
+        f"RUNBOOK__MANAGERS__{name}__KIND": "supervisor",
+        f"RUNBOOK__MANAGERS__{name}__COMMAND": json.dumps([sys.executable, "-m", "supervisor.supervisorctl"]),
+        f"RUNBOOK__MANAGERS__{name}__CONFIG": str(site.path("supervisor", "supervisord.conf")),
+        f"RUNBOOK__MANAGERS__{name}__ENV_FILE": str(variables),
+    }
+
+
+def _canaries(site: Site) -> dict[str, str]:
+    """Who runs web and ml a second time, and where those answer."""
+    web, ml = (f"http://{HOST}:{site.port(name + CANARY)}" for name in ("web", "ml"))
+    return {
+        **_manager(site, "CANARIES", home.canary_file(site)),
+        **{f"RUNBOOK__DEPLOY__CANARY__{name}__MANAGER": "canaries" for name in ("WEB", "ML")},
+        **{f"RUNBOOK__DEPLOY__CANARY__{name.upper()}__UNIT": name + CANARY for name in ("web", "ml")},
+        "RUNBOOK__DEPLOY__CANARY__WEB__PROBES__WEB": web,
+        "RUNBOOK__DEPLOY__CANARY__WEB__PROBES__METRICS": f"{web}/metrics",
+        "RUNBOOK__DEPLOY__CANARY__ML__PROBES__ML": ml,
     }
 
 
@@ -131,7 +152,7 @@ def _drill(site: Site) -> dict[str, str]:
         "REDIS_URL": "{cache}",
         "SECRET_KEY": site.secret("secret-key"),
         "LAB_DIR": "{files}",
-        "LAB_WEB_PORT": "{port}",
+        "LAB_PORT": "{port}",
         "LAB_WEB_WORKERS": "1",
     }
     admin = f"postgresql://postgres:{site.secret('database-admin')}@{HOST}:{site.port('database')}/postgres"

@@ -74,13 +74,18 @@ class Healable:
 
     def wait_ready(self) -> None:
         """Wait until every server does its work."""
-        for server in self.servers.values():
+        for server in self.standing.values():
             until(server.ready, f'"{server.name}" is ready', deadline=server.deadline)
 
     @property
     def servers(self) -> dict[str, Server]:
         """Every server by name, those first that others need."""
         return load(self.site)
+
+    @property
+    def standing(self) -> dict[str, Server]:
+        """Those of them that run as long as the lab does."""
+        return {name: server for name, server in self.servers.items() if not server.on_demand}
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

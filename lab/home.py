@@ -29,6 +29,11 @@ def env_file(site: Site) -> Path:
     return site.home / ".env"
 
 
+def canary_file(site: Site) -> Path:
+    """The version of the canaries, which is not that of the services."""
+    return site.home / "canary.env"
+
+
 def compose_file(site: Site) -> Path:
     """How the system is deployed."""
     return site.home / "docker-compose.production.yml"
@@ -52,6 +57,8 @@ def write(site: Site) -> None:
     before = read_env(site)
     deployed = {name: before[name] for name in (VERSION, PREVIOUS) if name in before}
     write_private(env_file(site), env_text({**variables(site), **deployed}))
+    if not canary_file(site).exists():
+        write_private(canary_file(site), f"{VERSION}={site.state.release}\n")
     write_private(compose_file(site), COMPOSE.read_text(), mode=0o644)
 
 

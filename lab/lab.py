@@ -120,9 +120,10 @@ class Lab(Breakable):
             server.settle()
             progress(f"{server.name} is ready ({time.monotonic() - begun:.1f} s)")
 
-        with ThreadPoolExecutor(len(self.servers)) as pool:
+        standing = self.standing
+        with ThreadPoolExecutor(len(standing)) as pool:
             try:
-                for name, server in self.servers.items():
+                for name, server in standing.items():
                     started[name] = pool.submit(begin, server)
                 for future in wait(started.values(), return_when=FIRST_EXCEPTION).done:
                     future.result()
@@ -180,8 +181,9 @@ class Lab(Breakable):
         """How each process is; asked of the servers themselves, past the fault proxy."""
         self.site.refresh()
         seen = self.supervisor.processes() if self.supervisor.alive() else {}
-        with ThreadPoolExecutor(len(self.servers)) as pool:
-            return list(pool.map(lambda server: self._status(server, seen.get(server.name, {})), self.servers.values()))
+        standing = self.standing
+        with ThreadPoolExecutor(len(standing)) as pool:
+            return list(pool.map(lambda server: self._status(server, seen.get(server.name, {})), standing.values()))
 
     def _status(self, server: Server, info: dict[str, object]) -> Status:
         ports = self.site.state.ports

@@ -8,10 +8,11 @@ from lab.serving.environment import read
 
 
 def main() -> None:
-    """Serve with one process, as the real one does: its counts of predictions are one process's."""
+    """Serve with one process, as the real one does: its counts of predictions are one process's; on `LAB_PORT` if it says so."""
     environment = read()
     versions.begin(environment, "ml")
-    server.run(create(environment), environment.get("services.prediction_port", 8002), workers=1, threads=4)
+    port = int(environment.variables.get("LAB_PORT") or environment.get("services.prediction_port", 8002))
+    server.run(create(environment), port, workers=1, threads=4)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ class Server(ABC):
     """Ports it listens on; the one with the server's own name is what it serves on."""
     fronted: ClassVar[bool] = False
     """Whether a listener of the fault proxy stands before it; that is what checks and services are given then."""
+    on_demand: ClassVar[bool] = False
+    """Whether it does not belong to the running system: whoever wants it starts it, and stops it again."""
     deadline: ClassVar[float] = 30.0
     """Seconds that it may take to become ready."""
 

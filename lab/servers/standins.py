@@ -13,6 +13,8 @@ from lab.site import HOST, LabError, Site
 from lab.waiting import NotReady
 
 WEB_WORKERS = 2
+CANARY = "-canary"
+"""The end of the names of those that run a service a second time."""
 
 
 def environment(site: Site) -> dict[str, str]:
@@ -23,8 +25,10 @@ def environment(site: Site) -> dict[str, str]:
 
 def module(server: Server, told: dict[str, str]) -> Process:
     """The process of SERVER, a module of ours, which is TOLD this beside what all are given."""
-    made = Process.of_module(f"lab.{server.name}", environment={**environment(server.site), **told})
-    return replace(made, version_file=home.env_file(server.site))
+    made = Process.of_module(
+        f"lab.{server.name.removesuffix(CANARY)}", environment={**environment(server.site), **told}
+    )
+    return replace(made, version_file=(home.canary_file if server.on_demand else home.env_file)(server.site))
 
 
 class Service(Server):
@@ -34,7 +38,7 @@ class Service(Server):
 
     def process(self) -> Process:
         """The module `lab.NAME`."""
-        return module(self, {"LAB_WEB_WORKERS": str(WEB_WORKERS)})
+        return module(self, {"LAB_WEB_WORKERS": str(WEB_WORKERS), "LAB_PORT": str(self.site.port(self.name))})
 
     def ready(self) -> None:
         """Its process answers."""
@@ -74,6 +78,24 @@ class Ml(Service):
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LabError(f"the model was not trained\n{done.stderr.strip()}")
+
+
+class WebCanary(Web):
+    """The web application once more, in the version that a deployment tries first."""
+
+    name = f"web{CANARY}"
+    ports = (name,)
+    fronted = False
+    on_demand = True
+
+
+class MlCanary(Ml):
+    """The same of the prediction API."""
+
+    name = f"ml{CANARY}"
+    ports = (name,)
+    fronted = False
+    on_demand = True
 
 
 class Background(Server):

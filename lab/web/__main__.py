@@ -9,7 +9,7 @@ from lab.web.app import create
 
 
 def main() -> None:
-    """Serve with `LAB_WEB_WORKERS` processes (3), as the environment says; on `LAB_WEB_PORT`, if it names another port."""
+    """Serve with `LAB_WEB_WORKERS` processes (3), as the environment says; on `LAB_PORT`, if it names another port."""
     environment = read()
     versions.begin(environment, "web")
     app = create(environment)
@@ -21,7 +21,7 @@ def main() -> None:
 
     server.run(
         app,
-        int(environment.variables.get("LAB_WEB_PORT") or environment.get("services.web_port", 8000)),
+        int(environment.variables.get("LAB_PORT") or environment.get("services.web_port", 8000)),
         workers=int(environment.variables.get("LAB_WEB_WORKERS", "3")),
         threads=4,
         started=started,
