@@ -64,6 +64,9 @@ grace = 2.0
 manager = "shop"
 [services.ml]
 manager = "shop"
+[services.stock]
+manager = "shop"
+unit = "ml"
 
 [probes.web]
 kind = "http"

@@ -182,8 +182,8 @@ def test_rollback_has_no_canary(market: Shop) -> None:
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        (("--set", "deploy.canary={}"), 'the service "web" has no canary (those that have one: none)'),
-        (("--set", "deploy.canary={}"), "write [deploy.canary.web] with manager, unit and probes"),
+        (("--services", "stock"), 'the service "stock" has no canary (those that have one: ml, web)'),
+        (("--services", "stock"), "write [deploy.canary.stock] with manager, unit and probes"),
         (("--set", "deploy.canary.web.unit=web-kanary"), 'unknown unit "web-kanary" of the manager "beside"'),
         (("--set", "managers.beside.env_file=null"), 'nothing says which version of "web-canary"'),
         (("--set", "managers.beside.version_variable=CANARY"), 'does not say "CANARY"'),

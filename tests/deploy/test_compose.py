@@ -214,7 +214,7 @@ def test_deployments_and_rollbacks_on_a_real_engine(yard: Yard) -> None:
 def test_canaries_on_a_real_engine(yard: Yard) -> None:
     """Another story: wrong, without a start, without an image, killed, and good; web is the same container until then."""
     before, untouched = yard.manager.version("web"), (yard.container("web"), yard.container("base"))
-    for version, seen in ((BAD, "says_its_version"), (BROKEN, "did not stay up"), ("9.9.9", "there is no image")):
+    for version, seen in ((BAD, "says_its_version"), (BROKEN, "did not start"), ("9.9.9", "there is no image")):
         code, output = yard.shop.runbook("deploy", version, "--canary")
         assert code == 5, output
         assert seen in output

@@ -25,11 +25,12 @@ PLACES = [
 
 def kill(market: Shop, version: str, phase: str, wait: float, *options: str) -> str:
     """Kill a deployment of VERSION so long after PHASE began, and answer its run."""
+    last = max((row.id for row in market.store.deployments(1)), default=0)
     process = market.begin("deploy", version, "--soak", "1", *options)
     end = time.monotonic() + 90
     while True:
         rows = market.store.deployments(1)
-        if rows and any(one.phase == phase for one in rows[0].phases):
+        if rows and rows[0].id > last and any(one.phase == phase for one in rows[0].phases):
             break
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < end, f"{phase} was not reached"
