@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_runbook import clock
@@ -43,15 +43,15 @@ CANARIES = {
     "1.5.0-no-start": ("refused", ()),
 }
 """The same of those that run as canaries first."""
-CANARY_KILLS = ("--resume", "--abort")
-"""Ways to finish a deployment that is killed while its canaries run."""
-KILLS = {
-    "backup": "--resume",
-    "switch": "--resume",
-    "healthy": "--abort",
-    "verify": "--abort",
-    "switch-back": "--abort",
-}
+KILLS = (
+    ("backup", "--resume"),
+    ("canary", "--resume"),
+    ("canary", "--abort"),
+    ("switch", "--resume"),
+    ("healthy", "--abort"),
+    ("verify", "--abort"),
+    ("switch-back", "--abort"),
+)
 """Phase in which a deployment is killed, and how it is finished; the last one is of a version that fails."""
 GOOD, FAILING = "1.4.3", "1.5.0-failing"
 
@@ -128,16 +128,12 @@ class Round:
         self.command("deploy", version, "--canary", *options)
         return self._ending(VERSIONS[version][0], expected)
 
-    def killed_canary(self, way: str) -> Ending:
-        """Kill a deployment while its canaries run, finish it by WAY, and see what came of it."""
-        ending = self.killed(GOOD, "canary", way, "--canary")
-        return ending if way == "--resume" else replace(ending, expected="aborted")
-
-    def killed(self, version: str, phase: str, way: str, *options: str) -> Ending:
+    def killed(self, version: str, phase: str, way: str) -> Ending:
         """Kill a deployment of VERSION in PHASE, finish it by WAY, and see what came of it."""
         print(f"$ runbook deploy {version}, and kill -9 in {phase}", flush=True)
         last = max((row.id for row in self._store.deployments(1)), default=0)
-        process = subprocess.Popen([*COMMAND, "deploy", version, *options], cwd=ROOT, env=self.environment)
+        beside = ["--canary"] if phase == "canary" else []
+        process = subprocess.Popen([*COMMAND, "deploy", version, *beside], cwd=ROOT, env=self.environment)
         while process.poll() is None and not self._reached(last, phase):
             time.sleep(0.02)
         time.sleep(0.5)
@@ -145,7 +141,8 @@ class Round:
         process.wait()
         self.command("deploy", "--status")
         self.command("deploy", way)
-        return self._ending(f"killed in {phase}, then {way}", "deployed" if way == "--resume" else "rolled-back")
+        given_up = "aborted" if phase == "canary" else "rolled-back"
+        return self._ending(f"killed in {phase}, then {way}", "deployed" if way == "--resume" else given_up)
 
     def _reached(self, last: int, phase: str) -> bool:
         rows = self._store.deployments(1)
@@ -177,7 +174,29 @@ class Round:
             self.command("rollback", "--to", version)
 
 
-def page(endings: Sequence[Ending], beside: Sequence[Ending], kills: Sequence[Ending]) -> Iterator[str]:
+def _plain(round_: Round, versions: Sequence[str]) -> Iterator[Ending]:
+    for version in versions or VERSIONS:
+        round_.back_to(BEFORE)
+        yield round_.deploy(version)
+
+
+def _canaries(round_: Round, versions: Sequence[str]) -> Iterator[Ending]:
+    for version in (version for version in versions or CANARIES if version in CANARIES):
+        round_.back_to(BEFORE)
+        yield round_.try_first(version)
+
+
+def _killed(round_: Round, versions: Sequence[str]) -> Iterator[Ending]:
+    for phase, way in KILLS if not versions else ():
+        round_.back_to(BEFORE)
+        yield round_.killed(FAILING if phase.endswith("back") else GOOD, phase, way)
+
+
+PARTS = {"plain": _plain, "canaries": _canaries, "killed": _killed}
+"""The tables of the page; what is killed needs no versions."""
+
+
+def page(made: Mapping[str, Sequence[Ending]]) -> Iterator[str]:
     """The page for people."""
     yield "# The deployment table"
     yield ""
@@ -188,11 +207,11 @@ def page(endings: Sequence[Ending], beside: Sequence[Ending], kills: Sequence[En
         " machine."
     )
     yield ""
-    everything = [*endings, *beside, *kills]
+    everything = [one for endings in made.values() for one in endings]
     good = sum(one.as_expected for one in everything)
     yield f"- {good} of {len(everything)} ended as they should, on a version that those checks found green."
     yield ""
-    yield from _table("version", [(one.row.version, one) for one in endings])
+    yield from _table(made["plain"])
     yield ""
     yield "## With canaries first"
     yield ""
@@ -201,20 +220,20 @@ def page(endings: Sequence[Ending], beside: Sequence[Ending], kills: Sequence[En
         " that, supervisord says that no canary is left running."
     )
     yield ""
-    yield from _table("version", [(one.row.version, one) for one in beside])
+    yield from _table(made["canaries"])
     yield ""
     yield "## Killed"
     yield ""
-    yield from _table("version", [(one.row.version, one) for one in kills])
+    yield from _table(made["killed"])
 
 
-def _table(head: str, rows: Sequence[tuple[str, Ending]]) -> Iterator[str]:
-    yield f"| {head} | what | found out in | ended | serves then | its checks | new version until verified back | whole |"
+def _table(endings: Sequence[Ending]) -> Iterator[str]:
+    yield "| version | what | found out in | ended | serves then | its checks | new version until verified back | whole |"
     yield "|---|---|---|---|---|---|---:|---:|"
-    for name, one in rows:
+    for one in endings:
         whole = _seconds((one.row.ended - one.row.started).total_seconds()) if one.row.ended else "-"
         cells = (
-            name,
+            one.row.version,
             one.what,
             one.found,
             one.row.outcome or "held",
@@ -237,40 +256,30 @@ def main(arguments: Sequence[str]) -> int:
     """Deploy what ARGUMENTS name, all without."""
     parser = argparse.ArgumentParser(prog="python -m lab.deployments", description=__doc__.partition("\n")[0])
     parser.add_argument("versions", nargs="*", metavar="VERSION", choices=[*VERSIONS, []], help="only these; no page")
+    parser.add_argument("--part", choices=PARTS, help="only this table, which is printed; no page")
     parser.add_argument("--into", type=Path, default=ROOT / "docs", help="folder of the page (default: docs)")
     option = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    made: dict[str, list[Ending]] = {name: [] for name in PARTS}
     with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
         lab = Lab(Path(folder) / "lab")
         try:
             lab.up(lambda line: print(f"lab: {line}", flush=True))
             round_ = Round(lab, Path(folder))
-            endings = []
-            for version in option.versions or VERSIONS:
-                round_.back_to(BEFORE)
-                endings.append(round_.deploy(version))
-            beside = []
-            for version in [version for version in option.versions or VERSIONS if version in CANARIES]:
-                round_.back_to(BEFORE)
-                beside.append(round_.try_first(version))
-            kills = []
-            for phase, way in KILLS.items() if not option.versions else ():
-                round_.back_to(BEFORE)
-                kills.append(round_.killed(FAILING if phase.endswith("back") else GOOD, phase, way))
-            for way in CANARY_KILLS if not option.versions else ():
-                round_.back_to(BEFORE)
-                kills.append(round_.killed_canary(way))
+            for name in [option.part] if option.part else PARTS:
+                for one in PARTS[name](round_, option.versions):
+                    said = "as expected" if one.as_expected else "NOT AS EXPECTED"
+                    print(f"{one.row.version:26} {one.what:50} {one.row.outcome} {said}", flush=True)
+                    made[name].append(one)
         finally:
             lab.down(purge=True)
-    for one in (*endings, *beside, *kills):
-        print(
-            f"{one.row.version:26} {one.what:50} {one.row.outcome} {'as expected' if one.as_expected else 'NOT AS EXPECTED'}"
-        )
-    if not option.versions:
+    if option.versions or option.part:
+        print("\n".join(line for endings in made.values() for line in _table(endings)))
+    else:
         path = option.into / "deployment-table.md"
-        path.write_text("\n".join(page(endings, beside, kills)) + "\n")
+        path.write_text("\n".join(page(made)) + "\n")
         print(f"written: {path}")
-    return int(not all(one.as_expected for one in (*endings, *beside, *kills)))
+    return int(not all(one.as_expected for endings in made.values() for one in endings))
 
 
 if __name__ == "__main__":

@@ -7,13 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
-from pytest_runbook.managers import manager_of
+from pytest_runbook.managers import manager_of, named
 
 from lab import Lab, home
 from lab.launch import version as told_version
 from lab.serving.faults import Faults
 from lab.serving.versions import kind, rules
+from lab.waiting import until
 from tests.lab.standins import Stack
 from tests.lab.test_managed_services import settings
 from tests.labs import ROOT
@@ -104,3 +106,27 @@ def test_manager_switches_one_service_of_the_lab(lab: Lab) -> None:
     finally:
         manager.switch_version(unit, "1.4.2")
         manager.restart(unit, 60)
+
+
+@pytest.mark.parametrize("service", ["web", "ml"])
+def test_canary_runs_beside_its_service_in_a_version_of_its_own(lab: Lab, service: str) -> None:
+    told = settings(lab)
+    canary = told.deploy.canary[service]
+    manager = named(told, canary.manager, local)
+    assert manager.status(canary.unit).state == "stopped"
+    variables = home.env_file(lab.site).read_bytes()
+    try:
+        manager.switch_version(canary.unit, "1.4.3")
+        manager.start(canary.unit, 60)
+        until(lab.servers[canary.unit].ready, "it answers", deadline=30)
+        health = httpx.get(f"{canary.probes[service]}/health", timeout=10).json()
+        assert (health["version"], manager.version(canary.unit)) == ("1.4.3", "1.4.3")
+        beside, unit = manager_of(told, service, local)
+        assert beside.version(unit) == "1.4.2"
+        assert canary.unit not in {status.name for status in lab.status()}
+    finally:
+        manager.stop(canary.unit, 30)
+        manager.switch_version(canary.unit, "1.4.2")
+    assert home.env_file(lab.site).read_bytes() == variables
+    lab.up()
+    assert manager.status(canary.unit).state == "stopped", "a lab that comes up starts none"
