@@ -36,17 +36,17 @@ VERSIONS = {
 }
 """Version to what it is like, how its deployment ends, and how it is deployed."""
 CANARIES = {
-    "1.4.3": ("deployed", ()),
     "1.5.0-slow": ("refused", ()),
     "1.5.0-failing": ("refused", ()),
     "1.5.0-failing-after-60s": ("refused", ("--soak", "70")),
     "1.5.0-no-start": ("refused", ()),
+    "1.4.3": ("deployed", ()),
 }
-"""The same of those that run as canaries first."""
+"""The same of those that run as canaries first; after the bad ones nothing has to be taken back."""
 KILLS = (
     ("backup", "--resume"),
-    ("canary", "--resume"),
     ("canary", "--abort"),
+    ("canary", "--resume"),
     ("switch", "--resume"),
     ("healthy", "--abort"),
     ("verify", "--abort"),
