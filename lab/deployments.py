@@ -274,7 +274,7 @@ def main(arguments: Sequence[str]) -> int:
         finally:
             lab.down(purge=True)
     if option.versions or option.part:
-        print("\n".join(line for endings in made.values() for line in _table(endings)))
+        print("\n".join(line for endings in made.values() if endings for line in _table(endings)))
     else:
         path = option.into / "deployment-table.md"
         path.write_text("\n".join(page(made)) + "\n")
