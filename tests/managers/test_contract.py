@@ -141,6 +141,17 @@ def test_switched_version_runs_after_the_next_start_and_the_previous_one_is_on_r
     assert (manager.version("web"), manager.previous_version("web")) == ("1.4.2", "1.4.3")
 
 
+def test_place_of_a_version_is_its_variable_and_its_file(bench: Bench) -> None:
+    place = bench.manager.version_place("web")
+    assert place == f'VERSION in "{bench.env_file}"'
+    assert bench.manager.version_place("base") == place, "they are switched together"
+    with pytest.raises(ManagerError, match='unknown unit "wbe"'):
+        bench.manager.version_place("wbe")
+    bench.env_file.write_text("LEVEL=info\n")
+    with pytest.raises(ManagerError, match="VERSION"):
+        bench.manager.version_place("web")
+
+
 def test_switch_changes_nothing_else_in_the_file(bench: Bench) -> None:
     bench.env_file.chmod(0o640)
     bench.manager.switch_version("web", "1.4.3")
