@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
-from pytest_runbook.model import Outcome
+from pytest_runbook.model import Outcome, Result
 
 from lab.ml.train import make_evaluation, make_model
 from lab.rounds import run_checks
@@ -48,6 +50,10 @@ class System:
             # There was no run before these; the repository's own are of other systems.
             "RUNBOOK__PROBES__RUNS__FOLDER": str(self.home.folder / "runs"),
         }
+
+
+QUIET = ("query_time_p95", "error_rate_of_users", "p95_response_time_of_users", "predictions_succeed")
+"""Checks of what users meet."""
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +129,69 @@ def test_they_see_what_breaks_there_too(system: System, tmp_path: Path) -> None:
     failed = {r.check.id for r in bad(record)}
     assert failed == {"cache/capacity::memory_policy", "database/consistency::tables_are_there"}, told(bad(record))
     assert record.exit_code == 1
+
+
+def of_users(system: System, folder: Path) -> dict[str, Result]:
+    """What the checks of what users meet see by themselves: no other check asks anything meanwhile."""
+    few = {"RUNBOOK__FACTS__WEB__SAMPLE_REQUESTS": "10"}
+    record = run_checks(folder, system.environment | few, "-k", " or ".join(QUIET), expression="daily")
+    return {result.check.id.partition("::")[2]: result for result in record.results}
+
+
+def test_at_night_an_old_fault_is_over_and_the_checks_ask_something_themselves(system: System, tmp_path: Path) -> None:
+    for _ in range(20):
+        system.database.sql("SELECT pg_sleep(0.2)", "nightscan")
+    ill = {"status": {"path": "/login", "code": 500}, "slow": {"path": "/login", "seconds": 2.5}}
+    with system.home.fault("web", **ill), ThreadPoolExecutor(10) as users:
+        list(users.map(lambda _: httpx.get(f"{system.home.web}/login", timeout=20), range(10)))
+    for _ in range(3):
+        httpx.post(f"{system.home.ml}/predict/upload", files={"file": ("broken.wav", b"no recording")}, timeout=20)
+    seen = of_users(system, tmp_path)
+    assert {name: result.outcome for name, result in seen.items()} == dict.fromkeys(QUIET, Outcome.PASSED)
+    assert {one.name for result in seen.values() for one in result.measurements} == {
+        "database.read_time.p95",
+        "web.pages_error_rate",
+        "web.pages_response_time.p95",
+        "ml.error_rate",
+    }
+
+
+def test_at_night_what_is_ill_now_is_seen(system: System, tmp_path: Path) -> None:
+    system.database.sql("ALTER TABLE prediction_archive RENAME TO gone", "nightscan")
+    system.database.sql(
+        "CREATE VIEW prediction_archive AS SELECT gone.*, pg_sleep(0.2)::text FROM gone RIGHT JOIN generate_series(1, 1) ON true",
+        "nightscan",
+    )
+    ill = {"status": {"path": "/login", "code": 500, "share": 0.5}, "slow": {"path": "/login", "seconds": 2.5}}
+    try:
+        with (
+            system.home.fault("web", **ill),
+            system.home.fault("ml", status={"path": "/predict/upload", "code": 500}),
+        ):
+            seen = of_users(system, tmp_path)
+    finally:
+        system.database.sql("DROP VIEW prediction_archive; ALTER TABLE gone RENAME TO prediction_archive", "nightscan")
+    assert {name: result.outcome for name, result in seen.items()} == {
+        "query_time_p95": Outcome.FAILED,
+        "error_rate_of_users": Outcome.FAILED,
+        "p95_response_time_of_users": Outcome.BLOCKED,
+        "predictions_succeed": Outcome.FAILED,
+    }
+    assert 'a read of "prediction_archive"' in seen["query_time_p95"].message
+    assert [one.name for one in seen["p95_response_time_of_users"].measurements] == ["web.pages_response_time.p95"]
+
+
+def test_at_night_nobody_is_taken_for_well_who_cannot_be_seen(system: System, tmp_path: Path) -> None:
+    system.database.sql("DROP EXTENSION pg_stat_statements", "nightscan")
+    wrong = {"RUNBOOK__FACTS__WEB__METRICS__ERRORS": 'nightscan_http_requests_total{code="500"}'}
+    try:
+        record = run_checks(
+            tmp_path, system.environment | wrong, "-k", "query_time_p95 or error_rate_of_users", expression="daily"
+        )
+    finally:
+        system.database.sql("CREATE EXTENSION pg_stat_statements", "nightscan")
+    assert {result.check.id: result.outcome for result in record.results} == {
+        "database/performance::query_time_p95": Outcome.UNMEASURED,
+        "web/errors::error_rate_of_users": Outcome.UNMEASURED,
+    }
+    assert 'no nightscan_http_requests_total with a label "code"' in told(record.results)

@@ -1,6 +1,6 @@
 """How quickly users get their pages."""
 
-from pytest_runbook import Unmeasured, check
+from pytest_runbook import Idle, check
 
 
 @check("postdeploy daily", severity="P2", runbook="web-slow", timeout=60)
@@ -12,15 +12,18 @@ async def test_p95_response_time(web, facts, limits, measure):
     )
 
 
-@check("daily", severity="P2", runbook="web-slow")
-async def test_p95_response_time_of_users(metrics, facts, limits, measure):
+@check("daily", severity="P2", runbook="web-slow", timeout=60)
+async def test_p95_response_time_of_users(web, metrics, facts, limits, measure):
     """Users' own requests are quick: in the service's histogram 95 % of them are below 2 seconds (guide G09).
 
-    Looks at the next seconds, so that a fix shows at once; when nobody comes, at all since the service started.
+    Looks at the next seconds: a fix shows at once, and what was slow long ago is over. When nobody comes meanwhile, it
+    opens the pages itself that every user meets.
     """
     asked, limit = facts.web.metrics, limits.web.response_time_p95
     try:
         p95 = await metrics.quantile(asked.duration, 0.95, limit=limit, seconds=asked.window)
-    except Unmeasured:
-        p95 = await metrics.quantile(asked.duration, 0.95, limit=limit)
-    assert measure("web.users_response_time.p95", p95, "s") < limit, "users wait too long for their pages"
+        name = "web.users_response_time.p95"
+    except Idle:
+        samples = [await web.sample(page, facts.web.sample_requests) for page in facts.web.pages]
+        p95, name = max(sample.p95 for sample in samples), "web.pages_response_time.p95"
+    assert measure(name, p95, "s") < limit, "users wait too long for their pages"

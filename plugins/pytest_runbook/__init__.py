@@ -2,6 +2,7 @@
 
 from pytest_runbook.errors import (
     BackupError,
+    Idle,
     RunbookError,
     SettingsError,
     StepFailed,
@@ -16,6 +17,7 @@ from pytest_runbook.runbooks.steps import Situation, correct, diagnose, last_res
 
 __all__ = [
     "BackupError",
+    "Idle",
     "RunbookError",
     "SettingsError",
     "Situation",

@@ -5,6 +5,7 @@ RunbookError
 │   └── SettingsError a value of the settings is unknown or bad
 ├── Unmeasured        the probe could not see: never green
 │   ├── Unreachable   the target refused, reset, did not resolve or did not answer in time
+│   ├── Idle          nobody asked anything of the target: there is no figure to tell
 │   └── Stalled       the checker itself stands still
 ├── TimedOut          the check used up its time
 ├── StepFailed        a step of a runbook did not do what it is for
@@ -41,6 +42,10 @@ class Unreachable(Unmeasured):
 
     In a check of subject `availability` this is the failure itself; in any other check nothing could be measured.
     """
+
+
+class Idle(Unmeasured):
+    """Nobody asked anything of the target meanwhile, so there is no figure; a check that knows how asks something itself."""
 
 
 class Stalled(Unmeasured):

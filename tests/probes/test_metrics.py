@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from pytest_runbook.errors import Unmeasured, Unreachable, UsageError
+from pytest_runbook.errors import Idle, Unmeasured, Unreachable, UsageError
 from pytest_runbook.evidence.context import Notebook
 from pytest_runbook.probes._exposition import apart, parse, processes
 from pytest_runbook.probes._selector import Selector
@@ -175,6 +175,8 @@ def test_a_window_counts_what_happens_within_it() -> None:
         run(work(lambda probe: probe.ratio('shop_requests_total{status="500"}', "shop_requests_total", seconds=0.2)))
         == 1 / 6
     )
+    with pytest.raises(Unmeasured, match='has no shop_requests_total with a label "code", which'):
+        run(work(lambda probe: probe.ratio('shop_requests_total{code="500"}', "shop_requests_total", seconds=0.2)))
     assert 24 / 5 < run(work(lambda probe: probe.rate("shop_requests_total", 0.2))) < 24 / 0.2
     assert run(work(lambda probe: probe.quantile("shop_seconds", 11 / 12, seconds=0.2))) == 0.1
     assert run(work(lambda probe: probe.value("shop_queue", seconds=0.2))) == 7
@@ -200,9 +202,9 @@ def test_nothing_to_count_is_unmeasured(service: str) -> None:
             await probe.value("missing_total")
         with pytest.raises(Unmeasured, match="has no metric missing_seconds"):
             await probe.quantile("missing_seconds", 0.95)
-        with pytest.raises(Unmeasured, match=r"counted nothing of shop_never_total$"):
+        with pytest.raises(Idle, match=r"counted nothing of shop_never_total$"):
             await probe.ratio("shop_requests_total", "shop_never_total")
-        with pytest.raises(Unmeasured, match=r"counted nothing of shop_requests_total in \d+\.\d+ s"):
+        with pytest.raises(Idle, match=r"counted nothing of shop_requests_total in \d+\.\d+ s"):
             await probe.ratio("shop_never_total", "shop_requests_total", seconds=0.05)
         with pytest.raises(Unmeasured, match="counted nothing of shop_broken"):
             await probe.value("shop_broken")

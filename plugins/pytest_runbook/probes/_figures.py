@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_runbook.errors import Unmeasured
+from pytest_runbook.errors import Idle, Unmeasured
 from pytest_runbook.probes._selector import Selector, Series
 
 Over = Literal["sum", "max", "min"]
@@ -38,6 +38,8 @@ class Figures:
         grows = name in self.growing
         if not each and not grows:
             raise self._missing(selector)
+        if not each:
+            self._demand_labels(selector, chosen, name)
         sums = [sum(found) for found in each] or [0.0]
         match over or ("sum" if grows else "max"):
             case "sum":
@@ -48,11 +50,11 @@ class Figures:
                 return min(sums)
 
     def ratio(self, numerator: str, denominator: str) -> float:
-        """The value of NUMERATOR by that of DENOMINATOR; Unmeasured when the latter is 0."""
-        whole = self.value(denominator)
+        """The value of NUMERATOR by that of DENOMINATOR; Idle when the latter is 0."""
+        part, whole = self.value(numerator), self.value(denominator)
         if whole == 0:
             raise self._missing(denominator)
-        return self.value(numerator) / whole
+        return part / whole
 
     def quantile(
         self, metric: str, q: float, labels: Mapping[str, str] | None = None, limit: float | None = None
@@ -92,12 +94,21 @@ class Figures:
         """NAME, or how the parser calls a counter that is not named like one."""
         return f"{name}_total" if name not in self.names and f"{name}_total" in self.names else name
 
+    def _demand_labels(self, selector: str, chosen: Selector, name: str) -> None:
+        """Raise Unmeasured when series of this NAME exist and none has a label that was CHOSEN by: 0 would be no figure."""
+        shown = [dict(series[1]) for worker in self.workers for series in worker if series[0] == name]
+        for label, _, _ in chosen.matchers:
+            if shown and not any(label in labels for labels in shown):
+                raise Unmeasured(f'"{self.source}" has no {name} with a label "{label}", which {selector} asks for')
+
     def _missing(self, selector: str) -> Unmeasured:
         """Why SELECTOR gives nothing."""
         name = Selector.parse(selector).name
         known = {name, f"{name}_total", f"{name}_bucket"} & self.names
-        when = f" in {self.seconds:g} s" if self.seconds is not None and known else ""
-        return Unmeasured(f'"{self.source}" {"counted nothing of" if known else "has no metric"} {selector}{when}')
+        if not known:
+            return Unmeasured(f'"{self.source}" has no metric {selector}')
+        when = f" in {self.seconds:.3g} s" if self.seconds is not None else ""
+        return Idle(f'"{self.source}" counted nothing of {selector}{when}')
 
 
 def _selected(worker: Mapping[Series, float], chosen: Selector, name: str) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -43,6 +44,8 @@ from pytest_runbook.probes.postgresql.statements import (
     Statements,
     difference,
     in_schema,
+    read,
+    reading,
     summary,
 )
 from pytest_runbook.probes.postgresql.tables import DATABASE_SIZE, TABLE_SIZES, TABLES, Sizes, Table
@@ -164,7 +167,10 @@ class Postgresql(Probe[PostgresqlSettings]):
         return await self.observe(f"statements limit={limit}", call, answer=plain)
 
     async def statements_window(self, seconds: float = 5.0, limit: int = 10) -> Statements:
-        """What the database's queries cost within the next SECONDS: the difference of two looks at pg_stat_statements."""
+        """What the database's queries cost within the next SECONDS: the difference of two looks at pg_stat_statements.
+
+        Raises Idle when none ran.
+        """
 
         async def call() -> Statements:
             schema, _ = await self._statements_schema()
@@ -175,6 +181,17 @@ class Postgresql(Probe[PostgresqlSettings]):
             return summary(difference(before, after), clock.monotonic() - begun, limit)
 
         return await self.observe(f"statements window={seconds:g}s limit={limit}", call, answer=plain)
+
+    async def reads(self, tables: Sequence[str], rows: int = 100) -> Statements:
+        """What it costs the server now to read up to ROWS of each of TABLES: figures of a database that nobody asks."""
+
+        async def call() -> Statements:
+            begun = clock.monotonic()
+            plans = {table: (await self._rows(reading(table, rows)))[0]["QUERY PLAN"][0] for table in tables}
+            made = [read(table, plan) for table, plan in plans.items()]
+            return summary(made, clock.monotonic() - begun, len(made))
+
+        return await self.observe(f"reads of {rows} rows each: {', '.join(tables)}", call, answer=plain)
 
     async def replication(self) -> Replication:
         """Standbys, slots, and on a standby its own receiver; takes up to a second when one is behind."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_runbook.errors import Unmeasured
+from pytest_runbook.errors import Idle
 
 if TYPE_CHECKING:
     from psycopg import sql
@@ -65,6 +65,8 @@ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND coalesce(query, '<insufficient privilege>')
       ~* '^(\s|\(|/\*.*?\*/|--[^\n]*\n)*(select|insert|update|delete|merge|with|values|table|<insufficient privilege>)'
 """
+READ = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) SELECT /* pytest-runbook */ * FROM {table} LIMIT {rows}"
+"""The server's own time for a read, without the network and without what the checker takes to receive it."""
 INSTALLED = """
 SELECT /* pytest-runbook */ nspname AS schema,
        to_regclass(format('%I.pg_stat_statements_info', nspname)) IS NOT NULL AS resets
@@ -108,14 +110,27 @@ def difference(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str,
     return called
 
 
+def reading(table: str, rows: int) -> sql.Composed:
+    """The statement that reads up to ROWS of TABLE and answers how long that took."""
+    from psycopg import sql
+
+    return sql.SQL(READ).format(table=sql.Identifier(table), rows=sql.Literal(rows))
+
+
+def read(table: str, plan: Mapping[str, Any]) -> Statement:
+    """What one read of TABLE took, as its executed PLAN says."""
+    seconds = (plan["Planning Time"] + plan["Execution Time"]) / 1000
+    return Statement(f'a read of "{table}"', 1, int(plan["Plan"]["Actual Rows"]), seconds, seconds, 0.0)
+
+
 def _statement(row: Mapping[str, Any]) -> Statement:
     return Statement(row["query"], row["calls"], row["rows"], row["total"], row["mean"], row["stddev"])
 
 
 def summary(called: Sequence[Statement], span: float, limit: int) -> Statements:
-    """Sum up CALLED, with the LIMIT costliest; raises Unmeasured when nothing was called."""
+    """Sum up CALLED, with the LIMIT costliest; raises Idle when nothing was called."""
     if not any(statement.calls for statement in called):
-        raise Unmeasured(f"no query ran within {span:.0f} s: there is no query time to tell")
+        raise Idle(f"no query ran within {span:.3g} s: there is no query time to tell")
     return Statements(
         sum(statement.calls for statement in called),
         sum(statement.total for statement in called),
