@@ -289,6 +289,8 @@ class Result(Record):
     """What came of its runbook, in a sentence: why nothing was done, by which step it was fixed, why it still fails."""
     recurred: str = ""
     """When it fails again soon after it was fixed: which fix, and when; it gates one severity higher."""
+    hint: str = ""
+    """One line: what to do about it, where the error says so."""
 
     @property
     def bad(self) -> bool:

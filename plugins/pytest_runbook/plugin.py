@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add(
         "--gate",
         dest="runbook_gate",
-        choices=list(Severity),
+        choices=[severity.value for severity in Severity],
         help="least severity whose failure fails the run (default: P2)",
     )
     add("--report", dest="runbook_report", metavar="DIR", help="folder for journal and reports (default: var/runs/RUN)")
@@ -61,7 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add(
         "--max-risk",
         dest="runbook_max_risk",
-        choices=list(Risk),
+        choices=[risk.value for risk in Risk],
         default=Risk.ROUTINE,
         help="the riskiest kind of step that may run (default: routine); the settings have a ceiling for each environment",
     )

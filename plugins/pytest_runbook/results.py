@@ -33,6 +33,7 @@ def judged(execution: Execution, report: pytest.TestReport, redactor: Redactor) 
         execution.check,
         outcome,
         message=message,
+        hint=_hint(execution),
         started=execution.started,
         duration=execution.duration,
         attempts=execution.attempts,
@@ -107,6 +108,12 @@ def _message(execution: Execution, measurements: list[Measurement]) -> str:
     return said.partition("\n")[0]
 
 
+def _hint(execution: Execution) -> str:
+    """What the error says after `hint:`."""
+    lines = map(str.strip, message_of(execution.error).splitlines() if execution.error else ())
+    return next((line.removeprefix("hint:").strip() for line in lines if line.startswith("hint:")), "")
+
+
 def _latest(notebooks: list[Notebook]) -> list[Measurement]:
     """The measurements of the last attempt that made some."""
     return next((notebook.measurements for notebook in reversed(notebooks) if notebook.measurements), [])
@@ -122,7 +129,7 @@ def _sections(notebooks: list[Notebook], report: pytest.TestReport) -> list[tupl
 
 def _clean(result: Result, redactor: Redactor) -> Result:
     """Redact in RESULT what came from outside; the check's own words are the author's."""
-    result.message = redactor.text(result.message)
+    result.message, result.hint = redactor.text(result.message), redactor.text(result.hint)
     # Whole texts are redacted before they are cut: half a secret is still one.
     result.traceback = _capped(redactor.text(result.traceback))
     result.sections = [(title, _capped(redactor.text(text))) for title, text in result.sections]

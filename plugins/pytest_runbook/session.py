@@ -283,6 +283,8 @@ class RunbookSession:
         for hole in self.completeness.holes():
             self.recorder.problem(hole)
             status = status or int(pytest.ExitCode.TESTS_FAILED)
+        if self._doubts:  # who knows where the checks would have looked
+            status = status or int(pytest.ExitCode.TESTS_FAILED)
         session.exitstatus = status
         record = self.recorder.finish(status, exitstatus == pytest.ExitCode.INTERRUPTED)
         self.config.hook.pytest_runbook_finished(config=self.config, record=record)

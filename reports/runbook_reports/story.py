@@ -61,7 +61,7 @@ class Cause:
     def unsaid(self) -> list[Measurement]:
         """Values beyond their limits that the message does not tell."""
         missed = [m for m in self.result.measurements if m.ok is False] if self.result else []
-        return [m for m in missed if against_limit(m) not in self.message]
+        return [m for m in missed if not any(told in self.message for told in (against_limit(m), f"{m.name} is "))]
 
     @property
     def by_service(self) -> Counter[str]:

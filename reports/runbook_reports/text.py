@@ -149,6 +149,8 @@ def _facts(story: Story, cause: Cause) -> Iterator[tuple[str, str]]:
     if result and result.check.title:
         yield "expected", wording.one_line(result.check.title)
     yield "seen", cause.message
+    if result and result.hint:
+        yield "hint", wording.one_line(result.hint)
     yield from (("measured", wording.against_limit(measurement)) for measurement in cause.unsaid)
     if result and len(result.attempts) > 1:
         yield "tried", remedy.tried(result)

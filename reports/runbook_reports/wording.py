@@ -37,11 +37,13 @@ def clipped(text: str, limit: int) -> str:
 
 
 def figure(value: float | None, unit: str = "", digits: int = 4) -> str:
-    """VALUE with UNIT for people: `2.31 s`, `0.93`, `1.5 GB`, `12 000`; sizes in bytes get a larger unit."""
+    """VALUE with UNIT for people: `2.31 s`, `93.1 %`, `1.5 GB`, `12 000`; sizes in bytes get a larger unit."""
     if value is None or not math.isfinite(value):
         return "not a number" if value is None or math.isnan(value) else ("∞" if value > 0 else "-∞")
     if unit in ("B", "bytes"):
         return _size(value, digits)
+    if unit == "ratio":
+        return f"{value * 100:.{digits}g} %"
     if unit in ("s", "seconds") and abs(value) >= 120:
         return clock.duration(value)
     whole = abs(value) < 1e15 and (float(value).is_integer() or abs(value) >= 10**digits)

@@ -143,5 +143,5 @@ def test_one_step_is_run_by_its_name_or_number_and_one_that_looks_also_when_all_
 
 def test_an_empty_history_says_so(ailing: Ailing) -> None:
     told = runbook(ailing, "history")
-    assert (told.returncode, told.stdout) == (0, "nothing was tried yet\n")
+    assert (told.returncode, told.stdout) == (0, "nothing was tried yet on Shop (production)\n")
     assert not (ailing.project.folder / "var").exists()

@@ -25,6 +25,24 @@ def test_a_file_that_cannot_be_imported(project: Project, options: tuple[str, ..
     assert "PASSED" not in run.output.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [("shop.json", '{"a": ', "shop.json:1: broken JSON"), (".env", "A B\n", ".env:1: broken line")],
+)
+def test_a_part_of_the_settings_that_cannot_be_read(project: Project, name: str, text: str, said: str) -> None:
+    settings = project.folder / "shop.toml"
+    told = 'config_file_variable = "SHOP_JSON"\nenv_file = ".env"\n'
+    settings.write_text(settings.read_text().replace("[system]\n", f"[system]\n{told}"))
+    project.checks("web/pages.py", GOOD)
+    project.write(name, text)
+    run = project.run(env={"SHOP_JSON": "shop.json"} if name == "shop.json" else None)
+    assert (run.code, run.outcomes) == (1, {"web/pages::good": "passed"})
+    (problem,) = run.record.problems
+    assert "the run went on without a part of its settings" in problem
+    assert said in problem
+    assert "PASSED" not in run.output.splitlines()[-1]
+
+
 def test_an_exit_with_status_0_in_the_middle(project: Project) -> None:
     project.checks(
         "web/b.py", '@check("daily")\ndef test_a():\n    "A."\n    pytest.exit("enough", returncode=0)\n    assert 1\n'

@@ -299,6 +299,8 @@ def at_a_terminal(ailing: Ailing, answer: str, *arguments: str) -> tuple[int, st
 
 def test_options_that_cannot_be_are_refused(ailing: Ailing, tmp_path: Path) -> None:
     assert "invalid choice: 'maybe'" in ailing.project.run("--remediate=maybe").output
+    assert "'huge' (choose from 'observe', 'routine', 'restart'," in ailing.project.run("--max-risk=huge").output
+    assert "'P7' (choose from 'P1', 'P2', 'P3')" in ailing.project.run("--gate=P7").output
     ailing.project.write("pytest.ini", "[pytest]\npython_files = *.py\n")
     done = ailing.project.run("--remediate=apply")
     assert done.code == 4

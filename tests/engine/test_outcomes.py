@@ -20,7 +20,7 @@ CHECKS = """
     @check("daily", severity="P3")
     async def test_cannot_see():
         "Cannot see."
-        raise Unmeasured("no privilege to look")
+        raise Unmeasured("no privilege to look\\n  hint: GRANT pg_monitor TO checks")
         assert False
 
     @check("daily", severity="P3")
@@ -100,6 +100,8 @@ def test_each_way_to_end_has_its_outcome_and_message(project: Project) -> None:
     messages = {name.partition("::")[2]: result.message for name, result in run.results.items()}
     assert messages["fails"] == "one is not two"
     assert messages["cannot_see"] == "no privilege to look"
+    hints = {name.partition("::")[2]: result.hint for name, result in run.results.items() if result.hint}
+    assert hints == {"cannot_see": "GRANT pg_monitor TO checks"}
     assert messages["crashes"] == "the check crashed: KeyError: 'missing'"
     assert messages["hangs"] == messages["hangs_blocking"] == "no result after 200 ms"
     assert messages["skips"] == "no GPU here"

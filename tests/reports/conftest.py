@@ -91,6 +91,7 @@ def ill() -> RunRecord:
             title="The GPU keeps a tenth of its memory free.",
             runbook=None,
             evidence=[],
+            hint="install the driver, or set facts.ml.use_gpu",
         ),
         make_result("ml/performance::latency", Outcome.TIMED_OUT, "no end within 30 s", "P3", duration=30.0),
         make_result(

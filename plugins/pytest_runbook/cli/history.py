@@ -53,7 +53,7 @@ def command(
             took = f", {step.duration:.1f} s" if step.duration is not None else ""
             click.echo(f"    {step.step} ({step.risk}): {step.outcome or 'open'}{took}")
     if not rows:
-        click.echo("nothing was tried yet")
+        click.echo(f"nothing was tried yet on {settings.system.name} ({settings.system.environment})")
 
 
 def _moment(moment: datetime) -> str:
