@@ -195,3 +195,28 @@ def test_at_night_nobody_is_taken_for_well_who_cannot_be_seen(system: System, tm
         "web/errors::error_rate_of_users": Outcome.UNMEASURED,
     }
     assert 'no nightscan_http_requests_total with a label "code"' in told(record.results)
+
+
+def test_what_is_not_looked_at_is_not_green(system: System, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    wrong = {
+        "RUNBOOK__FACTS__DATABASE__TABLES": "[]",
+        "RUNBOOK__FACTS__HOST__DISKS": '["/", "/there/is/no/such/disk"]',
+        "RUNBOOK__FACTS__PATHS__LOGS": str(tmp_path / "logs"),
+    }
+    names = "tables_are_there or inodes or logs_are_rotated"
+    record = run_checks(tmp_path / "run", system.environment | wrong, "-k", names, expression="daily")
+    assert {result.check.id: (result.outcome, result.message) for result in record.results} == {
+        "database/consistency::tables_are_there": (
+            Outcome.FAILED,
+            "no table is named: facts.database.tables is empty",
+        ),
+        "host/capacity::inodes": (
+            Outcome.UNMEASURED,
+            '"local://": no such file or directory "/there/is/no/such/disk"',
+        ),
+        "host/capacity::logs_are_rotated": (
+            Outcome.UNMEASURED,
+            f"there is no log in {tmp_path}/logs: facts.paths.logs names another folder",
+        ),
+    }

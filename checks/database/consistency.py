@@ -6,6 +6,7 @@ from pytest_runbook import check
 @check("predeploy postdeploy daily recovery", severity="P1", runbook="database-schema")
 async def test_tables_are_there(database, facts):
     """Every table that the application needs is there, and its role may read it."""
+    assert facts.database.tables, "no table is named: facts.database.tables is empty"
     rows = await database.query(
         """
         SELECT name, to_regclass(quote_ident(name)) IS NOT NULL AS present,
