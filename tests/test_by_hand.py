@@ -76,6 +76,15 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield System(home, database, cache)
 
 
+@pytest.fixture(autouse=True)
+def forgotten(system: System) -> Iterator[None]:
+    """The errors that a test had the services log are no news for the next one."""
+    yield
+    log = system.home.folder / "logs" / "nightscan.log"
+    if log.exists():
+        log.write_text("".join(line for line in log.read_text().splitlines(keepends=True) if '"ERROR"' not in line))
+
+
 def furnished(folder: Path, database: PostgresServer, cache: RedisServer) -> Home:
     """A home with a model and a configuration file as a real system has it."""
     make_model(folder / "models")
