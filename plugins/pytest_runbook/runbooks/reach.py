@@ -65,7 +65,7 @@ class Reach:
 
     def named(self, manager: str) -> Manager:
         """The MANAGER of that name, one of [managers.*], which runs its commands on its machine."""
-        return managers.named(self._settings, manager, self._run_on(self._settings.managers[manager].on))
+        return managers.named(self._settings, manager, self.run_on(self._settings.managers[manager].on))
 
     def probe(self, name: str, kind: str) -> Any:
         """Settings of the probe NAME, which has to be of KIND."""
