@@ -178,8 +178,11 @@ class ManagedCache:
 
 
 @contextmanager
-def managed(folder: Path) -> Iterator[Shop]:
-    """The system in FOLDER, with a cache that a manager starts and stops, and a project with checks."""
+def managed(folder: Path, checks: str = "postdeploy") -> Iterator[Shop]:
+    """The system in FOLDER, with a cache that a manager starts and stops, and a project with checks.
+
+    CHECKS look at what was restored into it.
+    """
     with ExitStack() as stack:
         place = stack.enter_context(server_folder())
         database = PostgresServer(place / "database", {})
@@ -195,7 +198,7 @@ def managed(folder: Path) -> Iterator[Shop]:
         more = [
             f'[managers.lab]\nkind = "supervisor"\nsteady = 0.0\ncommand = {json.dumps([*CONTROL])}\nconfig = "{cache.config}"',
             '[services.database]\n\n[services.cache]\nmanager = "lab"',
-            f'[restore]\ncache = "cache"\nadmin = "{database.uri()}"\nchecks = "postdeploy"',
+            f'[restore]\ncache = "cache"\nadmin = "{database.uri()}"\nchecks = "{checks}"',
             "[confirm]\nfailures = 1\nof = 1",
         ]
         with (folder / "shop.toml").open("a") as file:

@@ -120,8 +120,7 @@ class ScratchRedis:
     def keys(self) -> dict[str, tuple[int, int]]:
         """How many keys each database holds, and how many of them expire."""
         with self.connect() as client:
-            found: Any = client.info("keyspace")
-        return {name.removeprefix("db"): (one["keys"], one["expires"]) for name, one in found.items()}
+            return keyspace(client)
 
     def _begin(self) -> None:
         told = {
@@ -179,3 +178,9 @@ class ScratchRedis:
     def _log(self) -> str:
         lines = (self.home / "redis.log").read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(f"  | {line}" for line in lines[-15:])
+
+
+def keyspace(client: redis.Redis) -> dict[str, tuple[int, int]]:
+    """How many keys each database of a server holds, and how many of them expire."""
+    found: Any = client.info("keyspace")
+    return {name.removeprefix("db"): (one["keys"], one["expires"]) for name, one in found.items()}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_runbook import clock
+from pytest_runbook.backup.manifest import Cache
 from pytest_runbook.errors import RestoreError
 from pytest_runbook.history.process import Process
 from pytest_runbook.model import Record
@@ -64,6 +65,10 @@ class Restore(Record):
     """Paths that this restore made: removed when it is given up before the exchange, for then nobody has anything in them."""
     database: str = ""
     """Name of the database that it made."""
+    cache: Cache | None = None
+    """What the cache has to show after its start; None: nothing was restored into it, or it has shown it."""
+    cache_files: dict[str, str] = field(default_factory=dict)
+    """What it said of its own files when data were made ready for them."""
     roles: list[str] = field(default_factory=list)
     """Roles of the database server that it made."""
     story: list[str] = field(default_factory=list)
@@ -130,6 +135,7 @@ class Journal:
             data: Mapping[str, Any] = json.loads((self.path(id_) / NAME).read_text(encoding="utf-8"))
             found = Restore.from_json(data)
             found.swaps = [Swap.from_json(one) for one in data["swaps"]]
+            found.cache = Cache.from_json(data["cache"]) if data.get("cache") else None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RestoreError(f'"{self.path(id_) / NAME}" cannot be read: {error}') from None
         return found

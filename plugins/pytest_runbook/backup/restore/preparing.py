@@ -7,19 +7,19 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_runbook import managers
 from pytest_runbook.backup import comparing, contents, postgresql, programs
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Manifest
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import exchange, fetching, files
+from pytest_runbook.backup.restore import exchange, fetching, files, serving
 from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.journal import Restore, Swap
 from pytest_runbook.backup.verdict import Fault
-from pytest_runbook.errors import RestoreError, StepFailed
+from pytest_runbook.errors import RestoreError
 
 if TYPE_CHECKING:
     from pytest_runbook.backup.destinations import Destination
@@ -96,31 +96,36 @@ class Preparing:
         if managers.declared(self.settings, service)[0].on:
             raise RestoreError(f'"{service}" is managed on another machine\n  hint: restore the cache there')
         self._whole(fetching.fetch(self.destination, self.manifest, [CACHE], self.home / "cache"))
-        where = self._asked()
+        where = serving.files(self.settings)
         folder = self.settings.restore.cache_folder or Path(where["dir"])
         if not folder.is_dir():
             raise RestoreError(
                 f'the folder of the cache, "{folder}", is not on this machine\n'
                 "  hint: set restore.cache_folder, or restore it there"
             )
+        serving.prove(self.settings, folder / where["dbfilename"])
         least = int(told.version.partition(".")[0]) if told.server == "redis" else 0
-        names = {key: where[key] for key in ("appenddirname", "appendfilename") if where.get(key)}
         program = programs.redis(self.settings.backup.programs.redis, least=least)
+        for source, name in self._made(program, where):
+            self._beside(source, folder / name, like=folder)
+        self.restore.cache, self.restore.cache_files = told, where
+        self.save()
+
+    def _made(self, program: Path, where: dict[str, str]) -> list[tuple[Path, str]]:
+        """Files that the cache would start with, made by a server of our own, and their names in its folder as WHERE says."""
+        assert self.manifest.cache
+        names = {key: where[key] for key in ("appenddirname", "appendfilename") if where.get(key)}
         with ScratchRedis(self.home, program, names, self.settings.restore.timeout) as server:
             server.place(self.home / "cache" / CACHE)
             server.start()
-            self._compared(comparing.cache(told, server.keys()))
-            appending = where.get("appendonly") == "yes"
-            if appending:
+            self._compared(comparing.cache(self.manifest.cache, server.keys()))
+            made = [(server.folder / RDB, where["dbfilename"])]
+            if where.get("appendonly") == "yes":
                 server.append()
-            server.stop()
-            made = {RDB: where["dbfilename"]}
-            if appending:
                 multi = (server.folder / names.get("appenddirname", "appendonlydir")).is_dir()
                 name = names["appenddirname"] if multi else names["appendfilename"]
-                made[name] = name
-            for own, theirs in made.items():
-                self._beside(server.folder / own, folder / theirs, like=folder)
+                made.append((server.folder / name, name))
+        return made
 
     def files(self, roots: set[str]) -> None:
         """The files of ROOTS, each root beside the one that is there."""
@@ -150,23 +155,6 @@ class Preparing:
                 os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
         if new.is_dir():
             new.chmod(like.stat().st_mode & 0o777)
-
-    def _asked(self) -> dict[str, str]:
-        """What the cache says of its own files."""
-        from redis import RedisError
-
-        from pytest_runbook.runbooks import servers
-
-        probe = self.settings.backup.cache.probe
-        own: Any = self.settings.probes[probe]
-        try:
-            with servers.cache(probe, own) as client:
-                found: Any = client.config_get("dir", "dbfilename", "appendonly", "appenddirname", "appendfilename")
-        except (RedisError, StepFailed) as error:
-            raise RestoreError(
-                f'"{probe}" does not say where its files are: {error}\n  hint: start it, an empty one is enough'
-            ) from None
-        return {str(name): str(value) for name, value in found.items()}
 
     def _compared(self, found: tuple[list[Proof], list[Fault]]) -> None:
         self.proofs += found[0]

@@ -19,7 +19,7 @@ from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import journal, scratch
+from pytest_runbook.backup.restore import journal, scratch, serving
 from pytest_runbook.backup.restore.exchange import Exchange, drop_database, drop_roles, remove_made
 from pytest_runbook.backup.restore.journal import Journal, Restore
 from pytest_runbook.backup.restore.preparing import Preparing, administrator
@@ -184,7 +184,7 @@ class Production:
                 self.journal.save(restore)
                 exchange.forward(restore)
             with self._phase(restore, "start", "the services are started"):
-                self._start(restore)
+                self._begin(restore)
             self._state(restore, journal.CHECKING)
             title = f'the checks "{self.loaded.settings.restore.checks}" look at it'
             with self._phase(restore, "checks", title) as phase:
@@ -282,6 +282,16 @@ class Production:
         cache = self.loaded.settings.restore.cache
         self._together(restore, [one for one in restore.stop if one != cache], "stop")
         self._together(restore, [one for one in restore.stop if one == cache], "stop")
+
+    def _begin(self, restore: Restore) -> None:
+        """The cache first: who works with it is started when it serves what was restored."""
+        cache = self.loaded.settings.restore.cache
+        self._together(restore, [one for one in restore.stop if one == cache], "start")
+        if restore.cache:
+            self._tell(restore, serving.compare(self.loaded.settings, restore.cache, restore.cache_files))
+            restore.cache = None  # from now on others write into it
+            self.journal.save(restore)
+        self._together(restore, [one for one in restore.stop if one != cache], "start")
 
     def _start(self, restore: Restore) -> None:
         """The cache first; one that does not start keeps no other from being started."""
