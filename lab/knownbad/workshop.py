@@ -41,7 +41,7 @@ class Workshop:
     @property
     def manifest(self) -> Manifest:
         """Of the good backup."""
-        return Manifest.from_json((self.folder / MANIFEST).read_bytes())
+        return Manifest.parse((self.folder / MANIFEST).read_bytes())
 
     def open(self) -> None:
         """Restore the good backup into a server of our own."""

@@ -11,7 +11,8 @@ import pytest
 from pytest_runbook import clock
 from pytest_runbook.backup import belonging, retention
 from pytest_runbook.backup.destinations.folder import Folder, FolderSettings
-from pytest_runbook.backup.manifest import File, Manifest
+from pytest_runbook.backup.filelist import File
+from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings import Settings
 from pytest_runbook.settings.backup import Retention

@@ -15,7 +15,8 @@ from pathlib import Path
 from threading import Event
 from typing import IO, BinaryIO, cast
 
-from pytest_runbook.backup.manifest import FILES, File
+from pytest_runbook.backup.filelist import File, Files
+from pytest_runbook.backup.manifest import FILES
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings.backup import FilesPart
 
@@ -62,12 +63,12 @@ def collect(
     earlier: Mapping[str, File],
     root: Path,
     stop: Event | None = None,
-) -> dict[str, File]:
+) -> Files:
     """Every file of PART, by its path in the backup; TARGET/files.tar.zst gets those that are not in EARLIER.
 
     EARLIER is what other backups hold that can be relied on. ROOT is where relative paths start from. Gives up at STOP.
     """
-    found: dict[str, File] = {}
+    found = Files()
     with writing(target / FILES) as tar:
         for name, path in walk(part, root):
             if stop is not None and stop.is_set():
@@ -107,7 +108,7 @@ def walk(part: FilesPart, root: Path) -> Iterator[tuple[str, Path]]:
 
 def _below(name: str, folder: Path, exclude: Sequence[str]) -> Iterator[tuple[str, Path]]:
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = os.scandir(folder)
     except PermissionError:
         raise BackupError(
             f'the folder "{folder}" cannot be read\n'
@@ -115,14 +116,15 @@ def _below(name: str, folder: Path, exclude: Sequence[str]) -> Iterator[tuple[st
         ) from None
     except FileNotFoundError:
         return
-    for entry in entries:
-        inner = f"{name}/{entry.name}"
-        if any(fnmatch.fnmatchcase(inner, pattern) for pattern in exclude):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _below(inner, Path(entry.path), exclude)
-        else:
-            yield inner, Path(entry.path)
+    with entries:  # one after the other: a folder may hold millions
+        for entry in entries:
+            inner = f"{name}/{entry.name}"
+            if any(fnmatch.fnmatchcase(inner, pattern) for pattern in exclude):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(inner, Path(entry.path), exclude)
+            else:
+                yield inner, Path(entry.path)
 
 
 def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File | None) -> File:

@@ -17,7 +17,8 @@ from pytest_runbook.backup import archive, destinations
 from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.destinations.base import SEALED
 from pytest_runbook.backup.destinations.folder import COPYING, Folder, sync
-from pytest_runbook.backup.manifest import MANIFEST, PARTIAL, Cache, File, Manifest, Stored
+from pytest_runbook.backup.filelist import File, Files
+from pytest_runbook.backup.manifest import MANIFEST, PARTIAL, Cache, Manifest, Stored
 from pytest_runbook.backup.running import end_left
 from pytest_runbook.backup.verifying import remove_left, software, verified
 from pytest_runbook.errors import BackupError, HistoryError
@@ -124,7 +125,7 @@ def _collect(
     stop = Event()
     with ThreadPoolExecutor(2) as pool:
         cache = pool.submit(_cache, settings, folder, stop) if part.cache.probe else None
-        files: Future[dict[str, File]] | None = (
+        files: Future[Files] | None = (
             pool.submit(archive.collect, part.files, folder, backup, earlier, root, stop) if part.files.roots else None
         )
         database = None
@@ -172,28 +173,28 @@ def _settle(folder: Path, manifest: Manifest) -> None:
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o700)
         sync(path)
-    with (folder / MANIFEST).open("w", encoding="utf-8") as text:
+    # Names that are no UTF-8 are escaped, as JSON knows it.
+    with (folder / MANIFEST).open("w", encoding="utf-8", errors="backslashreplace") as text:
         (folder / MANIFEST).chmod(0o600)
-        text.write(manifest.text())
+        text.writelines(manifest.pieces())
         text.flush()
         os.fsync(text.fileno())
     sync(folder)
 
 
-def _earlier(place: Folder) -> dict[str, File]:
+def _earlier(place: Folder) -> Mapping[str, File]:
     """Files that the newest backup which was read back holds, and that need not be stored again."""
     for backup in reversed(place.backups()):
         try:
             manifest = place.manifest(backup)
             if not manifest.is_of(place.settings.system) or not verified(place, backup):
                 continue
-            files = manifest.files or {}
         except BackupError:
             continue
-        there = {
-            one for one in {file.backup for file in files.values()} if one and (place.path(one) / MANIFEST).is_file()
-        }
-        return {name: file for name, file in files.items() if file.backup in there}
+        if not isinstance(manifest.files, Files):
+            return {}
+        manifest.files.keep({one for one in manifest.files.holders if (place.path(one) / MANIFEST).is_file()})
+        return manifest.files
     return {}
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pytest_runbook import clock
+from pytest_runbook.backup.filelist import File, Files, Reader
 from pytest_runbook.errors import BackupError
 from pytest_runbook.model import Record
 
@@ -22,6 +24,7 @@ VERSION = 1
 MANIFEST, VERIFIED, RESTORED = "manifest.json", "verified.json", "restored.json"
 DATABASE, ROLES, CACHE, FILES = "database", "roles.sql", "cache.rdb", "files.tar.zst"
 ID = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
+WRITTEN: Mapping[str, Any] = {"ensure_ascii": False, "sort_keys": True}
 PARTIAL = ".partial-"
 """What the folder of a backup that is not finished begins with."""
 
@@ -92,21 +95,6 @@ class Cache(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class File(Record):
-    """One file or symbolic link."""
-
-    size: int
-    mode: int
-    mtime: float
-    sha256: str
-    """Empty for a link."""
-    backup: str
-    """ID of the backup whose `files.tar.zst` has it; empty for a link, which stands only here."""
-    link: str | None = None
-    """Where a symbolic link leads."""
-
-
-@dataclass(frozen=True, slots=True)
 class Stored(Record):
     """One file of the backup's own folder, as it was before anybody encrypted it."""
 
@@ -133,8 +121,8 @@ class Manifest(Record):
     """Revision of the migrations."""
     database: Database | None = None
     cache: Cache | None = None
-    files: dict[str, File] | None = None
-    """`root/relative/path`, or `root` alone where that names a single file."""
+    files: Mapping[str, File] | None = None
+    """`root/relative/path`, or `root` alone where that names a single file; on disk, not in memory, when it was read."""
     stored: dict[str, Stored] = field(default_factory=dict)
     """Every file of the folder but those that end in `.json` and tell of the others."""
     version: int = VERSION
@@ -156,37 +144,49 @@ class Manifest(Record):
     @property
     def needs(self) -> set[str]:
         """IDs of the other backups that hold files of this one."""
-        return {one.backup for one in (self.files or {}).values() if one.backup} - {self.id}
+        files = self.files if isinstance(self.files, Files) else Files(self.files or {})
+        return files.holders - {self.id}
 
     def text(self) -> str:
         """The content of `manifest.json`."""
-        return json.dumps(self.to_json(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        return "".join(self.pieces())
+
+    def pieces(self) -> Iterator[str]:
+        """The same piece by piece: a line for each file."""
+        shown = replace(self, files=None if self.files is None else {}).to_json()
+        head, files, tail = (json.dumps(shown, **WRITTEN, indent=1) + "\n").partition('\n "files": {')
+        yield head + files
+        between = ""
+        for name, file in (self.files or {}).items():
+            yield f"{between}\n  {json.dumps(name, **WRITTEN)}: {json.dumps(file.to_json(), **WRITTEN)}"
+            between = ","
+        yield tail
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any] | bytes | str) -> Manifest:
-        """The manifest that DATA, text or what it says, holds; BackupError with its reason when it is none."""
-        from pydantic import ValidationError
+    def parse(cls, data: bytes | str) -> Manifest:
+        """The manifest that DATA holds; BackupError with its reason when it is none."""
+        return cls.read(io.BytesIO(data.encode() if isinstance(data, str) else data))
 
+    @classmethod
+    def read(cls, stream: BinaryIO) -> Manifest:
+        """The manifest in STREAM, of which the list of files never is in memory."""
         try:
-            found = json.loads(data) if isinstance(data, bytes | str) else dict(data)
+            found, files, wrong = _parts(Reader(stream))
         except ValueError as error:
             raise BackupError(f'"{MANIFEST}" is no JSON: {error}', reason="corrupt") from None
-        version = found.get("version") if isinstance(found, dict) else None
+        version = found.get("version")
         if isinstance(version, int) and version > VERSION:
             raise BackupError(
                 f'"{MANIFEST}" is of version "{version}", this software knows up to "{VERSION}"\n'
                 "  hint: update pytest-runbook here as well",
                 reason="unknown-version",
             )
-        try:
-            manifest: Manifest = _adapter().validate_python(found)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise BackupError(f'"{MANIFEST}" is none: "{place}": {first["msg"].lower()}', reason="corrupt") from None
+        if wrong:
+            raise wrong
+        manifest: Manifest = _valid("Manifest", found)
         if not ID.fullmatch(manifest.id):
             raise BackupError(f'"{MANIFEST}" has the id "{manifest.id}", which is none', reason="corrupt")
-        return manifest
+        return manifest if files is None else replace(manifest, files=files)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -194,12 +194,46 @@ class Manifest(Record):
         return {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": "Manifest of a backup of pytest-runbook",
-            **_adapter().json_schema(),
+            **_adapter("Manifest").json_schema(),
         }
 
 
+def _parts(reader: Reader) -> tuple[dict[str, Any], Files | None, BackupError | None]:
+    """What READER finds but the files; the files; what is wrong with the first bad one of them."""
+    if reader.ahead() not in ("{", ""):
+        raise BackupError(f'"{MANIFEST}" is none: it is no object', reason="corrupt")
+    found: dict[str, Any] = {}
+    files: Files | None = None
+    wrong: BackupError | None = None
+    for key in reader.members():
+        if key != "files" or reader.ahead() != "{":
+            found[key] = reader.value()
+            continue
+        files = Files()
+        for name in reader.members():
+            try:
+                files[name] = _valid("File", reader.value(), f"files.{name}.")
+            except BackupError as error:
+                wrong = wrong or error
+    if reader.ahead():
+        raise ValueError("something comes after its end")
+    return found, files, wrong
+
+
+def _valid(shape: str, found: Any, where: str = "") -> Any:
+    """FOUND as a SHAPE."""
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(shape).validate_python(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = where + ".".join(map(str, first["loc"]))
+        raise BackupError(f'"{MANIFEST}" is none: "{place}": {first["msg"].lower()}', reason="corrupt") from None
+
+
 @cache
-def _adapter() -> Any:
+def _adapter(shape: str) -> Any:
     from pydantic import TypeAdapter  # late: whoever only makes a manifest needs none
 
-    return TypeAdapter(Manifest)
+    return TypeAdapter({"Manifest": Manifest, "File": File}[shape])

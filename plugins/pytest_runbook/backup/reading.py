@@ -9,13 +9,15 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from pytest_runbook import clock
 from pytest_runbook.backup import archive, programs, rdb
 from pytest_runbook.backup.checksums import PIECE, of_stream
-from pytest_runbook.backup.manifest import Cache, Database, File, Manifest, Stored
+from pytest_runbook.backup.filelist import Files
+from pytest_runbook.backup.manifest import Cache, Database, Manifest, Stored
 from pytest_runbook.backup.rows import Rows
 from pytest_runbook.backup.running import run
 from pytest_runbook.backup.verdict import Fault
@@ -126,9 +128,8 @@ def snapshot(path: Path, manifest: Cache, server: Path | None) -> Iterator[Fault
                 yield Fault("not-a-dump", path.name, str(error))
 
 
-def files(stream: BinaryIO, wanted: Mapping[str, File], where: str, *, strict: bool) -> Iterator[Fault]:
-    """Faults of the archive in STREAM, which has to have all WANTED files; with STRICT, and no others."""
-    left = dict(wanted)
+def files(stream: BinaryIO, left: Files, where: str, *, strict: bool) -> Iterator[Fault]:
+    """Faults of the archive in STREAM, which has to have all files LEFT, taken out one by one; with STRICT, and no others."""
     try:
         with archive.reading(stream) as tar:
             for member, content in archive.members(tar):
@@ -150,7 +151,7 @@ def files(stream: BinaryIO, wanted: Mapping[str, File], where: str, *, strict: b
     except BackupError as error:
         yield Fault(error.reason or "corrupt", where, str(error))
         return
-    for name in sorted(left)[:20]:
+    for name in islice(left, 20):
         yield Fault("missing", f"{where}:{name}", "the archive does not have it")
 
 

@@ -16,6 +16,7 @@ from pytest_runbook import clock
 from pytest_runbook.backup import programs, reading
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.destinations.folder import Folder
+from pytest_runbook.backup.filelist import Files
 from pytest_runbook.backup.manifest import CACHE, DATABASE, FILES, ID, MANIFEST, VERIFIED, Manifest, Stored
 from pytest_runbook.backup.verdict import Fault, Verdict
 from pytest_runbook.errors import BackupError
@@ -182,7 +183,7 @@ class _Reading:
             if not reading.inside(name) or name.partition("/")[0] == "":
                 yield Fault("unsafe-path", f"{MANIFEST}:{name}", "its path leads out of the folder")
         for backup in sorted({manifest.id, *manifest.needs}):
-            own = {name: file for name, file in manifest.files.items() if file.backup == backup}
+            own = Files((name, file) for name, file in manifest.files.items() if file.backup == backup)
             where = FILES if backup == manifest.id else f"{backup}/{FILES}"
             try:
                 with self._from.read(backup, FILES) as stream:

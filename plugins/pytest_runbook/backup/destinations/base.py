@@ -28,7 +28,7 @@ SEALED = ".sealed-"
 TRIES = 6
 """How often a place is asked that does not serve, with longer and longer pauses; whoever only looks asks once."""
 NOTE_SIZE = 200_000_000
-"""Bytes above which a manifest is not read: it is none."""
+"""Bytes above which a note is not read: it is none."""
 
 
 class DestinationSettings(BaseModel):
@@ -118,14 +118,13 @@ class Place(ABC, Generic[S]):
         """The manifest of the backup ID; BackupError `no-manifest` when there is none."""
         try:
             with self.read(id, MANIFEST) as file:
-                content = file.read(NOTE_SIZE)
+                found = Manifest.read(file)
         except BackupError as error:
             if error.reason != "missing":
                 raise
             raise BackupError(
                 f'"{self.name}" has no finished backup "{id}"\n  hint: runbook backup --list', reason="no-manifest"
             ) from None
-        found = Manifest.from_json(content)
         if found.id != id:
             raise BackupError(f'the manifest in "{id}" is that of "{found.id}"', reason="stale")
         return found

@@ -6,12 +6,14 @@ import hashlib
 import os
 import tarfile
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from pytest_runbook.backup import archive, reading
 from pytest_runbook.backup.checksums import PIECE
 from pytest_runbook.backup.destinations.base import safe
+from pytest_runbook.backup.filelist import Files
 from pytest_runbook.backup.manifest import FILES
 from pytest_runbook.backup.restore.fetching import as_fault
 from pytest_runbook.backup.verdict import Fault
@@ -19,8 +21,11 @@ from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
     from pytest_runbook.backup.destinations import Destination
-    from pytest_runbook.backup.manifest import File, Manifest
+    from pytest_runbook.backup.filelist import File
+    from pytest_runbook.backup.manifest import Manifest
 
+MOST = 20
+"""Missing files that are named."""
 PERMISSIONS = 0o777
 """What of a file's mode is put back: a backup makes nobody root."""
 
@@ -30,11 +35,11 @@ def restore(destination: Destination, manifest: Manifest, folder: Path, roots: s
 
     ROOTS are the first parts of the names wanted; None: all. A file that is wrong is not put there.
     """
-    wanted = {name: file for name, file in (manifest.files or {}).items() if roots is None or root_of(name) in roots}
+    wanted = Files(one for one in (manifest.files or {}).items() if roots is None or root_of(one[0]) in roots)
     faults: list[Fault] = []
     folder.mkdir(mode=0o700, parents=True)
-    for id_ in sorted({file.backup for file in wanted.values() if file.backup}):
-        ours = {name: file for name, file in wanted.items() if file.backup == id_}
+    for id_ in sorted(wanted.holders):
+        ours = Files((name, file) for name, file in wanted.items() if file.backup == id_)
         try:
             holder = manifest if id_ == manifest.id else destination.manifest(id_)
             faults += _extract(destination, holder, ours, folder)
@@ -48,12 +53,14 @@ def root_of(name: str) -> str:
     return name.partition("/")[0]
 
 
-def _extract(destination: Destination, holder: Manifest, wanted: Mapping[str, File], folder: Path) -> list[Fault]:
-    """Take WANTED out of the archive of the backup HOLDER."""
+def _extract(destination: Destination, holder: Manifest, left: Files, folder: Path) -> list[Fault]:
+    """Take the files LEFT out of the archive of the backup HOLDER."""
     place = FILES if FILES in holder.stored else ""
     if not place:
-        return [Fault("missing", name, f'the backup "{holder.id}" has no archive of files') for name in wanted]
-    faults, left = list[Fault](), dict(wanted)
+        return [
+            Fault("missing", name, f'the backup "{holder.id}" has no archive of files') for name in islice(left, MOST)
+        ]
+    faults = list[Fault]()
     try:
         with destination.read(holder.id, FILES) as stream, archive.reading(stream) as tar:
             for member, content in archive.members(tar):
@@ -61,7 +68,9 @@ def _extract(destination: Destination, holder: Manifest, wanted: Mapping[str, Fi
                     faults.append(fault)
     except BackupError as error:
         faults.append(as_fault(error, FILES))
-    faults += [Fault("missing", f"{FILES}:{name}", f'not in the archive of "{holder.id}"') for name in left]
+    faults += [
+        Fault("missing", f"{FILES}:{name}", f'not in the archive of "{holder.id}"') for name in islice(left, MOST)
+    ]
     # Each file was compared. What is wrong with the archive as a whole explains the rest better.
     return (faults and _whole(destination, holder)) or faults
 
@@ -76,7 +85,7 @@ def _whole(destination: Destination, holder: Manifest) -> list[Fault]:
 
 
 def _member(
-    member: tarfile.TarInfo, stream: IO[bytes] | None, holder: Manifest, left: dict[str, File], folder: Path
+    member: tarfile.TarInfo, stream: IO[bytes] | None, holder: Manifest, left: Files, folder: Path
 ) -> Fault | None:
     """Put MEMBER, whose content is STREAM, below FOLDER if it is one of those LEFT; what is wrong with it."""
     where = f"{FILES}:{member.name}"
