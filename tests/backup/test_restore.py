@@ -186,6 +186,23 @@ def test_what_does_not_belong_here_is_refused(
     system.database.sql("DROP TABLE alembic_version", "shop")
 
 
+def test_a_database_that_is_newer_than_the_one_in_use_is_refused(system: Shop) -> None:
+    system.database.sql(
+        "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('r1')", "shop"
+    )
+    try:
+        older = system.backup()
+        system.database.sql("UPDATE alembic_version SET version_num = 'r2'", "shop")
+        newer = system.backup()
+        assert restoring(system).judge("away", older.id).schema == "r1"
+        system.database.sql("UPDATE alembic_version SET version_num = 'r1'", "shop")
+        with pytest.raises(RestoreError, match='at revision "r2", the database in use is at "r1"') as refusal:
+            restoring(system).judge("away", newer.id)
+        assert refusal.value.reason == "schema-newer"
+    finally:
+        system.database.sql("DROP TABLE alembic_version", "shop")
+
+
 def test_a_backup_that_is_not_good_is_refused(system: Shop) -> None:
     bad = system.backup()
     path = system.folder / "away" / bad.id / "cache.rdb"

@@ -26,7 +26,7 @@ class Restore(Section):
     """As `pytest -m` takes it: what has to be true before what was there is given up; empty: nothing is looked at."""
     revisions: Words = ()
     """Revisions of the migrations that the deployed release knows, the newest last: a backup of another one is refused.
-    Empty: nobody compares.
+    Empty: one is refused that came after the revision in use, as far as facts, database and backups tell.
     """
     journal: Path = Path("var/restores")
     """Folder of the journals of restores. Relative to the root folder."""

@@ -19,7 +19,7 @@ from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import journal, scratch, serving
+from pytest_runbook.backup.restore import journal, revisions, scratch, serving
 from pytest_runbook.backup.restore.exchange import Exchange, drop_database, drop_roles, remove_made
 from pytest_runbook.backup.restore.journal import Journal, Restore
 from pytest_runbook.backup.restore.preparing import Preparing, administrator
@@ -71,13 +71,8 @@ class Production:
                     f'not of "{settings.system.name}" in {settings.system.environment}',
                     reason="other-system",
                 )
-            known = settings.restore.revisions
-            if known and manifest.schema and manifest.schema not in known:
-                raise RestoreError(
-                    f'the database of the backup is at revision "{manifest.schema}", the deployed release knows up to '
-                    f'"{known[-1]}"\n  hint: deploy the release that made it (it says "{manifest.release}") first',
-                    reason="schema-newer",
-                )
+            if why := revisions.refusal(settings, destination, manifest):
+                raise RestoreError(why, reason="schema-newer")
             with self._watch.phase("verify", "the backup is read back, whole"):
                 verdict = verify(destination, backup)
             if not verdict.good:
