@@ -127,7 +127,7 @@ def test_everything_that_was_saved_is_there_again(system: Shop, backup: Manifest
     before, uploads = kept(system, "before")
     assert system.database.sql("SELECT count(*) FROM customer", before) == [(210,)]
     assert len([*(uploads / "2026").iterdir()]) == 4
-    assert any(before in line and "remove it when you are sure" in line for line in done.story)
+    assert any(before in line and "--discard" in line for line in done.story)
     database = system.place("local").manifest(done.safety).database
     assert database
     assert database.tables["public.customer"].rows == 210
@@ -265,7 +265,7 @@ def test_one_that_is_interrupted_is_taken_back(system: Shop, backup: Manifest, m
     def interrupted(self: Production, restore: Restore) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Production, "_look", interrupted)
+    monkeypatch.setattr(Production, "look", interrupted)
     production = restoring(system)
     with pytest.raises(KeyboardInterrupt):
         production.restore("away", production.judge("away", backup.id), PARTS, safety=False)
@@ -362,7 +362,7 @@ def test_one_that_was_killed_when_everything_was_back_is_only_started(system: Sh
     killed(system, backup.id, "back", 1)
     one = restoring(system)
     left_open = one.journal.unfinished()
-    one._exchange(left_open).back(left_open)
+    one.exchange(left_open).back(left_open)
     left_open.state = journal.BACK
     one.journal.save(left_open)
     tidy(system)  # somebody removed what was restored: what is in use must not take its place
@@ -431,7 +431,7 @@ def test_no_runbook_works_on_a_service_meanwhile(
             held.append(target)
         return True, "well"
 
-    monkeypatch.setattr(Production, "_look", looking)
+    monkeypatch.setattr(Production, "look", looking)
     assert restoring(system).restore("away", backup, ["config"], safety=False).state == journal.DONE
     assert len(held) == 3
     with locked(system, "cache"), locked(system, deployment.LOCK):
@@ -497,7 +497,7 @@ def test_a_restored_database_sorts_as_it_did(system: Shop, backup: Manifest) -> 
 
 def test_two_at_once_are_refused(system: Shop, backup: Manifest) -> None:
     production = restoring(system)
-    with production._alone("another"), pytest.raises(RestoreError, match="another restore"):
+    with production.alone("another"), pytest.raises(RestoreError, match="another restore"):
         production.restore("away", backup, ["config"])
 
 

@@ -14,6 +14,7 @@ from pytest_runbook.cli._options import BadUsage, loaded, project_root, settings
 
 if TYPE_CHECKING:
     from pytest_runbook.backup.restore.journal import Restore
+    from pytest_runbook.backup.restore.production import Production
     from pytest_runbook.settings import Loaded
 
 FAILED = 1
@@ -24,7 +25,7 @@ PLACES = "places.env"
 @click.command(
     epilog="""\b
 Exit codes:
-  0    restored; with --dry-run, --status: shown; with --undo: taken back
+  0    restored; with --dry-run, --status, --kept: shown; with --undo: taken back; with --discard: removed
   1    not restored: refused, failed, taken back because the checks failed, or held because nobody could look
   2    interrupted
   4    bad settings, a bad option, no such destination, or the name of the system was not typed
@@ -48,6 +49,10 @@ Exit codes:
 )
 @click.option(
     "--finish", is_flag=True, help="Finish one that was killed or held; BACKUP is then the id of the restore."
+)
+@click.option("--kept", is_flag=True, help="Show what restores keep beside what is in use.")
+@click.option(
+    "--discard", is_flag=True, help="Remove what one keeps, once the checks are green; BACKUP is the id of the restore."
 )
 def command(file: Path | None, overrides: tuple[str, ...], **options: Any) -> int:
     """Restore BACKUP, the id of one or "newest".
@@ -78,6 +83,8 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
         for one in production.journal.all(production.say):
             click.echo(clean(_line(one)))
         return 0
+    if options["kept"] or options["discard"]:
+        return _kept(production, found, clean, options)
     if options["undo"] or options["finish"]:
         _sure(found, options["yes_overwrite"])
         if options["undo"]:
@@ -97,6 +104,30 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
     click.echo(clean(f"{backup} of {manifest.created} replaces {', '.join(parts)} of {found.settings.system.name}"))
     _sure(found, options["yes_overwrite"])
     return _ended(production.restore(source, manifest, parts, safety=not options["without_safety_backup"]))
+
+
+def _kept(production: Production, found: Loaded, clean: Any, options: dict[str, Any]) -> int:
+    """Show what is kept, or remove what one restore keeps."""
+    from pytest_runbook import clock
+    from pytest_runbook.backup.restore.keeping import Keeping
+
+    keeping = Keeping(production)
+    if options["discard"] and not options["backup"]:
+        raise BadUsage("which restore?\n  hint: its id; runbook restore --kept shows them")
+    if options["discard"] and not options["dry_run"]:
+        _sure(found, options["yes_overwrite"])
+        freed = sum(one.size for one in keeping.discard(options["backup"]))
+        click.echo(f"{options['backup']}: {freed:,} bytes are free again")
+        return 0
+    for restore, kept in keeping.all():
+        if options["discard"] and restore.id != options["backup"]:
+            continue
+        age = clock.duration((clock.now() - clock.parse(restore.finished or restore.started)).total_seconds())
+        click.echo(f"{restore.id}  {restore.state} {age} ago: {', '.join(restore.parts)} of {restore.backup}")
+        for one in kept:
+            would = "would be removed" if options["discard"] else "kept"
+            click.echo(clean(f"    {would}: {one} ({one.size:,} bytes)"))
+    return 0
 
 
 def _chosen(found: Loaded, root: Path, source: str, backup: str) -> str:

@@ -80,14 +80,14 @@ class Exchange:
         """Whether all of the exchange of RESTORE was done."""
         return not any(self._is_there(one.kind, one.made) for one in restore.swaps)
 
-    def kept(self, restore: Restore) -> list[str]:
-        """What lies beside what is in use, in words."""
+    def beside(self, restore: Restore) -> list[tuple[str, str]]:
+        """Kind and name of what lies beside what is in use."""
         names = [(one.kind, name) for one in restore.swaps for name in (one.aside, one.made)]
-        return [
-            f'the database "{name}"' if kind == "database" else f'"{name}"'
-            for kind, name in names
-            if self._is_there(kind, name)
-        ]
+        return [(kind, name) for kind, name in names if self._is_there(kind, name)]
+
+    def kept(self, restore: Restore) -> list[str]:
+        """The same in words."""
+        return [f'the database "{name}"' if kind == "database" else f'"{name}"' for kind, name in self.beside(restore)]
 
     def _move(self, kind: str, before: str, after: str) -> None:
         """Give what is called BEFORE the name AFTER; nothing may be there under the first, and must be under the second."""

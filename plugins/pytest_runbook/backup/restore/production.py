@@ -83,7 +83,7 @@ class Production:
     def restore(self, source: str, manifest: Manifest, parts: Sequence[str], *, safety: bool = True) -> Restore:
         """Put PARTS of the backup of MANIFEST in SOURCE into production, and say what came of it."""
         id_ = new_id()
-        with self._alone(id_) as store:
+        with self.alone(id_) as store:
             if left := [one for one in self.journal.all(self.say) if one.open]:
                 raise RestoreError(
                     f'the restore "{left[0].id}" is not finished\n  hint: runbook restore --status, then --finish or --undo'
@@ -99,7 +99,7 @@ class Production:
 
     def finish(self, id_: str = "") -> Restore:
         """Go on with the restore ID_, which was killed or held: exchange what is not exchanged yet, start, look."""
-        with self._alone(id_ or new_id()) as store:
+        with self.alone(id_ or new_id()) as store:
             restore = self.journal.unfinished(id_)  # inside: whoever had the lock may have ended it
             if restore.state == journal.PREPARING:
                 raise RestoreError(
@@ -114,7 +114,7 @@ class Production:
 
     def undo(self, id_: str = "") -> Restore:
         """Take the restore ID_ back, which was killed or held."""
-        with self._alone(id_ or new_id()) as store:
+        with self.alone(id_ or new_id()) as store:
             restore = self.journal.unfinished(id_)
             if restore.state == journal.PREPARING:
                 self._give_up(restore)
@@ -143,7 +143,7 @@ class Production:
                 with self._phase(restore, "database", "the database is restored beside the one that is there"):
                     ready.database()
                 for line in ready.problems:
-                    self._tell(restore, line)
+                    self.tell(restore, line)
             if "cache" in restore.parts and manifest.cache:
                 with self._phase(restore, "cache", "the cache's data are made ready"):
                     ready.cache()
@@ -174,16 +174,16 @@ class Production:
             with self._phase(restore, "stop", f"stopped: {', '.join(restore.stop) or 'nothing'}"):
                 self._stop(restore)
             with self._phase(restore, "exchange", "what is there is exchanged for what was restored"):
-                exchange = self._exchange(restore)
-                exchange.begin(restore)
+                renames = self.exchange(restore)
+                renames.begin(restore)
                 self.journal.save(restore)
-                exchange.forward(restore)
+                renames.forward(restore)
             with self._phase(restore, "start", "the services are started"):
                 self._begin(restore)
             self._state(restore, journal.CHECKING)
             title = f'the checks "{self.loaded.settings.restore.checks}" look at it'
             with self._phase(restore, "checks", title) as phase:
-                good, why = self._look(restore)
+                good, why = self.look(restore)
                 phase.outcome = "failed" if not good else phase.outcome
         except (RunbookError, KeyboardInterrupt) as error:
             self._back(
@@ -199,7 +199,7 @@ class Production:
         else:
             self._keep(restore, why)
 
-    def _look(self, restore: Restore) -> tuple[bool | None, str]:
+    def look(self, restore: Restore) -> tuple[bool | None, str]:
         """Whether the system is well, and the words for it; None when nobody could look."""
         expression = self.loaded.settings.restore.checks
         if not expression:
@@ -222,13 +222,16 @@ class Production:
 
     def _keep(self, restore: Restore, why: str) -> None:
         """What was restored stays; what was there before is a person's to remove."""
-        for name in self._exchange(restore).kept(restore):
-            self._tell(restore, f"what was there before is kept as {name}: remove it when you are sure")
+        for name in self.exchange(restore).kept(restore):
+            self.tell(
+                restore,
+                f"what was there before is kept as {name}: runbook restore --discard {restore.id} when you are sure",
+            )
         self._state(restore, journal.DONE, why)
 
     def _back(self, restore: Restore, why: str) -> None:
         """Everything as it was before, and running. What was in use is renamed only: somebody may have written into it."""
-        self._tell(restore, f"going back: {why}")
+        self.tell(restore, f"going back: {why}")
         with self._phase(restore, "back", "what was there before is put back") as phase:
             if restore.state != journal.BACK:
                 if restore.touched and not self._names_back(restore):
@@ -238,13 +241,16 @@ class Production:
             self._start(restore)
         if not restore.touched:
             self._remove(restore)
-        for name in self._exchange(restore).kept(restore):
-            self._tell(restore, f"what had been restored is kept as {name}: remove it when you are sure")
+        for name in self.exchange(restore).kept(restore):
+            self.tell(
+                restore,
+                f"what had been restored is kept as {name}: runbook restore --discard {restore.id} when you are sure",
+            )
         self._state(restore, journal.UNDONE, f"it is as it was before: {why}")
 
     def _names_back(self, restore: Restore) -> bool:
         """Rename while nothing uses the names; False when something does not stop, and a person has to see to that."""
-        exchange = self._exchange(restore)
+        exchange = self.exchange(restore)
         try:
             self._stop(restore)
         except RunbookError as error:
@@ -267,7 +273,7 @@ class Production:
         if restore.touched:
             raise RestoreError(f'what "{restore.id}" made was in use, and is not removed')
         remove_made(restore, self.say)
-        if restore.database and (server := self._exchange(restore).server):
+        if restore.database and (server := self.exchange(restore).server):
             drop_database(server, restore.database)
             for problem in drop_roles(server, restore.roles):
                 self.say(problem)
@@ -283,7 +289,7 @@ class Production:
         cache = self.loaded.settings.restore.cache
         self._together(restore, [one for one in restore.stop if one == cache], "start")
         if restore.cache:
-            self._tell(restore, serving.compare(self.loaded.settings, restore.cache, restore.cache_files))
+            self.tell(restore, serving.compare(self.loaded.settings, restore.cache, restore.cache_files))
             restore.cache = None  # from now on others write into it
             self.journal.save(restore)
         self._together(restore, [one for one in restore.stop if one != cache], "start")
@@ -306,7 +312,8 @@ class Production:
         manager, unit = reach.manager(service)
         getattr(manager, action)(unit, self.loaded.settings.restore.stopping)
 
-    def _exchange(self, restore: Restore) -> Exchange:
+    def exchange(self, restore: Restore) -> Exchange:
+        """What renames for RESTORE."""
         return Exchange(administrator(self.loaded.settings) if restore.database else None, self._sure)
 
     def _sure(self) -> None:
@@ -332,10 +339,11 @@ class Production:
         restore.state = state
         restore.finished = "" if restore.open else clock.iso(clock.now())
         if why:
-            self._tell(restore, why)
+            self.tell(restore, why)
         self.journal.save(restore)
 
-    def _tell(self, restore: Restore, line: str) -> None:
+    def tell(self, restore: Restore, line: str) -> None:
+        """Add LINE to the story of RESTORE, on disk, and say it."""
         restore.story.append(line)
         self.journal.save(restore)
         self.say(line)
@@ -349,7 +357,7 @@ class Production:
             found.close()
 
     @contextmanager
-    def _alone(self, run: str) -> Iterator[Store]:
+    def alone(self, run: str) -> Iterator[Store]:
         """Keep every other restore of this system out, and every deployment: it would migrate what is exchanged."""
         from pytest_runbook.deploy.deployment import LOCK as DEPLOYMENT
         from pytest_runbook.history import Store
