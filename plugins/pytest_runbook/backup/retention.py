@@ -82,13 +82,28 @@ def _why(backup: str, seen: _Seen, good: list[str], settings: Retention, now: da
 
 
 def apply(destination: Destination, settings: Retention, now: datetime) -> list[Judged]:
-    """Remove what `judge` says; a refusal, as of an object lock, is told and no error."""
-    done = []
-    for one in reversed(judge(destination, settings, now)):  # the oldest first
-        if one.removed:
-            try:
-                destination.remove(one.id)
-            except BackupError as error:
-                one = Judged(one.id, one.destination, False, f"could not be removed: {error}")  # noqa: PLW2901
-        done.append(one)
-    return done[::-1]
+    """Remove what `judge` says; a refusal, as of an object lock, is told and no error.
+
+    The newest first: what stays after all keeps those that it needs files of.
+    """
+    done: list[Judged] = []
+    needed: dict[str, str] = {}
+    for one in judge(destination, settings, now):
+        if not one.removed:
+            done.append(one)
+        elif one.id in needed:
+            done.append(Judged(one.id, one.destination, False, f'"{needed[one.id]}" needs files of it'))
+        else:
+            done.append(_removed(destination, one, needed))
+    return done
+
+
+def _removed(destination: Destination, one: Judged, needed: dict[str, str]) -> Judged:
+    """Remove ONE; when that is refused, those that it needs go into NEEDED."""
+    needs = destination.manifest(one.id).needs
+    try:
+        destination.remove(one.id)
+    except BackupError as error:
+        needed.update(dict.fromkeys(needs, one.id))
+        return Judged(one.id, one.destination, False, f"could not be removed: {error}")
+    return one
