@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from pytest_runbook.backup.filelist import PIECE, File, Files, Reader
 from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.errors import BackupError
 
 MADE = ("20260101T000000Z", "shop", "staging", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", "test")
 ONE = File(3, 0o644, 1.5, "0" * 64, "20260101T000000Z")
@@ -69,6 +70,13 @@ def test_a_list_of_files_is_a_mapping() -> None:
     assert [*files] == ["c"]
     with pytest.raises(KeyError, match="'a'"):
         del files["a"]
+
+
+def test_a_disk_that_is_full_is_told() -> None:
+    files = Files()
+    files._rows.execute("PRAGMA max_page_count = 8")
+    with pytest.raises(BackupError, match=r"temporary files: database or disk is full\n  hint: make room there"):
+        files.update((f"uploads/{number:0200}", ONE) for number in range(1000))
 
 
 @pytest.mark.parametrize("text", ['{"a": 1', '{"a" 1}', "{1: 2}", "{'a': 1}", '{"a": 1,}', ""])

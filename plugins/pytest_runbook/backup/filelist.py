@@ -12,6 +12,7 @@ from collections.abc import Collection, ItemsView, Iterable, Iterator, Mapping, 
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from pytest_runbook.errors import BackupError
 from pytest_runbook.model import Record
 
 COLUMNS = "size, mode, mtime, sha256, backup, link"
@@ -61,7 +62,13 @@ class Files(MutableMapping[str, File]):
     def __setitem__(self, name: str, file: File) -> None:
         link = None if file.link is None else os.fsencode(file.link)
         row = (os.fsencode(name), file.size, file.mode, file.mtime, file.sha256, file.backup, link)
-        self._rows.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        try:
+            self._rows.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        except sqlite3.OperationalError as error:
+            raise BackupError(
+                f"the list of files does not go on in the folder for temporary files: {error}\n"
+                "  hint: make room there, or name another folder in TMPDIR"
+            ) from None
 
     def __delitem__(self, name: str) -> None:
         if not self._rows.execute("DELETE FROM file WHERE name = ?", (os.fsencode(name),)).rowcount:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -102,7 +103,7 @@ def _size(kind: str, name: str, server: Server | None) -> int:
         return int(row[0]) if row else 0
     path = Path(name)
     inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
-    return sum(one.lstat().st_size for one in (path, *inside))
+    return sum(one.lstat().st_size for one in chain([path], inside))
 
 
 def _remove(kept: Kept, server: Server | None) -> None:

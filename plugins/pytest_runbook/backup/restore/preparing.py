@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,7 +152,7 @@ class Preparing:
         shutil.move(source, new)
         owner = like.stat()
         if os.geteuid() == 0:
-            for path in (new, *(new.rglob("*") if new.is_dir() else ())):
+            for path in chain([new], new.rglob("*") if new.is_dir() else ()):  # there may be millions
                 os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
         if new.is_dir():
             new.chmod(like.stat().st_mode & 0o777)
