@@ -62,6 +62,7 @@ def test_a_list_of_files_is_a_mapping() -> None:
     files = Files({"b": ONE, "a": ONE})
     files["c"] = File(0, 0, 0.0, "", "another")
     assert ([*files], len(files), "b" in files, files.get("z")) == (["a", "b", "c"], 3, True, None)
+    assert (bool(files), bool(Files())) == (True, False)
     assert files.holders == {"20260101T000000Z", "another"}
     assert files.pop("a") == ONE
     assert [*files.items()] == [("b", ONE), ("c", files["c"])]

@@ -80,6 +80,9 @@ class Files(MutableMapping[str, File]):
     def __len__(self) -> int:
         return int(self._rows.execute("SELECT count(*) FROM file").fetchone()[0])
 
+    def __bool__(self) -> bool:  # without counting all of them
+        return self._rows.execute("SELECT 1 FROM file LIMIT 1").fetchone() is not None
+
     def items(self) -> ItemsView[str, File]:
         """Names and files, read in one go."""
         return _Items(self)
