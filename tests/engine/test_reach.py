@@ -7,8 +7,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from pytest_runbook.history import Process
 from pytest_runbook.history.store import Store
+from pytest_runbook.process import Process
 
 from tests.engine.ailing import FIX, Ailing
 from tests.engine.conftest import Project

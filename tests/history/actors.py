@@ -15,7 +15,8 @@ from time import sleep
 from typing import Any
 
 from pytest_runbook import clock
-from pytest_runbook.history import Lock, Process, Store
+from pytest_runbook.history import Lock, Store
+from pytest_runbook.process import Process
 
 SYSTEM = ("shop", "production")
 FAR = "another machine"

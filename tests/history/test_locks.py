@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from pytest_runbook import clock
-from pytest_runbook.history import Held, Lock, Process, Store
+from pytest_runbook.history import Held, Lock, Store
+from pytest_runbook.process import Process
 from sqlalchemy import NullPool, create_engine, text
 
 from tests.history.actors import Actors, open_store, race

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_runbook.history import Process
+from pytest_runbook.process import Process
 
 from tests.probes.databases import as_server
 
@@ -44,7 +44,7 @@ def test_process_with_a_used_number_is_another() -> None:
 
 def test_process_of_another_user_is_seen() -> None:
     """The first process of the machine is root's."""
-    look = "import sys; from pytest_runbook.history import Process; from dataclasses import replace;"
+    look = "import sys; from pytest_runbook.process import Process; from dataclasses import replace;"
     look += " sys.exit(replace(Process.current(), pid=1, started=int(sys.argv[1])).gone)"
     started = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
     done = subprocess.run(as_server([sys.executable, "-c", look, started]), check=False, cwd="/")

@@ -1,7 +1,6 @@
 """What was tried and what came of it, kept between runs and shared by processes and machines."""
 
 from pytest_runbook.history.locks import Held, Lock
-from pytest_runbook.history.process import Process
 from pytest_runbook.history.rows import AttemptOutcome, AttemptRow, DeploymentRow, PhaseRow, StepRow, WatchRow
 from pytest_runbook.history.store import Store
 
@@ -12,7 +11,6 @@ __all__ = [
     "Held",
     "Lock",
     "PhaseRow",
-    "Process",
     "StepRow",
     "Store",
     "WatchRow",

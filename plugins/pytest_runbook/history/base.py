@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, Insert, Update, and_
 
 from pytest_runbook.history.database import Database
-from pytest_runbook.history.process import Process
+from pytest_runbook.process import Process
 
 
 class Part:

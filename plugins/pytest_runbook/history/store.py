@@ -16,10 +16,10 @@ from pytest_runbook.history.deployments import Deployments
 from pytest_runbook.history.intents import Intents
 from pytest_runbook.history.locks import Locks
 from pytest_runbook.history.migrations import migrate
-from pytest_runbook.history.process import Process
 from pytest_runbook.history.runs import Runs
 from pytest_runbook.history.schema import VERSION, metadata, versions
 from pytest_runbook.history.watches import Watches
+from pytest_runbook.process import Process
 
 MAKING = 0x52554E42
 """Key of the lock under which PostgreSQL's tables are made."""

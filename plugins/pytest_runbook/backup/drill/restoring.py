@@ -114,6 +114,7 @@ class ScratchRestore:
             refusal.database(found, self.settings, self.manifest)
             if given:
                 self._alone(found)
+            self._emptied(found, told)
             return found
 
     def _alone(self, server: Server) -> None:
@@ -130,24 +131,36 @@ class ScratchRestore:
         self.scratch.start()
         return Server("scratch", self.scratch.address())
 
-    def _filled(self, server: Server, folder: Path, told: Database) -> list[Fault]:
-        given = bool(self.settings.drill.server.get_secret_value())
-        name = f"runbook_drill_{self.manifest.id.lower().replace('-', '_')}" if given else told.name
-        own = self.settings.drill
-        bindir = place(self.settings, told)
-        near = Server("scratch", self.scratch.near()) if self.scratch else server
-        restoring = Restoring(bindir, near, own.jobs, own.timeout, str(self.home), OWNERS if given else ())
-        if given:
+    def _emptied(self, server: Server, told: Database) -> None:
+        """An empty database on SERVER for the one that the backup TOLD of."""
+        name = self._name(told)
+        if self._foreign:
             drop_database(server, name)
             self.stack.callback(drop_database, server, name)
-        elif ROLES in self.manifest.stored:
+        if name != MAIN or self._foreign:
+            self._restoring(server, told).create(name, told.encoding or "UTF8")
+
+    def _filled(self, server: Server, folder: Path, told: Database) -> list[Fault]:
+        name, restoring = self._name(told), self._restoring(server, told)
+        if ROLES in self.manifest.stored and not self._foreign:
             self.seen.roles = restoring.roles((folder / ROLES).read_text(encoding="utf-8"))
-        if name != MAIN or given:
-            restoring.create(name, told.encoding or "UTF8")
         faults = restoring.fill(name, folder / DATABASE, self.manifest)
         if not faults:
             self.seen.database = Server("scratch", {**server.address, "dbname": name})
         return faults
+
+    @property
+    def _foreign(self) -> bool:
+        """Whether the server is one that somebody else runs."""
+        return bool(self.settings.drill.server.get_secret_value())
+
+    def _name(self, told: Database) -> str:
+        return f"runbook_drill_{self.manifest.id.lower().replace('-', '_')}" if self._foreign else told.name
+
+    def _restoring(self, server: Server, told: Database) -> Restoring:
+        own, near = self.settings.drill, Server("scratch", self.scratch.near()) if self.scratch else server
+        options = OWNERS if self._foreign else ()
+        return Restoring(place(self.settings, told), near, own.jobs, own.timeout, str(self.home), options)
 
     def _cache(self) -> None:
         if not self._fetched("cache", [CACHE], self.home / "fetched-cache"):

@@ -17,8 +17,8 @@ from typing import Any
 from pytest_runbook import clock
 from pytest_runbook.backup.manifest import Cache
 from pytest_runbook.errors import RestoreError
-from pytest_runbook.history.process import Process
 from pytest_runbook.model import Record
+from pytest_runbook.process import Process
 
 NAME = "restore.json"
 PREPARING, EXCHANGING, CHECKING, HELD, BACK = "preparing", "exchanging", "checking", "held", "back"

@@ -21,7 +21,7 @@ import psutil
 
 from pytest_runbook import clock
 from pytest_runbook.errors import RestoreError
-from pytest_runbook.history.process import Process
+from pytest_runbook.process import Process
 from pytest_runbook.runbooks import family
 
 PREFIX = "runbook-scratch-"
