@@ -142,10 +142,8 @@ class Proving:
         if told is None or folder is None:
             self.paper.left_out += ["the backup holds no files"] if told is None else []
             return
-        there = {
-            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or path.is_file()
-        }
-        same = len(there & set(told))
+        there = (path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+        same = sum(path.relative_to(folder).as_posix() in told for path in there)
         self.paper.proofs.append(Proof("files, by their checksums", str(len(told)), str(same), same == len(told)))
 
 

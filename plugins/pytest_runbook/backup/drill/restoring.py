@@ -17,7 +17,7 @@ from pytest_runbook.backup.drill.service import serving
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Database, Manifest
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import fetching, files, scratch
+from pytest_runbook.backup.restore import fetching, files, together
 from pytest_runbook.backup.restore.cache import ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.exchange import drop_database
@@ -75,15 +75,8 @@ class ScratchRestore:
     def run(self) -> Restored:
         """Everything, side by side; faults of one part leave the others alone. RestoreError when it must not go on."""
         parts = {"database": self._database, "cache": self._cache, "files": self._files}
-        with ThreadPoolExecutor(len(parts)) as pool:
-            held = [part for name, part in parts.items() if getattr(self.manifest, name) is not None]
-            try:
-                for done in [pool.submit(part) for part in held]:
-                    done.result()
-            except BaseException:  # nobody waits for the other parts: what works for them ends
-                self.given_up.set()
-                scratch.end(self.home)
-                raise
+        held = [part for name, part in parts.items() if getattr(self.manifest, name) is not None]
+        together.work(held, self.home, self.given_up)
         if self.settings.drill.service.command and not self.seen.faults:
             self._serve()
         return self.seen

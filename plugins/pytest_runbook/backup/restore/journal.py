@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from pytest_runbook import clock
@@ -97,6 +98,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._writing = Lock()
 
     def begin(self, id_: str, backup: str, source: str, parts: list[str]) -> Restore:
         """A new one, on disk."""
@@ -109,15 +111,16 @@ class Journal:
         return self.folder / id_
 
     def save(self, restore: Restore) -> None:
-        """Have RESTORE on disk, whole, before this returns."""
+        """Have RESTORE on disk, whole, before this returns; its parts are made ready side by side, and all of them say so."""
         folder = self.path(restore.id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, temporary = tempfile.mkstemp(dir=folder)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(restore.to_json(), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(folder / NAME)
+        with self._writing:
+            descriptor, temporary = tempfile.mkstemp(dir=folder)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(restore.to_json(), file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(folder / NAME)
 
     def all(self, tell: Callable[[str], None] = lambda _: None) -> list[Restore]:
         """Every restore, the oldest first; TELL is told of journals that cannot be read, which keep nobody from restoring."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_runbook import managers
 from pytest_runbook.backup import comparing, contents, postgresql, programs
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Manifest
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import exchange, fetching, files, serving
+from pytest_runbook.backup.restore import exchange, fetching, files, serving, together
 from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.journal import Restore, Swap
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from pytest_runbook.backup.destinations import Destination
     from pytest_runbook.settings import Settings
 
+Timed: TypeAlias = Callable[[str, str], AbstractContextManager[object]]
+"""Takes the time of what is done inside, by name and title."""
 MULTI = 7
 """Major version of Redis from which on an append-only file is a folder; Valkey always has one."""
 
@@ -43,16 +48,40 @@ class Preparing:
     save: Callable[[], None]
     proofs: list[Proof]
     """What was compared with the manifest is added."""
-    problems: list[str] = field(default_factory=list)
-    """What a person should know before the exchange."""
+    tell: Callable[[str], None]
+    """Takes what a person should know before the exchange."""
+    _given_up: Event = field(default_factory=Event)
 
-    def database(self) -> None:
+    def run(self, timed: Timed) -> None:
+        """All parts that were asked for and that the backup holds, side by side, each TIMED."""
+        parts, own = self.restore.parts, self.settings.backup.files
+        configuration = set(own.configuration)
+        wanted = {"files": set(own.roots) - configuration, "config": configuration}
+        roots = set[str]().union(*(names for part, names in wanted.items() if part in parts))
+        tasks: list[tuple[str, str, Callable[[], None]]] = []
+        if "database" in parts and self.manifest.database:
+            tasks.append(("database", "the database is restored beside the one that is there", self._database))
+        if "cache" in parts and self.manifest.cache:
+            tasks.append(("cache", "the cache's data are made ready", self._cache))
+        if roots and self.manifest.files is not None:
+            part = partial(self._files, roots)
+            tasks.append(("files", "the files are restored beside those that are there", part))
+
+        def task(name: str, title: str, part: Callable[[], None]) -> None:
+            with timed(name, title):
+                part()
+
+        together.work([partial(task, *one) for one in tasks], self.home, self._given_up)
+        self.restore.swaps.sort(key=lambda one: (one.kind, one.live))  # whichever part was ready first
+        self.save()
+
+    def _database(self) -> None:
         """A new database beside the one that is there, compared with the manifest."""
         told = self.manifest.database
         assert told
         folder = self.home / "database"
         names = [name for name in self.manifest.stored if name.startswith(f"{DATABASE}/") or name == ROLES]
-        self._whole(fetching.fetch(self.destination, self.manifest, names, folder))
+        self._whole(fetching.fetch(self.destination, self.manifest, names, folder, self._given_up))
         server = administrator(self.settings)
         live = str(postgresql.of_backup(self.settings).address.get("dbname") or told.name)
         new, before = (
@@ -83,10 +112,12 @@ class Preparing:
         """Make the roles that are missing: production's own are not touched."""
         self.restore.roles = restoring.missing(text)
         self.save()
-        self.problems += restoring.roles(text, self.restore.roles)
-        self.problems += [f'the role "{name}" is new, and has no password' for name in self.restore.roles]
+        for problem in restoring.roles(text, self.restore.roles):
+            self.tell(problem)
+        for name in self.restore.roles:
+            self.tell(f'the role "{name}" is new, and has no password')
 
-    def cache(self) -> None:
+    def _cache(self) -> None:
         """What the cache's own folder has to hold for it to start with what was saved."""
         told, service = self.manifest.cache, self.settings.restore.cache
         assert told
@@ -96,7 +127,7 @@ class Preparing:
             )
         if managers.declared(self.settings, service)[0].on:
             raise RestoreError(f'"{service}" is managed on another machine\n  hint: restore the cache there')
-        self._whole(fetching.fetch(self.destination, self.manifest, [CACHE], self.home / "cache"))
+        self._whole(fetching.fetch(self.destination, self.manifest, [CACHE], self.home / "cache", self._given_up))
         where = serving.files(self.settings)
         folder = self.settings.restore.cache_folder or Path(where["dir"])
         if not folder.is_dir():
@@ -128,7 +159,7 @@ class Preparing:
                 made.append((server.folder / name, name))
         return made
 
-    def files(self, roots: set[str]) -> None:
+    def _files(self, roots: set[str]) -> None:
         """The files of ROOTS, each root beside the one that is there."""
         places = {name: self.root / path for name, path in self.settings.backup.files.roots.items() if name in roots}
         if not places:

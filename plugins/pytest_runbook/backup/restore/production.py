@@ -132,24 +132,10 @@ class Production:
                 restore.safety = everything.make(settings, self.root, to=(), prune=False).id
                 self.journal.save(restore)
         with self._connected(restore.source) as destination, scratch.folder(settings.drill.folder) as home:
-            save = partial(self.journal.save, restore)
-            ready = Preparing(settings, self.root, destination, manifest, restore, home, save, self.proofs)
-            configuration = set(settings.backup.files.configuration)
-            data = set(settings.backup.files.roots) - configuration
-            roots = (data if "files" in restore.parts else set()) | (
-                configuration if "config" in restore.parts else set()
-            )
-            if "database" in restore.parts and manifest.database:
-                with self._phase(restore, "database", "the database is restored beside the one that is there"):
-                    ready.database()
-                for line in ready.problems:
-                    self.tell(restore, line)
-            if "cache" in restore.parts and manifest.cache:
-                with self._phase(restore, "cache", "the cache's data are made ready"):
-                    ready.cache()
-            if roots and manifest.files is not None:
-                with self._phase(restore, "files", "the files are restored beside those that are there"):
-                    ready.files(roots)
+            save, tell = partial(self.journal.save, restore), partial(self.tell, restore)
+            ready = Preparing(settings, self.root, destination, manifest, restore, home, save, self.proofs, tell)
+            with self._phase(restore, "prepare", "everything is made ready beside what is there"):
+                ready.run(partial(self._timed, restore))
         if not restore.swaps:
             raise RestoreError(f'the backup "{manifest.id}" holds nothing of {", ".join(restore.parts)}')
         cache = settings.restore.cache
@@ -330,6 +316,11 @@ class Production:
     def _phase(self, restore: Restore, name: str, title: str) -> Iterator[Phase]:
         restore.phase = name
         self.journal.save(restore)
+        with self._timed(restore, name, title) as phase:
+            yield phase
+
+    @contextmanager
+    def _timed(self, restore: Restore, name: str, title: str) -> Iterator[Phase]:
         with self._watch.phase(name, title) as phase:
             yield phase
         restore.story.append(f"{title} ({phase.outcome}, {clock.duration(phase.seconds)})")

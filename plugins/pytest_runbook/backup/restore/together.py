@@ -1,0 +1,27 @@
+"""Works on the parts of a restore side by side; when one of them fails, what works for the others ends as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from threading import Event
+
+from pytest_runbook.backup.restore import scratch
+
+
+def work(parts: Sequence[Callable[[], None]], home: Path, given_up: Event) -> None:
+    """Do PARTS, whose programs work for the scratch folder HOME and whose own loops end when GIVEN_UP is set.
+
+    Raises what the first one that failed has raised.
+    """
+    if not parts:
+        return
+    with ThreadPoolExecutor(len(parts)) as pool:
+        try:
+            for done in as_completed([pool.submit(part) for part in parts]):
+                done.result()
+        except BaseException:  # nobody waits for the other parts
+            given_up.set()
+            scratch.end(home)
+            raise
