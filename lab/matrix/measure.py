@@ -76,7 +76,8 @@ def _row(fault: Fault, record: RunRecord, injected: datetime) -> Row:
     row.failed_checks = sorted(result.check.id for result in own)
     expected = [result for result in own if result.check.id in fault.fails]
     if not expected:
-        row.mismatch = "no expected check saw it"
+        told = (f"{result.outcome} {result.check.id} (root {result.root}): {result.message}" for result in struck)
+        row.mismatch = f"no expected check saw it, but {'; '.join(told) or 'all is green'}"
         return row
     head = min(expected, key=lambda result: (result.check.id != fault.root, result.severity, result.check.id))
     row.root, row.runbook, row.severity = head.check.id, head.check.runbook, min(result.severity for result in expected)
