@@ -153,6 +153,17 @@ def test_only_the_root_is_treated_and_its_dependants_are_looked_at_again(ailing:
     assert not done.results["web/availability::reads"].steps
 
 
+def test_what_passes_since_another_fix_is_not_said_to_pass_by_itself(ailing: Ailing) -> None:
+    """As the slot that a standby, which was down, had kept full on the primary."""
+    ailing.set("web", "down")
+    ailing.check("database/capacity.py", "slots_are_short", "web", "database-down", severity="P3")
+    done = ailing.apply()
+    assert done.code == 0, done.output
+    slots = done.results["database/capacity::slots_are_short"]
+    assert (slots.outcome, slots.remediation) == ("remediated", "not-needed: it passes again since web-down ran")
+    assert ailing.log == ["web-down writes up to web"]
+
+
 def test_a_fault_behind_a_fault_is_found_and_treated(ailing: Ailing) -> None:
     ailing.set("database", "down")
     ailing.set("web", "down")

@@ -169,7 +169,7 @@ class Ward:
         """Whether there is still something to mend, seen afresh; what passes again leaves the case."""
         seen = self._look_again(case.checks)
         well = [result for result in case.results if seen.passes(result.check.id)]
-        fixers = [runbook for runbook, services in self._fixes if services & self._below(case.service)]
+        fixers = [runbook for runbook, services in self._fixes if services & self._tied(case.service)]
         by = f"since {' and '.join(fixers)} ran" if fixers else "by itself: nothing was done"
         for result in well:
             result.remediation = f"not-needed: it passes again {by}"
@@ -186,9 +186,10 @@ class Ward:
         told = self._run.settings.remediation
         return self._observer.look(checks, times=told.passes, interval=told.interval)
 
-    def _below(self, service: str) -> set[str]:
-        """SERVICE and what it depends on."""
-        return closure([service], self._record.services)
+    def _tied(self, service: str) -> set[str]:
+        """SERVICE, what it depends on, and what depends on it: a standby that is back empties the primary's slot."""
+        above = {other for other in self._record.services if service in closure([other], self._record.services)}
+        return above | closure([service], self._record.services)
 
     # -- what becomes of the checks ------------------------------------------------------------------------------------
 
