@@ -97,7 +97,7 @@ def test_what_is_not_finished_keeps_everything(system: Shop, backup: Manifest) -
     undone = Production(system.loaded, system.folder).undo()
     # What had been restored may go as well, by then.
     assert names(keeping(system).discard(undone.id)) == [
-        f"{system.folder}/{name}.restore-{tag(held.id)}" for name in ("config", ".env")
+        f"{system.folder}/{name}.restore-{tag(held.id)}" for name in (".env", "config")
     ]
 
 

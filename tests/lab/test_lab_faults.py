@@ -242,7 +242,7 @@ def test_what_somebody_else_has_mended_heals_all_the_same(lab: Lab, place: Place
 
 def test_a_program_that_is_gone_cannot_be_started_until_it_is_healed(lab: Lab, place: Place) -> None:
     name = place(lambda lab: lab.break_program("mail"))
-    assert [s.state for s in lab.status() if s.name == "mail"] == ["RUNNING"]
+    until(lambda: lab.supervisor.processes()["mail"]["statename"] == "RUNNING")
     lab.supervisor.stop("mail")
     lab.supervisor.launch("mail")
     until(lambda: lab.supervisor.processes()["mail"]["statename"] in ("BACKOFF", "FATAL"))
