@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from pytest_runbook import clock
 from pytest_runbook.backup.restore import scratch
 from pytest_runbook.backup.restore.cache import ScratchRedis
 from pytest_runbook.backup.restore.postgresql import ScratchPostgresql
@@ -192,3 +195,40 @@ def test_a_shell_that_stands_in_the_folder_is_left_alone(parent: Path) -> None:
 def test_a_folder_that_is_not_there_says_so(parent: Path) -> None:
     with pytest.raises(RestoreError, match=r"drill\.folder"), scratch.folder(parent / "nowhere"):
         pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_is_broken_off_while_it_is_made_does_not_stay(
+    parent: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now
+
+    def broken_off() -> datetime:
+        signal.raise_signal(number)
+        return now()
+
+    monkeypatch.setattr(clock, "now", broken_off)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), scratch.folder(parent):
+            pytest.fail("the interruption is lost")
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+    assert list(parent.iterdir()) == []
+
+
+def test_one_whose_removal_was_broken_off_goes_with_the_next(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+
+        def broken_off(_: Path) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(shutil, "rmtree", broken_off)
+        with pytest.raises(KeyboardInterrupt), scratch.folder(parent) as home:
+            (home / "data").mkdir()
+    mark = json.loads((home / scratch.MARK).read_text())
+    mark["process"]["started"] -= 1  # its maker is gone
+    (home / scratch.MARK).write_text(json.dumps(mark))
+    assert scratch.clean(parent) == [home]
+    assert list(parent.iterdir()) == []

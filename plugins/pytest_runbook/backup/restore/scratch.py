@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from pytest_runbook import clock
+from pytest_runbook import clock, interrupts
 from pytest_runbook.errors import RestoreError
 from pytest_runbook.process import Process
 from pytest_runbook.runbooks import family
@@ -39,14 +39,22 @@ def folder(parent: Path | None = None) -> Iterator[Path]:
     """
     parent = place(parent)
     clean(parent)
-    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    made = None
     try:
-        made.chmod(0o711)
-        mark = {"path": str(made), "made": clock.iso(clock.now()), "process": asdict(Process.current())}
-        (made / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+        with interrupts.later():  # a folder without its mark would stay for ever
+            made = _made(parent)
         yield made
     finally:
-        remove(made, parent)
+        if made:
+            remove(made, parent)
+
+
+def _made(parent: Path) -> Path:
+    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    made.chmod(0o711)
+    mark = {"path": str(made), "made": clock.iso(clock.now()), "process": asdict(Process.current())}
+    (made / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+    return made
 
 
 def place(parent: Path | None) -> Path:
@@ -72,7 +80,13 @@ def remove(made: Path, parent: Path) -> None:
     if why := refusal(made, parent):
         raise RestoreError(f'"{made}" is not removed: {why}')
     end(made)
-    shutil.rmtree(made)
+    for found in [*made.iterdir()]:
+        if found.is_dir() and not found.is_symlink():
+            shutil.rmtree(found)
+        elif found.name != MARK:
+            found.unlink()
+    with interrupts.later():  # the mark goes last: what is broken off before is still known as ours
+        shutil.rmtree(made)
 
 
 def end(made: Path) -> None:
