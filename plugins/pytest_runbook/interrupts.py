@@ -13,7 +13,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def later() -> Iterator[None]:
-    """What comes during the block is delivered right after it; for blocks of milliseconds."""
+    """What comes during the block is delivered right after it; for blocks that end soon."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread is ever interrupted
         return

@@ -218,14 +218,28 @@ def test_one_that_is_broken_off_while_it_is_made_does_not_stay(
     assert list(parent.iterdir()) == []
 
 
-def test_one_whose_removal_was_broken_off_goes_with_the_next(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_broken_off_while_it_is_removed_does_not_stay(
+    parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rmtree = shutil.rmtree
+
+    def broken_off(found: Path) -> None:
+        signal.raise_signal(signal.SIGINT)
+        rmtree(found)
+
+    monkeypatch.setattr(shutil, "rmtree", broken_off)
+    with pytest.raises(KeyboardInterrupt), scratch.folder(parent) as home:
+        (home / "data").mkdir()
+    assert list(parent.iterdir()) == []
+
+
+def test_one_whose_removal_failed_goes_with_the_next(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(_: Path) -> None:
+        raise OSError("the disk is gone")
+
     with monkeypatch.context() as patch:
-
-        def broken_off(_: Path) -> None:
-            raise KeyboardInterrupt
-
-        patch.setattr(shutil, "rmtree", broken_off)
-        with pytest.raises(KeyboardInterrupt), scratch.folder(parent) as home:
+        patch.setattr(shutil, "rmtree", failed)
+        with pytest.raises(OSError, match="the disk is gone"), scratch.folder(parent) as home:
             (home / "data").mkdir()
     mark = json.loads((home / scratch.MARK).read_text())
     mark["process"]["started"] -= 1  # its maker is gone

@@ -46,7 +46,8 @@ def folder(parent: Path | None = None) -> Iterator[Path]:
         yield made
     finally:
         if made:
-            remove(made, parent)
+            with interrupts.later():  # it is as good as gone: nobody has to break that off
+                remove(made, parent)
 
 
 def _made(parent: Path) -> Path:
@@ -85,8 +86,7 @@ def remove(made: Path, parent: Path) -> None:
             shutil.rmtree(found)
         elif found.name != MARK:
             found.unlink()
-    with interrupts.later():  # the mark goes last: what is broken off before is still known as ours
-        shutil.rmtree(made)
+    shutil.rmtree(made)  # the mark went last: what a kill leaves before is still known as ours
 
 
 def end(made: Path) -> None:
