@@ -197,7 +197,7 @@ def _checksum(session: Session, source: sql.Composed, of_records: bool) -> tuple
 
     ways = ['hash_record_extended("its row", 0)'] * of_records + ['hashtextextended("its row"::text, 0)']
     for way in ways:
-        question = sql.SQL("SELECT count(*), sum({}::numeric) FROM {}").format(sql.SQL(way), source)
+        question = sql.SQL("SELECT count(*), sum({}) FROM {}").format(sql.SQL(way), source)
         try:
             with session.transaction():
                 rows, total = session.execute(question).fetchone() or (0, 0)

@@ -27,6 +27,8 @@ from pytest_runbook.settings import Settings
 
 LOCK = "backup"
 """Its name in the history."""
+AT_ONCE = 4
+"""Files that are read together."""
 
 
 def local(settings: Settings, root: Path) -> Folder:
@@ -163,13 +165,10 @@ def _cache(settings: Settings, folder: Path, stop: Event) -> Cache:
 
 def _settle(folder: Path, manifest: Manifest) -> None:
     """Have everything on disk, then write the manifest: where it is, everything is."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-            path.chmod(0o600)
-            name = path.relative_to(folder).as_posix()
-            manifest.stored[name] = Stored(path.stat().st_size, of_file(path))
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # neither a disk nor a checksum keeps more than one processor busy
+        for path, stored in zip(paths, pool.map(_settled, paths), strict=True):
+            manifest.stored[path.relative_to(folder).as_posix()] = stored
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o700)
         sync(path)
@@ -180,6 +179,13 @@ def _settle(folder: Path, manifest: Manifest) -> None:
         text.flush()
         os.fsync(text.fileno())
     sync(folder)
+
+
+def _settled(path: Path) -> Stored:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    path.chmod(0o600)
+    return Stored(path.stat().st_size, of_file(path))
 
 
 def _earlier(place: Folder) -> Mapping[str, File]:
