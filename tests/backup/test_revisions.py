@@ -60,6 +60,8 @@ def refusal(folder: Path, settings: Settings, manifest: Manifest) -> str | None:
         ({}, "r3", None),
         ({"known": '["r1", "r2"]'}, "r3", 'knows up to "r2"'),
         ({"known": '["r1", "r3"]', "needs": "r1"}, "r3", None),
+        ({"known": '["r1", "r2", "r3"]'}, "r1,r3", None),  # two heads
+        ({"known": '["r1", "r2"]'}, "r1,r3", 'knows up to "r2"'),
         ({"needs": "r1"}, None, None),
     ],
 )

@@ -1,8 +1,9 @@
-"""Rows in the text of a dump are counted right wherever the text is cut into pieces."""
+"""What pg_restore writes is read right: rows wherever their text is cut into pieces, tables whatever their names."""
 
 from __future__ import annotations
 
 import pytest
+from pytest_runbook.backup import reading
 from pytest_runbook.backup.rows import Rows
 
 DUMP = b"""--
@@ -46,3 +47,19 @@ def test_a_row_of_any_length_is_one() -> None:
         rows.add(b"x" * 700_000)
     rows.add(b"\n\\.\n")
     assert rows.tables == {"a.b": 1}
+
+
+@pytest.mark.parametrize(
+    ("entry", "table", "there"),
+    [
+        ("public users admin", "public.users", True),
+        ("public users admin", "public.user", False),
+        ("public users admin", "public.users admin", False),
+        ("public all users the admin", "public.all users", True),
+        ("my schema users admin", "my schema.users", True),
+        ("public v1.2 admin", "public.v1.2", True),
+        ("public users ", "public.users", True),
+    ],
+)
+def test_the_table_of_an_entry_is_found_whatever_its_name(entry: str, table: str, there: bool) -> None:
+    assert (table in reading.names([entry])) is there

@@ -74,7 +74,7 @@ def backup(
         for one in making.clean(settings, root):
             progress.say(f"what was left of {one}, which did not finish, is removed")
         begun = clock.monotonic()
-        manifest = making.make(settings, root, full=full, moment=moment)
+        manifest = making.make(settings, root, full=full, moment=moment, progress=progress)
         progress.say(f"{manifest.id} is made ({manifest.size:,} bytes, {clock.duration(clock.monotonic() - begun)})")
         made = Made(manifest)
         place = making.local(settings, root)

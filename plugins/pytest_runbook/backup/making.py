@@ -19,6 +19,7 @@ from pytest_runbook.backup.destinations.base import SEALED
 from pytest_runbook.backup.destinations.folder import COPYING, Folder, sync
 from pytest_runbook.backup.filelist import File, Files
 from pytest_runbook.backup.manifest import MANIFEST, PARTIAL, Cache, Manifest, Stored
+from pytest_runbook.backup.progress import Progress
 from pytest_runbook.backup.running import end_left
 from pytest_runbook.backup.verifying import remove_left, software, verified
 from pytest_runbook.errors import BackupError, HistoryError
@@ -92,20 +93,29 @@ def clean(settings: Settings, root: Path) -> list[str]:
     return [path.name.removeprefix(PARTIAL) for path in left]
 
 
-def make(settings: Settings, root: Path, *, full: bool = False, moment: datetime | None = None) -> Manifest:
+def make(
+    settings: Settings,
+    root: Path,
+    *,
+    full: bool = False,
+    moment: datetime | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
     """Make a backup in the local folder, for who is `alone`; with FULL, of all files, whatever earlier backups hold.
 
     MOMENT is what it says of its time, now unless a test makes an old one.
     """
-    place, created = local(settings, root), moment or clock.now()
-    _room(settings, place)
+    place, created, progress = local(settings, root), moment or clock.now(), progress or Progress()
+    size = _last(place)
+    _room(settings, place, size)
     backup = _free(place, created)
     folder = place.folder / f"{PARTIAL}{backup}"
     try:
         folder.mkdir(mode=0o700)
         earlier = {} if full else _earlier(place)
-        manifest = _collect(settings, root, folder, backup, created, earlier)
-        _settle(folder, manifest)
+        with progress.growing(f"making {backup}", folder, size):
+            manifest = _collect(settings, root, folder, backup, created, earlier)
+            _settle(folder, manifest)
         folder.rename(place.folder / backup)
         sync(place.folder)
     except OSError as error:
@@ -204,13 +214,16 @@ def _earlier(place: Folder) -> Mapping[str, File]:
     return {}
 
 
-def _room(settings: Settings, place: Folder) -> None:
-    """Refuse to begin where the disk has no room for another backup as large as the last."""
-    last = place.backups()[-1:]
+def _last(place: Folder) -> int:
+    """Bytes of the last backup; 0 when there is none that says it."""
     try:
-        size = place.manifest(last[0]).size if last else 0
+        return sum(place.manifest(last).size for last in place.backups()[-1:])
     except BackupError:
-        return
+        return 0
+
+
+def _room(settings: Settings, place: Folder, size: int) -> None:
+    """Refuse to begin where the disk has no room for another backup of SIZE, that of the last."""
     needed, free = size * settings.backup.room, shutil.disk_usage(place.folder).free
     if free < needed:
         raise BackupError(

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+LOOK = 0.5
+"""Seconds between two looks at what grows."""
 
 
 class Progress:
@@ -17,6 +22,19 @@ class Progress:
     def bar(self, title: str, size: int) -> Iterator[Callable[[int], object]]:
         """Be told of each piece, of SIZE bytes in all."""
         yield lambda piece: None
+
+    @contextmanager
+    def growing(self, title: str, folder: Path, size: int) -> Iterator[None]:
+        """Show what lies in FOLDER during the block; it may become SIZE bytes, 0 when nobody knows."""
+        with self.bar(title, size) as advance:
+            over = threading.Event()
+            watch = threading.Thread(target=_watch, args=(folder, advance, over), daemon=True)
+            watch.start()
+            try:
+                yield
+            finally:
+                over.set()
+                watch.join()
 
 
 class Terminal(Progress):
@@ -36,6 +54,23 @@ class Terminal(Progress):
         from tqdm import tqdm  # late: nobody else needs it
 
         with tqdm(
-            total=size, desc=self._clean(title), unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty()
+            total=size or None,
+            desc=self._clean(title),
+            unit="B",
+            unit_scale=True,
+            leave=False,
+            disable=not sys.stderr.isatty(),
         ) as shown:
             yield shown.update
+
+
+def _watch(folder: Path, advance: Callable[[int], object], over: threading.Event) -> None:
+    """Tell ADVANCE how much is new in FOLDER until it is OVER."""
+    told = 0
+    while not over.wait(LOOK):
+        lies = 0
+        with suppress(OSError):  # what is being made has files that come and go
+            lies = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if lies > told:
+            advance(lies - told)
+            told = lies

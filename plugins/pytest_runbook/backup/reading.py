@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -83,8 +83,8 @@ def _content(folder: Path, bindir: Path, environment: Mapping[str, str], listing
             said = errors.read(4000).decode("utf-8", "replace").strip()
             yield Fault("not-a-dump", folder.name, f"pg_restore failed with status {process.returncode}: {said}")
             return
-    entries = ENTRY.findall(listing)
-    missing = [table for table in database.tables if not any(names(entry, table) for entry in entries)]
+    there = names(ENTRY.findall(listing))
+    missing = [table for table in database.tables if table not in there]
     if missing:
         what = f"{len(missing)} of {len(database.tables)} tables are not in it: {', '.join(missing[:5])}"
         yield Fault("no-tables", folder.name, what)
@@ -94,10 +94,15 @@ def _content(folder: Path, bindir: Path, environment: Mapping[str, str], listing
             yield Fault("no-rows", f"{folder.name}:{table}", f"{found} rows, the manifest says {told.rows}")
 
 
-def names(entry: str, table: str) -> bool:
-    """Whether ENTRY of a listing is that of TABLE, `schema.name`."""
-    dots = (place for place, letter in enumerate(table) if letter == ".")
-    return any(entry.startswith(f"{table[:dot]} {table[dot + 1 :]} ") for dot in dots)
+def names(entries: Iterable[str]) -> set[str]:
+    """Every `schema.name` that ENTRIES of a listing may be of: spaces part schema, name and owner, and may stand in each."""
+    found = set()
+    for entry in entries:
+        words = entry.split(" ")
+        for end in range(2, len(words)):
+            name = " ".join(words[:end])
+            found |= {f"{name[:place]}.{name[place + 1 :]}" for place, letter in enumerate(name) if letter == " "}
+    return found
 
 
 def snapshot(path: Path, manifest: Cache, server: Path | None) -> Iterator[Fault]:
