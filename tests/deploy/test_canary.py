@@ -184,15 +184,23 @@ def test_rollback_has_no_canary(market: Shop) -> None:
     [
         (("--services", "stock"), 'the service "stock" has no canary (those that have one: ml, web)'),
         (("--services", "stock"), "write [deploy.canary.stock] with manager, unit and probes"),
+        (
+            ("--set", "deploy.canary.web.unit=web"),
+            'the canary of web is the service "web" itself: "web" has its processes',
+        ),
+        (("--services", "web", "--set", "deploy.canary.web.unit=ml"), 'the canary of web is the service "ml" itself'),
         (("--set", "deploy.canary.web.unit=web-kanary"), 'unknown unit "web-kanary" of the manager "beside"'),
         (("--set", "managers.beside.env_file=null"), 'nothing says which version of "web-canary"'),
         (("--set", "managers.beside.version_variable=CANARY"), 'does not say "CANARY"'),
     ],
 )
-def test_service_without_a_canary_of_its_own_is_refused(market: Shop, told: tuple[str, ...], said: str) -> None:
+def test_service_without_a_canary_of_its_own_is_refused(
+    market: Shop, untouched: tuple[dict[str, str], str], told: tuple[str, ...], said: str
+) -> None:
     code, output = market.runbook("deploy", NEW, "--canary", *told)
     assert (code, said in output) == (4, True), output
     assert market.store.deployments() == []
+    assert now(market) == untouched
 
 
 def test_canary_where_users_are_is_refused(market: Shop) -> None:

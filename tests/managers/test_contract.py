@@ -37,6 +37,16 @@ def test_stopped_unit_has_no_process_and_can_be_stopped_again(bench: Bench) -> N
         assert (status.state, status.pids) == ("stopped", ())
 
 
+def test_discarded_unit_has_no_process_and_can_be_started_again(bench: Bench) -> None:
+    bench.manager.start("web", 20)
+    for _ in range(2):
+        bench.manager.discard("web", 20)
+        status = bench.manager.status("web")
+        assert (status.state, status.pids) == ("stopped", ())
+    bench.manager.start("web", 20)
+    assert bench.manager.status("web").state == "running"
+
+
 def test_restart_and_stop_touch_no_other_unit(bench: Bench) -> None:
     for unit in ("base", "web", "proxy"):
         bench.manager.start(unit, 20)

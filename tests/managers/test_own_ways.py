@@ -206,6 +206,24 @@ def test_container_without_a_recipe_cannot_be_switched(docker: Bench) -> None:
     assert "managers.engine.run.deaf" in str(caught.value)
 
 
+def test_container_whose_recipe_names_no_version_cannot_be_switched(docker: Bench) -> None:
+    settings = docker.manager.settings.model_copy(update={"run": {"web": ("shop/demo:1.4.2",)}})
+    manager = Docker("engine", settings, docker.run)
+    for switched in (lambda: manager.switch_version("web", "1.4.3"), lambda: manager.version_place("web")):
+        with pytest.raises(ManagerError) as caught:
+            switched()
+        assert 'what makes the container "web" names no version' in str(caught.value)
+        assert 'write its image as "NAME:${VERSION}" in managers.engine.run.web' in str(caught.value)
+    assert "VERSION=1.4.2" in docker.env_file.read_text()
+
+
+def test_discarded_container_is_gone(docker: Bench, engine: engines.Engine) -> None:
+    docker.manager.start("web", 20)
+    docker.manager.discard("web", 20)
+    assert docker.manager.status("web").detail == "no container"
+    assert "web" not in engine.docker("ps", "--all", "--format={{.Names}}").output.split()
+
+
 def test_container_that_is_gone_is_made_by_its_recipe(docker: Bench, engine: engines.Engine) -> None:
     engine.docker("rm", "--force", "web")
     assert docker.manager.status("web").state == "stopped"

@@ -32,8 +32,23 @@ def _canary(settings: Settings, reach: Reach, service: str) -> Unit:
                 f'the canary of "{service}" is where users are, at "{url}"\n'
                 f"  hint: correct deploy.canary.{service}.probes.{probe}, or probes.{probe}.url"
             )
-    unit = Unit(service, reach.named(told.manager), told.unit, f"the canary of {service}")
+    unit = Unit(service, reach.named(told.manager), told.unit, f"the canary of {service}", anew=True)
     return looked_at(settings, unit, told.probes)
+
+
+def insist_on_its_own_unit(settings: Settings, reach: Reach, canary: Unit) -> None:
+    """UsageError when CANARY is what runs a service: whatever is done to it, its stop too, would be done to that."""
+    machine = settings.managers[settings.deploy.canary[canary.service].manager].on
+    runs = set(canary.manager.status(canary.name).pids)
+    for service, told in settings.services.items():
+        if not runs or told.manager is None or settings.managers[told.manager].on != machine:
+            continue
+        manager, unit = reach.manager(service)
+        if runs & set(manager.status(unit).pids):
+            raise UsageError(
+                f'{canary.title} is the service "{service}" itself: "{canary.name}" has its processes\n'
+                f"  hint: name another unit in deploy.canary.{canary.service}.unit"
+            )
 
 
 def insist_on_its_own_version(canary: Unit, services: Sequence[Unit]) -> None:

@@ -207,6 +207,7 @@ class Deployment:
         """The canaries of SERVICES in words; UsageError when one has none, or none that leaves the services as they are."""
         names = [unit.service for unit in services]
         for one in canary.canaries(self._settings, self._reach, names):
+            canary.insist_on_its_own_unit(self._settings, self._reach, one)
             canary.insist_on_its_own_version(one, services)
         return list(canary.lines(self._settings, names))
 

@@ -45,6 +45,8 @@ class Unit:
     """Asks the page that tells whether a version serves; None: there is none."""
     shown: bool = False
     """Whether that page says which version it is of."""
+    anew: bool = False
+    """Whether it is made anew for each version, so that nothing of an earlier try is looked at: a canary."""
 
     def running(self) -> str | None:
         """The version that runs; None when nothing runs, or nobody can tell. Raises ManagerError when it cannot be asked."""
@@ -52,6 +54,8 @@ class Unit:
 
     def switch(self, version: str, timeout: float) -> str:
         """Have it run VERSION within TIMEOUT seconds, and say what was done; one that runs it already is left alone."""
+        if self.anew:
+            self.manager.discard(self.name, timeout)
         self.manager.switch_version(self.name, version)
         before = self.running()
         if before == version:

@@ -91,6 +91,9 @@ class Manager(Protocol):
     def restart(self, unit: str, timeout: float) -> None:
         """Stop UNIT if it runs, and start it, in the version that `switch_version` chose."""
 
+    def discard(self, unit: str, timeout: float) -> None:
+        """Stop UNIT, and have its next start take up nothing of this one: a container is removed."""
+
     def logs(self, unit: str, lines: int = 50) -> str:
         """The last LINES that UNIT wrote."""
 

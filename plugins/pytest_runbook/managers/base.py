@@ -133,6 +133,10 @@ class UnitManager(ABC, Generic[S]):
         self._prepare(unit, deadline.left)
         self._start(unit, self._stop(unit, before, deadline), deadline)
 
+    def discard(self, unit: str, timeout: float) -> None:
+        """Stop UNIT, and have its next start take up nothing of this one."""
+        self.stop(unit, timeout)
+
     def previous_version(self, unit: str) -> str | None:
         """The version before the last switch, to go back to; None when there is none on record."""
         return self._version_file(unit).previous()

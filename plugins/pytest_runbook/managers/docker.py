@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pytest_runbook.errors import ManagerError
 from pytest_runbook.managers import Completed, Status
+from pytest_runbook.managers._versions import VersionFile
 from pytest_runbook.managers.base import ManagerSettings, UnitManager, worst
 
 ENGINE = 15.0
@@ -56,6 +57,12 @@ class Containers(UnitManager[C]):
     def status(self, unit: str) -> Status:
         """How the containers of UNIT are: the worst of them."""
         return worst([status(container) for container in self._inspect(unit)])
+
+    def discard(self, unit: str, timeout: float) -> None:
+        """Stop UNIT, and remove its containers: one that is started again has the variables and the image of its time."""
+        super().discard(unit, timeout)
+        if found := self._containers(unit):
+            self._must(self._docker("rm", *found, timeout=ENGINE))
 
     def logs(self, unit: str, lines: int = 50) -> str:
         """The last LINES of each of its containers."""
@@ -150,15 +157,26 @@ class Docker(Containers[DockerSettings]):
         made = found.state == "absent" and unit in self.settings.run
         return Status("stopped", detail="no container") if made else found
 
-    def switch_version(self, unit: str, version: str) -> None:
-        """Have the next start or restart make UNIT anew, of VERSION."""
+    def _version_file(self, unit: str) -> VersionFile:
+        """Where the version of UNIT stands; ManagerError when no container can be made of another one."""
         self._present(unit)
+        where = f"managers.{self.name}.run.{unit}"
         if unit not in self.settings.run:
             raise ManagerError(
                 f'the container "{unit}" cannot change its image "{self._inspect(unit)[0]["image"]}"\n'
-                f"  hint: say how it is made, managers.{self.name}.run.{unit}, or leave it to compose"
+                f"  hint: say how it is made, {where}, or leave it to compose"
             )
-        super().switch_version(unit, version)
+        if not any(self._mark in word for word in self.settings.run[unit]):
+            raise ManagerError(
+                f'what makes the container "{unit}" names no version\n'
+                f'  hint: write its image as "NAME:{self._mark}" in {where}'
+            )
+        return super()._version_file(unit)
+
+    @property
+    def _mark(self) -> str:
+        """What stands for the version where a container is made."""
+        return f"${{{self.settings.version_variable}}}"
 
     def _containers(self, unit: str) -> list[str]:
         return [identity for identity, name in self._listed() if name == unit]
@@ -187,9 +205,8 @@ class Docker(Containers[DockerSettings]):
     def _made(self, unit: str) -> list[str]:
         """The arguments that make UNIT, in the version that is wanted."""
         words = self.settings.run.get(unit, ())
-        mark = f"${{{self.settings.version_variable}}}"
-        version = self._version_file(unit).current() if any(mark in word for word in words) else ""
-        return [word.replace(mark, version) for word in words]
+        version = self._version_file(unit).current() if any(self._mark in word for word in words) else ""
+        return [word.replace(self._mark, version) for word in words]
 
 
 def status(container: Mapping[str, Any]) -> Status:
