@@ -75,24 +75,35 @@ exec env -i PATH="$PATH" container=tests SYSTEMD_UNIT_PATH="$1/units" SYSTEMD_GE
 
 @contextmanager
 def systemd(folder: Path) -> Iterator[Bench]:
-    """A systemd that sees the machine's file system, cannot write to it, and is gone with all it started in the end."""
+    """The units of the bench under a systemd of their own."""
+    _write(folder)
+    with booted(folder) as inside:
+        run = Recorder(inside)
+        settings = SystemdSettings(kind="systemd", env_file=str(folder / "env"), **FAST)
+
+        def reset() -> None:
+            for words in (["kill", "--signal=KILL"], ["stop"], ["reset-failed"]):
+                run.run(["systemctl", *words, *PROGRAMS], 30)
+            (folder / "env").write_text(VARIABLES)
+
+        yield Bench(Systemd("host", settings, run), run, folder / "env", reset)
+
+
+@contextmanager
+def booted(folder: Path) -> Iterator[Inside]:
+    """A systemd over the units of FOLDER/units; it can write into FOLDER only, and is gone with all it started in the end."""
     if os.geteuid() != 0 or not Path(SYSTEMD).exists():
         pytest.skip("a systemd of its own needs root, and systemd installed")
-    group = f"runbook-tests-{os.getpid()}"
-    _write(folder)
+    group = f"tests-{folder.name}"  # of each its own: two may be up at once
+    for name, text in JOURNAL.items():
+        (folder / "units" / name).write_text(text)
+    (folder / "boot").write_text(BOOT)
+    (folder / "boot2").write_text(BOOT_2)
     log = (folder / "log").open("wb")
     command = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "sh", f"{folder}/boot"]
     with log, subprocess.Popen([*command, str(folder), group], stdout=log, stderr=log) as outer:
         try:
-            run = Recorder(Inside(_first(outer, folder)))
-            settings = SystemdSettings(kind="systemd", env_file=str(folder / "env"), **FAST)
-
-            def reset() -> None:
-                for words in (["kill", "--signal=KILL"], ["stop"], ["reset-failed"]):
-                    run.run(["systemctl", *words, *PROGRAMS], 30)
-                (folder / "env").write_text(VARIABLES)
-
-            yield Bench(Systemd("host", settings, run), run, folder / "env", reset)
+            yield Inside(_first(outer, folder))
         finally:
             outer.kill()  # its child, process 1, dies with it, and everything else with that
             outer.wait()
@@ -102,8 +113,6 @@ def systemd(folder: Path) -> Iterator[Bench]:
 def _write(folder: Path) -> None:
     units = folder / "units"
     units.mkdir()
-    for name, text in JOURNAL.items():
-        (units / name).write_text(text)
     for name, program in PROGRAMS.items():
         (folder / f"{name}.sh").write_text(program)
         needs = f"Requires={NEEDS[name]}.service\nAfter={NEEDS[name]}.service" if name in NEEDS else ""
@@ -111,8 +120,6 @@ def _write(folder: Path) -> None:
         text = UNIT.format(name=name, folder=folder, needs=needs, restart=restart)
         (units / f"{name}.service").write_text(text)
     (folder / "env").write_text(VARIABLES)
-    (folder / "boot").write_text(BOOT)
-    (folder / "boot2").write_text(BOOT_2)
 
 
 class Inside:
