@@ -367,6 +367,12 @@ class RunRecord(Record):
         groups = [(head, [r for r in bad if r.root == head.check.id]) for head in heads]
         return sorted(groups, key=lambda group: (min(r.severity for r in (group[0], *group[1])), -len(group[1])))
 
+    def lacks(self, problem: str) -> None:
+        """Note PROBLEM, for which a part of this record is not on the disk: nobody can look it up, so it is not green."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+        self.exit_code = 1 if self.exit_code == 0 else self.exit_code
+
     @property
     def gating(self) -> list[Result]:
         """Results that make the run fail: bad ones at least as severe as the gate."""

@@ -30,6 +30,8 @@ class Recorder:
         self._begun = clock.monotonic()
         self._results: dict[str, Result] = {}
         self._over: set[str] = set()
+        self._ended_with: int | None = None
+        """The exit code that the journal tells."""
         self.journal = Journal(folder, redactor)
         self.journal.write("run-started", run=record.to_json())
 
@@ -82,19 +84,31 @@ class Recorder:
         record.exit_code, record.interrupted = exit_code, interrupted
         named = {r.check.runbook for r in record.results if Outcome(r.outcome) != Outcome.PASSED}
         record.runbooks = {name: text for name, text in sorted(self._runbooks.items()) if name in named}
-        ending: dict[str, Any] = {
-            name: getattr(record, name) for name in ("finished", "duration", "exit_code", "interrupted", "runbooks")
-        }
-        self.journal.write("run-finished", **ending)
-        if self.journal.failure:
-            record.problems.append(f'the journal "{self.journal.path}" is incomplete: {self.journal.failure}')
+        self._end()
+        self._doubt()
         return record
 
     def close(self, known: int) -> None:
         """Journal the problems of the record beyond the first KNOWN, which its reports met, and close the journal."""
         for text in self.record.problems[known:]:
             self.journal.write("problem", text=text)
+        if self.record.exit_code != self._ended_with:
+            self._end()
         self.journal.close()
+        self._doubt()
+
+    def _end(self) -> None:
+        self._ended_with = self.record.exit_code
+        ending: dict[str, Any] = {
+            name: getattr(self.record, name)
+            for name in ("finished", "duration", "exit_code", "interrupted", "runbooks")
+        }
+        self.journal.write("run-finished", **ending)
+
+    def _doubt(self) -> None:
+        """A run whose journal has a hole is not green."""
+        if self.journal.failure:
+            self.record.lacks(f'the journal "{self.journal.path}" is incomplete: {self.journal.failure}')
 
 
 def _place(result: Result) -> tuple[str, str, int, str]:

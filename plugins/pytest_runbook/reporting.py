@@ -44,9 +44,19 @@ class Reporting:
         known = len(record.problems)
         also = [*self._adopted, *self._mail(recorder.folder)]
         formats = self._session.settings.report.formats
+        status = record.exit_code
         self._written = runbook_reports.publish(record, recorder.folder, only=formats, also=also)
+        if record.exit_code != status:
+            self._again(record, recorder.folder)
         recorder.close(known)
         self._finished = record
+
+    def _again(self, record: RunRecord, folder: Path) -> None:
+        """Write the reports anew: those written before one could not be say green. What cannot be now is better not there."""
+        for path in filter(Path.is_file, self._written):
+            path.unlink()
+        formats = self._session.settings.report.formats
+        self._written = runbook_reports.publish(record, folder, only=formats, also=self._adopted)
 
     def _mail(self, folder: Path) -> Iterator[Writer]:
         """The writer that mails the summary with the page of FOLDER, when `--mail` asks for it."""

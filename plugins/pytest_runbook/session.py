@@ -288,6 +288,7 @@ class RunbookSession:
         session.exitstatus = status
         record = self.recorder.finish(status, exitstatus == pytest.ExitCode.INTERRUPTED)
         self.config.hook.pytest_runbook_finished(config=self.config, record=record)
+        session.exitstatus = record.exit_code or status  # the disk may have been full
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Under xdist, say what is wrong with the checks as pytest says it without."""

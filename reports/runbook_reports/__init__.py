@@ -70,7 +70,7 @@ def publish(
     """Write the reports of RECORD below FOLDER, and those of ALSO; the files that a person would open.
 
     ONLY names the `formats` wanted; None means all. The record itself is always written, and comes last: a report that
-    cannot be written costs no other, and why is added to the record's problems.
+    cannot be written costs no other; why is added to the record's problems, and the run is not green.
     """
 
     def writer_of(renderer: Renderer) -> tuple[str, Writer]:
@@ -83,6 +83,6 @@ def publish(
     for name, writer in (*todo, writer_of(known[RECORD])):
         try:
             written += writer(record)
-        except Exception as error:  # a report must never decide about a run; the reason is kept and shown
-            record.problems.append(f'report "{name}" was not written: {type(error).__name__}: {error}')
+        except Exception as error:  # one report must never cost another, nor the run; the reason is kept and shown
+            record.lacks(f'report "{name}" was not written: {type(error).__name__}: {error}')
     return written

@@ -80,12 +80,30 @@ def test_kill_leaves_a_journal_that_says_the_run_did_not_end(project: Project) -
     assert [r.check.id for r in told.results] == ["web/pages::a_quick"]
 
 
-def test_a_disk_that_fills_up_costs_the_reports_and_not_the_verdict(project: Project) -> None:
-    # No file may grow beyond 8 kB: the journal of one check fits, the page does not.
-    project.write("conftest.py", "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))\n")
+def full_at(project: Project, size: int) -> None:
+    """No file of PROJECT's runs may grow beyond SIZE bytes, as on a disk that fills up; one check passes."""
+    project.write("conftest.py", f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n")
     project.checks("web/pages.py", '@check("daily")\nasync def test_x():\n    "X."\n    assert True\n')
+
+
+def test_a_disk_that_fills_up_costs_the_reports_and_the_run_its_green(project: Project) -> None:
+    full_at(project, 8000)  # the journal of one check fits, the page does not
     run = project.run()
-    assert run.code == 0
+    assert run.code == 1
     assert 'report "html" was not written: OSError' in run.output
+    assert run.output.count('report "html"') == 1
+    assert "PASSED" not in run.output.splitlines()[-1]
     assert [r.outcome for r in run.journal.results] == ["passed"]
+    assert (run.journal.exit_code, run.record.exit_code) == (1, 1)
     assert not list(run.folder.glob("report.html*"))
+    assert 'report "html" was not written' in (run.folder / "summary.txt").read_text()
+    assert any('report "html" was not written' in problem for problem in run.record.problems)
+
+
+def test_a_journal_with_a_hole_is_never_green(project: Project) -> None:
+    full_at(project, 1000)
+    run = project.run("--set", "report.formats=[]")
+    assert run.code == 1
+    assert "is incomplete: [Errno 27] File too large" in " ".join(run.output.split())
+    assert "PASSED" not in run.output.splitlines()[-1]
+    assert run.journal.finished is None

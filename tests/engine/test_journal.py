@@ -130,6 +130,7 @@ def test_a_full_disk_is_a_problem_of_the_run_and_not_its_end(tmp_path: Path) -> 
         written = recorder.finish(0, interrupted=False)
     assert [r.check.title for r in written.results] == ["health"]
     assert any("No space left on device" in problem for problem in written.problems)
+    assert written.exit_code == 1
 
 
 def test_a_check_that_was_treated_is_told_once_and_as_it_was_at_last(tmp_path: Path) -> None:

@@ -30,6 +30,15 @@ def test_every_result_of_each_scenario_is_one_allure_result(record: RunRecord, t
         assert all((tmp_path / "allure-results" / item["source"]).is_file() for item in result.get("attachments", []))
 
 
+def test_half_of_the_results_are_not_left_behind(ill: RunRecord, tmp_path: Path) -> None:
+    (tmp_path / "allurerc.json").mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        allure.render(ill, tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["allurerc.json"]
+
+
 def test_severity_service_and_subject_are_where_allure_looks_for_them(ill: RunRecord, tmp_path: Path) -> None:
     result = _result(ill, tmp_path, "web/performance::p95_response_time")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,11 @@ def render(record: RunRecord, folder: Path) -> list[Path]:
     """
     from runbook_reports.allure.folder import configuration
 
-    return [*to_folder(folder / FOLDER, True, record), configuration(folder, record)]
+    try:
+        return [*to_folder(folder / FOLDER, True, record), configuration(folder, record)]
+    except OSError:  # half of the results would pass for the whole run, and take the room of its record
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        raise
 
 
 def to_folder(folder: Path, clean: bool, record: RunRecord) -> list[Path]:
