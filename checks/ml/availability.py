@@ -1,10 +1,9 @@
 """Whether recordings are classified; the first of these that fails explains everything above it."""
 
 import json
-from pathlib import Path
 
 import pytest
-from pytest_runbook import Unmeasured, Unreachable, check
+from pytest_runbook import Unmeasured, Unreachable, check, files_like
 
 
 @check("predeploy", severity="P1", runbook="ml-unresponsive")
@@ -53,7 +52,7 @@ async def test_recording_gets_a_prediction(ml, facts):
 
 def _recording(facts):
     """A recording of the evaluation set, always the same."""
-    recordings = sorted(Path(facts.paths.evaluation).glob(facts.ml.recordings))
+    recordings = files_like(facts.paths.evaluation, facts.ml.recordings)
     if not recordings:
         raise Unmeasured(f"there is no recording to send: {facts.paths.evaluation}/{facts.ml.recordings}")
     return recordings[0]

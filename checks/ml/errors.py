@@ -1,9 +1,8 @@
 """Whether predictions fail."""
 
 import asyncio
-from pathlib import Path
 
-from pytest_runbook import Idle, Unmeasured, check
+from pytest_runbook import Idle, Unmeasured, check, files_like
 
 
 @check("daily", severity="P2", runbook="ml-errors", timeout=120, unmeasured="P3")
@@ -48,4 +47,4 @@ async def _asked(ml, facts):
 
 def _recordings(facts):
     """The first recordings of the evaluation set."""
-    return sorted(Path(facts.paths.evaluation).glob(facts.ml.recordings))[: facts.ml.sample_recordings]
+    return files_like(facts.paths.evaluation, facts.ml.recordings)[: facts.ml.sample_recordings]

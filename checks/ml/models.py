@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from pytest_runbook import Unmeasured, check
+from pytest_runbook import Unmeasured, check, unreadable
 
 
 @check("predeploy postdeploy daily", severity="P1", runbook="ml-models-invalid", unmeasured="P2", needs="host")
@@ -87,7 +87,9 @@ def _labels(table):
     try:
         with table.open(newline="", encoding="utf-8") as file:
             return [(table.with_name(row["file"]), row["label"]) for row in csv.DictReader(file)]
-    except (OSError, KeyError, csv.Error) as error:
+    except OSError as error:
+        raise unreadable(table, error, "the labelled recordings") from None
+    except (KeyError, csv.Error) as error:
         raise Unmeasured(f'the labelled recordings cannot be read from "{table}": {error}') from None
 
 

@@ -1,9 +1,8 @@
 """How quickly recordings are classified."""
 
 import math
-from pathlib import Path
 
-from pytest_runbook import Unmeasured, check
+from pytest_runbook import Unmeasured, check, files_like
 
 
 @check("postdeploy daily", severity="P2", runbook="ml-slow", timeout=120)
@@ -22,7 +21,7 @@ async def test_prediction_latency(ml, facts, limits, measure):
 
 def _recordings(facts):
     """The first recordings of the evaluation set."""
-    found = sorted(Path(facts.paths.evaluation).glob(facts.ml.recordings))[: facts.ml.sample_recordings]
+    found = files_like(facts.paths.evaluation, facts.ml.recordings)[: facts.ml.sample_recordings]
     if not found:
         raise Unmeasured(f"there is no recording to send: {facts.paths.evaluation}/{facts.ml.recordings}")
     return found

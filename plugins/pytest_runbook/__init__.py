@@ -11,6 +11,7 @@ from pytest_runbook.errors import (
     Unreachable,
     UsageError,
 )
+from pytest_runbook.files import files_like, unreadable
 from pytest_runbook.marks import check
 from pytest_runbook.runbooks.actions import call, command, manage, script, sql
 from pytest_runbook.runbooks.steps import Situation, correct, diagnose, last_resort
@@ -31,8 +32,10 @@ __all__ = [
     "command",
     "correct",
     "diagnose",
+    "files_like",
     "last_resort",
     "manage",
     "script",
     "sql",
+    "unreadable",
 ]

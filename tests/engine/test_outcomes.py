@@ -34,6 +34,12 @@ CHECKS = """
         "Has a fault of its own."
         assert {}["missing"]
 
+    @check("daily", severity="P3")
+    async def test_may_not_read():
+        "Reads a file that is closed to it."
+        raise PermissionError(13, "Permission denied", "/opt/shop/recordings")
+        assert False
+
     @check("daily", timeout=0.2)
     async def test_hangs():
         "Never ends."
@@ -90,6 +96,7 @@ def test_each_way_to_end_has_its_outcome_and_message(project: Project) -> None:
         "web/pages::cannot_see": "unmeasured",
         "web/pages::unreachable": "unmeasured",
         "web/pages::crashes": "unmeasured",
+        "web/pages::may_not_read": "unmeasured",
         "web/pages::hangs": "timed-out",
         "web/pages::hangs_blocking": "timed-out",
         "web/pages::skips": "skipped",
@@ -101,7 +108,9 @@ def test_each_way_to_end_has_its_outcome_and_message(project: Project) -> None:
     assert messages["fails"] == "one is not two"
     assert messages["cannot_see"] == "no privilege to look"
     hints = {name.partition("::")[2]: result.hint for name, result in run.results.items() if result.hint}
+    assert hints.pop("may_not_read").startswith("let user ")
     assert hints == {"cannot_see": "GRANT pg_monitor TO checks"}
+    assert messages["may_not_read"] == '"/opt/shop/recordings" cannot be read: permission denied'
     assert messages["crashes"] == "the check crashed: KeyError: 'missing'"
     assert messages["hangs"] == messages["hangs_blocking"] == "no result after 200 ms"
     assert messages["skips"] == "no GPU here"

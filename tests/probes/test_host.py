@@ -25,6 +25,7 @@ from pytest_runbook.probes.host.machine import execute
 
 from tests.probes.databases import black_hole, free_port, until
 from tests.probes.machines import Ssh, container, ntp_server, ssh_server
+from tests.probes.strangers import closed
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,25 @@ def test_a_plain_check_uses_testinfra_and_leaves_evidence(tmp_path: Path) -> Non
     json.dumps([one.to_json() for one in seen])
     with pytest.raises(AttributeError):
         _ = host.no_such_module
+
+
+@pytest.mark.parametrize("asked", ["exists", "is_directory", "mode", "size", "sha256sum", "content"])
+def test_a_file_that_we_may_not_look_at_is_not_taken_for_absent_or_changed(tmp_path: Path, asked: str) -> None:
+    said = r'"local://": "{}/a.log" cannot be read: permission denied\n  hint: let the user of the checks read it'
+    with closed(tmp_path / "closed") as folder, pytest.raises(Unmeasured, match=said.format(folder)):
+        getattr(plain_host().file(str(folder / "a.log")), asked)
+
+
+def test_a_disk_below_a_folder_that_we_may_not_look_into_is_unmeasured(tmp_path: Path) -> None:
+    async def look(path: Path) -> None:
+        async with probing() as host:
+            await host.disk(path)
+
+    with (
+        closed(tmp_path / "closed") as folder,
+        pytest.raises(Unmeasured, match=f'"{folder}/x" cannot be read: permiss'),
+    ):
+        asyncio.run(look(folder / "x"))
 
 
 def test_a_coroutine_check_asks_in_a_thread_and_never_blocks_the_others() -> None:

@@ -6,8 +6,6 @@ import gzip
 import json
 import os
 import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from pytest_runbook.probes._logline import Reading
 from pytest_runbook.probes.logs import Logs, LogsSettings
 
 from tests.probes.sites import run
+from tests.probes.strangers import closed
 
 HOUR = 3600.0
 
@@ -129,29 +128,10 @@ def test_a_folder_in_place_of_a_file_is_unmeasured(tmp_path: Path) -> None:
         run(logs(tmp_path).errors(HOUR))
 
 
-@contextmanager
-def nobody() -> Iterator[None]:
-    """As a user without privileges, when the tests run as root."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 def test_a_file_that_may_not_be_read_is_unmeasured(tmp_path: Path) -> None:
-    folder = tmp_path / "closed"
-    folder.mkdir()
-    (folder / "a.log").write_text(entry(1))
-    folder.chmod(0)
-    try:
-        with nobody(), pytest.raises(Unmeasured, match=f'"{folder}/a.log" cannot be read: permission denied'):
-            run(logs(folder / "a.log").errors(HOUR))
-    finally:
-        folder.chmod(0o700)
+    denied = "cannot be read: permission denied\n  hint: let user"
+    with closed(tmp_path / "closed") as folder, pytest.raises(Unmeasured, match=f'"{folder}/a.log" {denied}'):
+        run(logs(folder / "a.log").errors(HOUR))
 
 
 def test_a_window_larger_than_what_may_be_read_is_unmeasured(log: Path) -> None:

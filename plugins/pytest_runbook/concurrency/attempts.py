@@ -16,6 +16,7 @@ import pytest
 from pytest_runbook import clock
 from pytest_runbook.errors import TimedOut, Unmeasured, Unreachable
 from pytest_runbook.evidence.context import Notebook, writing
+from pytest_runbook.files import told
 from pytest_runbook.model import AVAILABILITY, Attempt, Check, Outcome
 
 RAISED = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception)
@@ -92,6 +93,8 @@ def message_of(error: BaseException | None) -> str:
     text = str(error).strip()
     if isinstance(error, AssertionError | pytest.fail.Exception | pytest.skip.Exception | TimedOut | Unmeasured):
         return text or "assertion failed"
+    if isinstance(error, PermissionError) and isinstance(error.filename, str):
+        return told(error.filename, error)
     return f"the check crashed: {type(error).__name__}: {text}"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pytest_runbook.errors import Unmeasured
+from pytest_runbook.files import unreadable
 
 BLOCK = 65_536
 
@@ -92,11 +93,6 @@ def _missing(pattern: str) -> Unmeasured:
     except OSError:
         return Unmeasured(f'no log file "{pattern}"')
     return Unmeasured(f'"{pattern}" is no file')
-
-
-def unreadable(path: Path, error: OSError) -> Unmeasured:
-    """ERROR of reading PATH in words."""
-    return Unmeasured(f'"{path}" cannot be read: {(error.strerror or str(error)).lower()}')
 
 
 def lines_from_end(file: BinaryIO, packed: bool, budget: Budget) -> Iterator[str]:

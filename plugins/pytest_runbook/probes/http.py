@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured
+from pytest_runbook.files import unreadable
 from pytest_runbook.probes._address import public, unreachable
 from pytest_runbook.probes._fetch import Fetcher, HttpSettings
 from pytest_runbook.probes._response import Response
@@ -217,7 +218,7 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise Unmeasured(f'file "{file}" cannot be read: {(error.strerror or str(error)).lower()}') from None
+        raise unreadable(file, error, "file") from None
 
 
 def _shown(seen: Certificate) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from pydantic import BeforeValidator, field_validator
 
 from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured
+from pytest_runbook.files import unreadable
 from pytest_runbook.probes._logline import LogRecord, Reading, Scan, level_name, zone_of
 from pytest_runbook.probes._plain import plain
-from pytest_runbook.probes._tail import Budget, open_files, unreadable
+from pytest_runbook.probes._tail import Budget, open_files
 from pytest_runbook.probes.base import Probe, ProbeSettings
 
 DISORDER = timedelta(seconds=60)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured
+from pytest_runbook.files import unreadable
 from pytest_runbook.model import Outcome
 from pytest_runbook.probes._plain import plain
 from pytest_runbook.probes.base import Probe, ProbeSettings
@@ -97,7 +98,7 @@ class Runs(Probe[RunsSettings]):
         except FileNotFoundError:
             return []  # before the first run
         except OSError as error:
-            raise Unmeasured(f'"{self.target}" cannot be read: {(error.strerror or str(error)).lower()}') from None
+            raise unreadable(self.target, error) from None
         dated = sorted(((_begun(folder), folder) for folder in folders), reverse=True)
         return [(moment, folder) for moment, folder in dated[: self.settings.max_runs] if moment >= since]
 

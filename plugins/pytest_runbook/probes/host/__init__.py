@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured, UsageError
 from pytest_runbook.evidence.context import current
+from pytest_runbook.files import unreadable
 from pytest_runbook.model import Observation
 from pytest_runbook.probes._address import public
 from pytest_runbook.probes._plain import plain, shortened
@@ -161,6 +162,8 @@ class Host(Probe[HostSettings]):
         def call() -> T:
             try:
                 return look()
+            except PermissionError as error:
+                raise unreadable(error.filename or "what it asks for", error, f'"{self.target}":') from None
             except OSError as error:
                 place = f' "{error.filename}"' if error.filename else ""
                 raise Unmeasured(f'"{self.target}": {(error.strerror or str(error)).lower()}{place}') from None

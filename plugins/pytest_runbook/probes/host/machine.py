@@ -1,7 +1,7 @@
 """A machine that commands run on, through any backend of testinfra: in bounded time and space, and never misread.
 
 testinfra waits for a command for ever; and where ssh, docker or sudo themselves fail, it takes what was asked for as
-absent: `host.file("/etc/passwd").exists` would be False on a container that is stopped.
+absent: `host.file("/etc/passwd").exists` would be False on a container that is stopped, and on a folder that is closed to us.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ DOWN = re.compile(
     re.IGNORECASE,
 )
 DOCKER = re.compile(r"^(Error( response from daemon)?:|Cannot connect to the Docker|OCI runtime|Got permission denied)")
+FILE = re.compile(r"(test -[a-zA-Z]|stat -L?c %%\w|cat --|readlink -f|realpath|ls -1 -q --|(md5|sha256)sum) %s")
+"""The commands of testinfra's `host.file(…)`."""
 ABSENT = re.compile(r"sh: (\S+: )*?(ssh|sshpass|docker|podman|kubectl): (command )?not found")
 
 
@@ -79,11 +81,24 @@ def connect(uri: str, target: str, timeout: float, watch: Callable[[Run], Run], 
 def _ran(run: Run, target: str, command: str, *args: str, **options: Any) -> Any:
     """What RUN answers; what a backend without commands of ours (paramiko, winrm) raises comes in our words."""
     try:
-        return run(command, *args, **options)
+        done = run(command, *args, **options)
     except OSError as error:
         raise Unreachable(f'"{target}" cannot be reached: {error}') from None
     except ImportError as error:
         raise Unmeasured(f'"{target}" cannot be used: {error}\n  hint: install the backend of this URI') from None
+    if FILE.match(command) and (done.rc or done.stderr) and "permission denied" in _reason(run, command, args, done):
+        raise Unmeasured(
+            f'"{target}": "{args[-1]}" cannot be read: permission denied\n'
+            "  hint: let the user of the checks read it, or set sudo of this probe"
+        )
+    return done
+
+
+def _reason(run: Run, command: str, args: tuple[str, ...], done: Any) -> str:
+    """What kept COMMAND from seeing a file, in lower case; `test` does not say, and is asked about in another way."""
+    if command.startswith("test "):
+        done = run("LC_ALL=C ls -d -- %s", args[-1])
+    return str(done.stderr).lower()
 
 
 def _local(backend: Any, target: str, timeout: float, command: str, *args: str) -> Any:
