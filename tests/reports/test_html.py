@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import pytest
-from pytest_runbook.model import Outcome, Result, RunRecord
+from pytest_runbook.model import SCHEDULES, Measurement, Outcome, Result, RunRecord
 from runbook_reports import html
 from runbook_reports.html import page
 from runbook_reports.html.sections import story
@@ -200,6 +201,32 @@ def test_rows_are_filtered_by_outcome(ill: RunRecord, show: Callable[..., browse
 def test_nothing_sticks_out_of_the_screen(ill: RunRecord, show: Callable[..., browser.Page], width: int) -> None:
     tab = show(ill, width)
     tab.evaluate("document.getElementById('show_all_details').click()")
+
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [400, 900, 1280])
+def test_long_targets_messages_and_names_are_wrapped(
+    new_result: Callable[..., Result],
+    new_record: Callable[..., RunRecord],
+    show: Callable[..., browser.Page],
+    width: int,
+) -> None:
+    url = f"https://nightscan.example/{'a' * 200}"
+    results = []
+    for outcome in (Outcome.FAILED, Outcome.UNMEASURED, Outcome.WAIVED, Outcome.PASSED):
+        one = new_result(
+            f"web/pages::answers_{outcome}[{url}]", outcome, f'"{url}" answered 503', title=f"{url} is up."
+        )
+        one.hint, one.check = f"look at {url}", replace(one.check, schedules=tuple(SCHEDULES))
+        one.measurements = [Measurement(f"web.{'b' * 200}", 2.31, "s", 2.0, "<", False)]
+        results.append(one)
+    tab = show(new_record(*results), width)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+    tab.evaluate("document.getElementById('show_all_details').click()")
+    tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
 
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
