@@ -300,9 +300,13 @@ class Result(Record):
     @property
     def severity(self) -> Severity:
         """The severity with which this outcome gates."""
+        return self.first_severity.promoted if self.recurred else self.first_severity
+
+    @property
+    def first_severity(self) -> Severity:
+        """The severity with which this outcome gates where it has not recurred."""
         unmeasured = self.outcome == Outcome.UNMEASURED
-        severity = Severity(self.check.unmeasured if unmeasured else self.check.severity)
-        return severity.promoted if self.recurred else severity
+        return Severity(self.check.unmeasured if unmeasured else self.check.severity)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

@@ -112,10 +112,9 @@ def upshot(result: Result) -> str:
 
 
 def recurred(result: Result) -> str:
-    """That RESULT's check was fixed lately and fails again, and what that means."""
-    if not result.recurred:
-        return ""
-    return f"{one_line(result.recurred)}: counts as {result.severity}"
+    """That RESULT's check was fixed lately and fails again, and what that changes; empty when it was not."""
+    changes = f": counts as {result.severity}" if result.severity != result.first_severity else ""
+    return f"{one_line(result.recurred)}{changes}"
 
 
 def case(result: Result) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from pytest_runbook.model import Attempt, Outcome, Result, RunRecord
@@ -104,6 +105,13 @@ def test_a_repeat_offender_counts_more() -> None:
 
     assert one.check.severity == "P2"
     assert remedy.recurred(one) == "database-down fixed it 2 h ago: counts as P1"
+
+
+def test_what_is_critical_anyway_cannot_count_more() -> None:
+    one = result(still_failing(), ROOT)
+    one.check = replace(one.check, severity="P1")
+
+    assert remedy.recurred(one) == "database-down fixed it 2 h ago"
 
 
 def test_checks_that_the_same_steps_fixed_are_one_group() -> None:
