@@ -353,6 +353,8 @@ class RunRecord(Record):
     """How far the run could go when checks failed: `off`, `plan`, or the mode and the riskiest kind of step."""
     problems: list[str] = field(default_factory=list)
     """What went wrong with the run itself: a mail not sent, a report not written, a waiver that expired."""
+    reasons: list[str] = field(default_factory=list)
+    """Why the run is not green beside what gates: `--strict: 2 checks had to be fixed`."""
     finished: str | None = None
     """None: the run did not end (killed), itself an incident."""
     duration: float = 0.0
@@ -373,8 +375,9 @@ class RunRecord(Record):
 
     def lacks(self, problem: str) -> None:
         """Note PROBLEM, for which a part of this record is not on the disk: nobody can look it up, so it is not green."""
-        if problem not in self.problems:
-            self.problems.append(problem)
+        for told, news in ((self.problems, problem), (self.reasons, "the run could not be recorded whole")):
+            if news not in told:
+                told.append(news)
         self.exit_code = 1 if self.exit_code == 0 else self.exit_code
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from pytest_runbook import clock
 from pytest_runbook.diagnosis import diagnose
-from pytest_runbook.evidence.journal import Journal
+from pytest_runbook.evidence.journal import ENDING, Journal
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import Outcome, Result, RunRecord, Severity
 from pytest_runbook.naming import user
@@ -99,11 +100,7 @@ class Recorder:
 
     def _end(self) -> None:
         self._ended_with = self.record.exit_code
-        ending: dict[str, Any] = {
-            name: getattr(self.record, name)
-            for name in ("finished", "duration", "exit_code", "interrupted", "runbooks")
-        }
-        self.journal.write("run-finished", **ending)
+        self.journal.write("run-finished", **{name: getattr(self.record, name) for name in ENDING})
 
     def _doubt(self) -> None:
         """A run whose journal has a hole is not green."""
@@ -117,17 +114,29 @@ def _place(result: Result) -> tuple[str, str, int, str]:
     return result.check.service, path, int(line) if line.isdigit() else 0, result.check.id
 
 
-def verdict(record: RunRecord, status: int, other_failures: int, *, strict: bool = False) -> int:
-    """Pytest's exit code for RECORD, given the STATUS pytest came to and failures of tests that are no checks.
+def reasons(record: RunRecord, other_failures: int, *, strict: bool) -> Iterator[str]:
+    """Why RECORD is not green beside what gates: failures of tests that are no checks, and, when STRICT, what was fixed."""
+    mended = [r for r in record.of(Outcome.REMEDIATED) if r.severity <= Severity(record.gate)]
+    if strict and mended:
+        yield f"--strict: {_count(len(mended), 'check')} had to be fixed"
+    if other_failures:
+        yield f"{_count(other_failures, 'failure')} outside of checks"
 
-    0 green · 1 a check at least as severe as the gate is bad, or, when STRICT, had to be remediated · 5 nothing was judged;
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def verdict(record: RunRecord, status: int) -> int:
+    """Pytest's exit code for RECORD, given the STATUS pytest came to.
+
+    0 green · 1 a check at least as severe as the gate is bad, or the record has reasons of its own · 5 nothing was judged;
     interruption and errors stay as they are.
     """
     settled = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     if status not in settled:
         return status
-    mended = [r for r in record.of(Outcome.REMEDIATED) if r.severity <= Severity(record.gate)] if strict else []
-    if record.gating or other_failures or mended:
+    if record.gating or record.reasons:
         return int(pytest.ExitCode.TESTS_FAILED)
     judged = [r for r in record.results if r.outcome != Outcome.SKIPPED]
     return int(pytest.ExitCode.OK if judged else pytest.ExitCode.NO_TESTS_COLLECTED)

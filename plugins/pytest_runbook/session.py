@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,12 @@ from pytest_runbook.fixtures import fixtures
 from pytest_runbook.listing import guide
 from pytest_runbook.marks import Known
 from pytest_runbook.measure import measure
-from pytest_runbook.model import AVAILABILITY, SCHEDULES, Outcome, Result
+from pytest_runbook.model import AVAILABILITY, SCHEDULES, Outcome, Result, RunRecord
 from pytest_runbook.naming import new_id
 from pytest_runbook.policy import Policy
 from pytest_runbook.probes import find
 from pytest_runbook.probes.base import Probe, ProbeSettings
-from pytest_runbook.recorder import Recorder, head, verdict
+from pytest_runbook.recorder import Recorder, head, reasons, verdict
 from pytest_runbook.runbooks.loading import texts
 from pytest_runbook.settings import Loaded
 
@@ -278,17 +278,23 @@ class RunbookSession:
         if self.recorder is None:
             return
         self.recorder.diagnose()
-        strict = bool(self.config.option.strict)
-        status = verdict(self.recorder.record, int(exitstatus), self.other_failures, strict=strict)
-        for hole in self.completeness.holes():
-            self.recorder.problem(hole)
-            status = status or int(pytest.ExitCode.TESTS_FAILED)
-        if self._doubts:  # who knows where the checks would have looked
-            status = status or int(pytest.ExitCode.TESTS_FAILED)
-        session.exitstatus = status
-        record = self.recorder.finish(status, exitstatus == pytest.ExitCode.INTERRUPTED)
+        record = self.recorder.record
+        record.reasons += self._reasons(record)
+        status = session.exitstatus = verdict(record, int(exitstatus))
+        self.recorder.finish(status, exitstatus == pytest.ExitCode.INTERRUPTED)
         self.config.hook.pytest_runbook_finished(config=self.config, record=record)
         session.exitstatus = record.exit_code or status  # the disk may have been full
+
+    def _reasons(self, record: RunRecord) -> Iterator[str]:
+        """Why the run is not green, beside what gates."""
+        yield from reasons(record, self.other_failures, strict=bool(self.config.option.strict))
+        holes = list(self.completeness.holes())
+        for hole in holes:
+            self.known_recorder.problem(hole)
+        if holes:
+            yield "not all that was selected was judged"
+        if self._doubts:  # who knows where the checks would have looked
+            yield "a part of the settings could not be read"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Under xdist, say what is wrong with the checks as pytest says it without."""

@@ -184,14 +184,13 @@ class Story:
         """What a verdict other than passed or failed means, in one sentence."""
         ended = self.record.exit_code
         fixed = "what failed was fixed and passes again; why it failed is still to be found"
+        why = "; ".join(self.record.reasons) or "see its problems"
         words = {
-            "REMEDIATED": f"{fixed}; that fails the run because of --strict, or a test that is no check did"
-            if ended
-            else fixed,
+            "REMEDIATED": f"{fixed}; the run is not green all the same: {why}" if ended else fixed,
             "UNFINISHED": "the run did not end; below is what was done before",
             "INTERRUPTED": "the run was interrupted; below is what was done before",
             "NOTHING CHECKED": "no check was selected, or none ran: that is not green",
-            "ERROR": f"no check that was judged is bad, and still the run ended with {ended}: see its problems",
+            "ERROR": f"no check that was judged is bad, and still the run ended with {ended}: {why}",
         }
         return words.get(self.verdict, "")
 

@@ -39,6 +39,7 @@ def test_a_part_of_the_settings_that_cannot_be_read(project: Project, name: str,
     assert (run.code, run.outcomes) == (1, {"web/pages::good": "passed"})
     (problem,) = run.record.problems
     assert "the run went on without a part of its settings" in problem
+    assert run.record.reasons == ["a part of the settings could not be read"]
     assert said in problem
     assert "PASSED" not in run.output.splitlines()[-1]
 
@@ -52,6 +53,7 @@ def test_an_exit_with_status_0_in_the_middle(project: Project) -> None:
     run = project.run()
     assert run.code == 1
     assert any("2 selected checks were not judged" in problem for problem in run.record.problems)
+    assert run.record.reasons == ["not all that was selected was judged"]
 
 
 def test_a_worker_that_dies(project: Project) -> None:

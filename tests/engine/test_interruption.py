@@ -95,6 +95,7 @@ def test_a_disk_that_fills_up_costs_the_reports_and_the_run_its_green(project: P
     assert "PASSED" not in run.output.splitlines()[-1]
     assert [r.outcome for r in run.journal.results] == ["passed"]
     assert (run.journal.exit_code, run.record.exit_code) == (1, 1)
+    assert run.journal.reasons == run.record.reasons == ["the run could not be recorded whole"]
     assert not list(run.folder.glob("report.html*"))
     assert 'report "html" was not written' in (run.folder / "summary.txt").read_text()
     assert any('report "html" was not written' in problem for problem in run.record.problems)

@@ -76,6 +76,7 @@ def test_strict_lets_what_had_to_be_mended_fail_the_run(ailing: Ailing) -> None:
     done = ailing.apply("--strict")
     assert done.code == 1
     assert done.outcomes[WEB] == "remediated"
+    assert done.record.reasons == done.journal.reasons == ["--strict: 1 check had to be fixed"]
 
 
 def test_the_ladder_is_climbed_until_the_check_passes(ailing: Ailing) -> None:

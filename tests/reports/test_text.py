@@ -42,9 +42,10 @@ def test_what_was_remediated_is_never_plain_green() -> None:
 def test_a_remediated_run_that_strict_fails_says_so() -> None:
     record = remediated()
     record.exit_code = 1
+    record.reasons = ["--strict: 8 checks had to be fixed", "1 failure outside of checks"]
 
     assert Story(record).verdict == "REMEDIATED"
-    assert "fails the run because of --strict" in " ".join(text.summary(record).split())
+    assert f"is not green all the same: {'; '.join(record.reasons)}" in " ".join(text.summary(record).split())
 
 
 def test_steps_that_several_checks_share_are_told_once() -> None:

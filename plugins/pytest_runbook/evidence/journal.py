@@ -27,6 +27,8 @@ DETAILS = (
     ("attempt", "attempts", Attempt),
 )
 """Parts of a result that have lines of their own: record type, field, class."""
+ENDING = ("finished", "duration", "exit_code", "interrupted", "reasons", "runbooks")
+"""What is known of a run only when it ends."""
 
 _JSON = json.JSONEncoder(ensure_ascii=False, default=members)
 
@@ -148,5 +150,5 @@ def _note(run: RunRecord, kind: str, record: dict[str, Any]) -> None:
     if kind == "problem":
         run.problems.append(record["text"])
     elif kind == "run-finished":
-        for name in ("finished", "duration", "exit_code", "interrupted", "runbooks"):
-            setattr(run, name, record[name])
+        for name in ENDING:
+            setattr(run, name, record.get(name, getattr(run, name)))

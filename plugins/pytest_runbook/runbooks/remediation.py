@@ -91,7 +91,7 @@ class Remediation:
         self.tell_unknown(store)
         store.begin_run(recorder.record.id)
         Ward(self, session, store).treat_all()
-        store.end_run(recorder.record.id, verdict(recorder.record, 0, 0))
+        store.end_run(recorder.record.id, verdict(recorder.record, 0))
 
     def tell_unknown(self, store: Store) -> None:
         """Close what runs that died left open, and say which steps nobody knows the end of."""
