@@ -68,6 +68,23 @@ class Cause:
         """How many checks of each service are blocked."""
         return by_service(self.blocked)
 
+    @property
+    def face(self) -> tuple[object, ...]:
+        """All that is told of it but the parameters of its check, as `[db-1]`; one that blocks others has a face of its own."""
+        if self.result is None or self.blocked:
+            return (self.id,)
+        one, measured = self.result, tuple(map(against_limit, self.unsaid))
+        told = (one.outcome, one.hint, one.recurred, one.check.title, one.check.runbook, remedy.case(one))
+        return (self.id.partition("[")[0], self.severity, self.message, measured, *told)
+
+
+def alike(causes: Iterable[Cause]) -> list[list[Cause]]:
+    """CAUSES by their face, each in the order given: a hundred targets of one check that say the same are told once."""
+    found: dict[tuple[object, ...], list[Cause]] = {}
+    for cause in causes:
+        found.setdefault(cause.face, []).append(cause)
+    return list(found.values())
+
 
 def by_service(results: Iterable[Result]) -> Counter[str]:
     """How many of RESULTS each service has."""

@@ -28,7 +28,7 @@ def templates(folder: Path) -> Environment:
     )
     words = (wording.address, wording.clipped, wording.count, wording.figure, wording.limit, wording.moment)
     treatment = (remedy.described, remedy.ending, remedy.fixed_by, remedy.recurred, remedy.upshot)
-    for word in (*words, *treatment, wording.one_line, wording.seen, clock.duration, story.what_was_seen):
+    for word in (*words, *treatment, wording.one_line, wording.seen, clock.duration, story.alike, story.what_was_seen):
         environment.filters[word.__name__] = word
     # `safe` is the name of a filter of jinja2 that does the very opposite.
     environment.filters["safe_text"] = wording.safe
