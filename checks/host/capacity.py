@@ -92,8 +92,9 @@ async def _disk(host, path):
         return await host.disk(path)
     except Unreachable:
         raise
-    except Unmeasured:
-        if str(path) == "/":
+    except Unmeasured as unseen:
+        # A folder that is closed to us is there: its disk is another question than that of its parent.
+        if str(path) == "/" or "permission denied" in str(unseen).lower():
             raise
         return await _disk(host, PurePath(path).parent)
 
