@@ -161,6 +161,15 @@ def files(stream: BinaryIO, left: Files, where: str, *, strict: bool) -> Iterato
 
 
 def inside(name: str) -> bool:
-    """Whether NAME, a path in an archive, stays in the folder that it is unpacked in."""
+    """Whether NAME, a path in an archive, stays in the folder that it is unpacked in, by whoever verifies or restores.
+
+    A backslash is a letter like others: users choose names, and one of them must not make a backup that cannot be restored.
+    """
     path = PurePosixPath(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+    return (
+        bool(path.parts)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and "\0" not in name
+        and str(path) == name
+    )

@@ -180,7 +180,7 @@ class _Reading:
         """Faults of the archives that have the files of MANIFEST, its own and those of earlier backups."""
         assert manifest.files is not None
         for name in manifest.files:
-            if not reading.inside(name) or name.partition("/")[0] == "":
+            if not reading.inside(name):
                 yield Fault("unsafe-path", f"{MANIFEST}:{name}", "its path leads out of the folder")
         for backup in sorted({manifest.id, *manifest.needs}):
             own = Files((name, file) for name, file in manifest.files.items() if file.backup == backup)

@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING
 
 from pytest_runbook.backup import archive, reading
 from pytest_runbook.backup.checksums import PIECE
-from pytest_runbook.backup.destinations.base import safe
 from pytest_runbook.backup.filelist import Files
 from pytest_runbook.backup.manifest import FILES
 from pytest_runbook.backup.restore.fetching import as_fault
@@ -88,10 +87,8 @@ def _member(
     member: tarfile.TarInfo, stream: IO[bytes] | None, holder: Manifest, left: Files, folder: Path
 ) -> Fault | None:
     """Put MEMBER, whose content is STREAM, below FOLDER if it is one of those LEFT; what is wrong with it."""
-    where = f"{FILES}:{member.name}"
-    try:
-        name = safe(member.name)
-    except BackupError:
+    name, where = member.name, f"{FILES}:{member.name}"
+    if not reading.inside(name):
         return Fault("unsafe-path", where, "leads out of its folder")
     if member.isdir():
         return None
@@ -130,12 +127,13 @@ def _links(wanted: Mapping[str, File], folder: Path) -> list[Fault]:
     for name, file in wanted.items():
         if file.link is None:
             continue
+        if not reading.inside(name):
+            faults.append(Fault("unsafe-path", name, "leads out of its folder"))
+            continue
         try:
-            target = folder / safe(name)
+            target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
             target.symlink_to(file.link)
-        except BackupError:
-            faults.append(Fault("unsafe-path", name, "leads out of its folder"))
         except OSError as error:
             faults.append(Fault("corrupt", name, (error.strerror or str(error)).lower()))
     return faults
