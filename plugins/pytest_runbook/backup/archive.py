@@ -11,6 +11,7 @@ import sys
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import IO, BinaryIO, cast
@@ -131,9 +132,9 @@ def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File
     """What is known of the file PATH, which is added to TAR unless it is as it was BEFORE."""
     with path.open("rb") as source:
         seen = os.fstat(source.fileno())
-        mode = stat.S_IMODE(seen.st_mode)
-        if before and (before.size, before.mtime) == (seen.st_size, seen.st_mtime):
-            return File(seen.st_size, mode, seen.st_mtime, before.sha256, before.backup)
+        now = File(seen.st_size, stat.S_IMODE(seen.st_mode), seen.st_mtime, "", backup, ctime=seen.st_ctime)
+        if before and (before.size, before.mtime, before.ctime) == (now.size, now.mtime, now.ctime):
+            return replace(now, sha256=before.sha256, backup=before.backup)
         content = source.read(seen.st_size) if seen.st_size <= SMALL else None
         if content is None:
             digest = hashlib.file_digest(source, "sha256").hexdigest() if before and before.size == seen.st_size else ""
@@ -141,14 +142,14 @@ def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File
         else:
             digest = hashlib.sha256(content).hexdigest()
         if before and before.sha256 == digest:
-            return File(before.size, mode, seen.st_mtime, digest, before.backup)
+            return replace(now, size=before.size, sha256=digest, backup=before.backup)
         member = tarfile.TarInfo(name)
-        member.mode, member.mtime = mode, seen.st_mtime
+        member.mode, member.mtime = now.mode, now.mtime
         member.size = seen.st_size if content is None else len(content)
         counted = _Counted(source if content is None else io.BytesIO(content), member.size)
         tar.addfile(member, cast(IO[bytes], counted))
         tar.members = []  # type: ignore[attr-defined] # they would all be kept in memory
-        return File(member.size, mode, seen.st_mtime, counted.digest.hexdigest(), backup)
+        return replace(now, size=member.size, sha256=counted.digest.hexdigest())
 
 
 class _Counted:

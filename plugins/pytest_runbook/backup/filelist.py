@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from pytest_runbook.errors import BackupError
 from pytest_runbook.model import Record
 
-COLUMNS = "size, mode, mtime, sha256, backup, link"
+COLUMNS = "size, mode, mtime, sha256, backup, link, ctime"
 SETUP = f"""
     PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8192;
     CREATE TABLE file (name BLOB PRIMARY KEY, {", ".join(COLUMNS.split(", "))}) WITHOUT ROWID;
@@ -39,6 +39,8 @@ class File(Record):
     """ID of the backup whose `files.tar.zst` has it; empty for a link, which stands only here."""
     link: str | None = None
     """Where a symbolic link leads."""
+    ctime: float | None = None
+    """When anything of it last changed, which nobody can set back, as `cp -p` does the mtime; None in older manifests."""
 
 
 class Files(MutableMapping[str, File]):
@@ -61,9 +63,9 @@ class Files(MutableMapping[str, File]):
 
     def __setitem__(self, name: str, file: File) -> None:
         link = None if file.link is None else os.fsencode(file.link)
-        row = (os.fsencode(name), file.size, file.mode, file.mtime, file.sha256, file.backup, link)
+        row = (os.fsencode(name), file.size, file.mode, file.mtime, file.sha256, file.backup, link, file.ctime)
         try:
-            self._rows.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            self._rows.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.OperationalError as error:
             raise BackupError(
                 f"the list of files does not go on in the folder for temporary files: {error}\n"
@@ -122,8 +124,8 @@ class _Values(ValuesView[File]):
 
 
 def _file(row: Iterable[Any]) -> File:
-    size, mode, mtime, sha256, backup, link = row
-    return File(size, mode, mtime, sha256, backup, None if link is None else os.fsdecode(link))
+    size, mode, mtime, sha256, backup, link, ctime = row
+    return File(size, mode, mtime, sha256, backup, None if link is None else os.fsdecode(link), ctime)
 
 
 class Reader:
