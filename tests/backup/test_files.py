@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_runbook.backup import reading
-from pytest_runbook.backup.manifest import MANIFEST
-from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup import archive, destinations, reading
+from pytest_runbook.backup.checksums import of_file
+from pytest_runbook.backup.manifest import FILES, MANIFEST
+from pytest_runbook.backup.restore import journal, tree
+from pytest_runbook.backup.restore.exchange import tag
+from pytest_runbook.backup.restore.keeping import Keeping
+from pytest_runbook.backup.restore.production import Production
 
 from tests.backup.filesystem import Filesystem, filesystem
+
+DEEP = 1200
+"""More than Python calls itself, and than a process opens."""
 
 
 @pytest.fixture
@@ -65,3 +74,136 @@ def test_what_an_older_manifest_knows_of_a_file_is_enough_not_to_store_it_again(
         "uploads/b.wav": second.id,
     }
     assert second.files["uploads/a.wav"].ctime == (system.uploads / "a.wav").stat().st_ctime
+
+
+def test_a_root_that_was_empty_is_empty_again(system: Filesystem) -> None:
+    (system.uploads / "a.wav").unlink()
+    made = system.backup()
+    (system.uploads / "later.wav").write_text("fox")
+    done = system.restore(made)
+    assert (done.state, [*system.uploads.iterdir()]) == (journal.DONE, [])
+    assert system.beside == [f"{name}.before-{tag(done.id)}" for name in ("config", "uploads")]
+    system.lose()
+    system.restore(made)
+    assert [*system.uploads.iterdir()] == []
+
+
+def test_a_root_that_the_backup_does_not_hold_is_told_and_stays(system: Filesystem) -> None:
+    made = system.backup()
+    later = system.folder / "system" / "optional" / "later"
+    later.parent.mkdir()
+    later.touch()
+    system.restore(made)
+    assert later.exists()
+    assert 'the backup holds nothing of "optional": what is there stays as it is' in system.said
+
+
+def test_folders_come_back_with_their_modes_and_times(system: Filesystem) -> None:
+    folders = {"private": 0o700, "private/shared": 0o2770, "drop": 0o1733, "sealed": 0o500, "empty": 0o755}
+    for name in folders:
+        (system.uploads / name).mkdir()
+    (system.uploads / "private" / "a.wav").write_text("owl")
+    for name, mode in reversed(folders.items()):
+        os.utime(system.uploads / name, (1_000_000, 1_000_000))
+        (system.uploads / name).chmod(mode)
+    system.config.chmod(0o750)
+    made = system.backup()
+    (system.uploads / "sealed").chmod(0o700)
+    system.lose()
+    system.restore(made)
+    seen = {name: (system.uploads / name).stat() for name in folders}
+    assert {name: stat.S_IMODE(one.st_mode) for name, one in seen.items()} == folders
+    assert {one.st_mtime for one in seen.values()} == {1_000_000.0}
+    assert stat.S_IMODE(system.config.stat().st_mode) == 0o750
+    assert (system.uploads / "private" / "a.wav").read_text() == "owl"
+
+
+def test_a_backup_that_knows_of_no_folders_is_verified_and_restored(system: Filesystem) -> None:
+    """As made before manifests named them: their archives have none either."""
+    (system.uploads / "2026").mkdir()
+    (system.uploads / "2026" / "b.wav").write_text("fox")
+    made = system.backup()
+    older(system.folder / "local" / made.id)
+    assert system.faults(made) == []
+    system.lose()
+    old = destinations.connect("local", system.loaded.settings, system.folder).manifest(made.id)
+    assert old.files and not [*old.files.folders()]  # type: ignore[attr-defined]
+    assert system.restore(old).state == journal.DONE
+    assert (system.uploads / "2026" / "b.wav").read_text() == "fox"
+    assert stat.S_IMODE((system.uploads / "2026").stat().st_mode) == 0o755
+
+
+def older(folder: Path) -> None:
+    """Make the backup in FOLDER one of version 1."""
+    with (
+        (folder / FILES).open("rb") as stream,
+        archive.reading(stream) as source,
+        archive.writing(folder / "new") as target,
+    ):
+        for member, content in archive.members(source):
+            if content:
+                target.addfile(member, content)
+    (folder / "new").replace(folder / FILES)
+    told = json.loads((folder / MANIFEST).read_text())
+    told["version"] = 1
+    told["stored"][FILES] = {"size": (folder / FILES).stat().st_size, "sha256": of_file(folder / FILES)}
+    told["files"] = {name: one for name, one in told["files"].items() if not one["folder"]}
+    for one in told["files"].values():
+        del one["folder"], one["ctime"]
+    (folder / MANIFEST).write_text(json.dumps(told))
+
+
+def test_an_archive_without_a_folder_is_not_good(system: Filesystem) -> None:
+    (system.uploads / "empty").mkdir()
+    made = system.backup()
+    folder = system.folder / "local" / made.id
+    told = json.loads((folder / MANIFEST).read_text())
+    older(folder)
+    told["stored"] = json.loads((folder / MANIFEST).read_text())["stored"]
+    (folder / MANIFEST).write_text(json.dumps(told))
+    assert {(one.reason, one.where) for one in system.faults(made)} == {
+        ("missing", f"{FILES}:{name}") for name in ("config", "uploads", "uploads/empty")
+    }
+
+
+@pytest.fixture
+def deep(system: Filesystem) -> Iterator[Path]:
+    """A folder that lies deep in the uploads; they are gone in the end, since pytest could not remove them."""
+    path = system.uploads
+    for number in range(DEEP):
+        path /= "d" * (number % 2 + 1)
+        path.mkdir()
+    yield path
+    for uploads in (system.folder / "system").glob("uploads*"):
+        tree.remove(uploads)
+
+
+def test_folders_may_be_as_deep_as_users_like(system: Filesystem, deep: Path) -> None:
+    (deep / "a.wav").write_text("owl")
+    made = system.backup()
+    (deep / "a.wav").unlink()
+    done = system.restore(made)
+    assert (deep / "a.wav").read_text() == "owl"
+    aside = system.folder / "system" / f"uploads.before-{tag(done.id)}"
+    kept = {one.name: one.size for one in Keeping(Production(system.loaded, system.folder)).of(done)}
+    assert kept[str(aside)] > DEEP
+    tree.remove(aside)
+    assert not aside.exists()
+
+
+def test_removing_follows_no_link_and_ends_at_no_mode(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "kept").touch()
+    gone = tmp_path / "gone"
+    for name in (".removed-0", "a", "b"):
+        (gone / name / "inner").mkdir(parents=True)
+        (gone / name / "inner" / "file").touch()
+        (gone / name / "inner").chmod(0o500)
+    (gone / "link").symlink_to(tmp_path / "other")
+    tree.remove(gone)
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+    assert (tmp_path / "other" / "kept").exists()
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match="link"):
+        tree.remove(tmp_path / "link")
+    assert (tmp_path / "other" / "kept").exists()

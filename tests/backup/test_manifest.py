@@ -44,7 +44,7 @@ def test_what_is_written_is_read() -> None:
         (b"\xff\xfe", "corrupt", "no JSON"),
         ("[]", "corrupt", "is none"),
         ("null", "corrupt", "is none"),
-        (LEAST | {"version": 2}, "unknown-version", '"2"'),
+        (LEAST | {"version": 3}, "unknown-version", '"3"'),
         ({key: value for key, value in LEAST.items() if key != "system"}, "corrupt", "system"),
         (LEAST | {"id": "../../etc"}, "corrupt", "../../etc"),
         (LEAST | {"files": {"a": {"size": "x"}}}, "corrupt", "files.a.size"),

@@ -65,7 +65,7 @@ def collect(
     root: Path,
     stop: Event | None = None,
 ) -> Files:
-    """Every file of PART, by its path in the backup; TARGET/files.tar.zst gets those that are not in EARLIER.
+    """Every file, link and folder of PART, by its path in the backup; TARGET/files.tar.zst gets those that are not in EARLIER.
 
     EARLIER is what other backups hold that can be relied on. ROOT is where relative paths start from. Gives up at STOP.
     """
@@ -75,11 +75,8 @@ def collect(
             if stop is not None and stop.is_set():
                 raise BackupError("the archive of the files was given up")
             try:
-                seen = path.lstat()
-                if stat.S_ISLNK(seen.st_mode):
-                    found[name] = File(0, stat.S_IMODE(seen.st_mode), seen.st_mtime, "", "", str(path.readlink()))
-                elif stat.S_ISREG(seen.st_mode):
-                    found[name] = _file(tar, name, path, backup, earlier.get(name))
+                if one := _one(tar, name, path, backup, earlier.get(name)):
+                    found[name] = one
             except FileNotFoundError:  # it was there a moment ago: what is deleted meanwhile is not backed up
                 continue
             except PermissionError as error:
@@ -91,11 +88,12 @@ def collect(
 
 
 def walk(part: FilesPart, root: Path) -> Iterator[tuple[str, Path]]:
-    """Path in the backup and on disk of everything in the roots of PART that is no folder."""
+    """Path in the backup and on disk of the roots of PART and of everything in them, folders before what is in them."""
     for name, place in part.roots.items():
         # A root is a place: where a link leads to another disk, what lies there is meant, not the link.
         base = Path(os.path.realpath(root / place))
         if base.is_dir():
+            yield name, base
             yield from _below(name, base, part.exclude)
         elif base.is_file():
             yield name, base
@@ -107,25 +105,45 @@ def walk(part: FilesPart, root: Path) -> Iterator[tuple[str, Path]]:
             )
 
 
-def _below(name: str, folder: Path, exclude: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    try:
-        entries = os.scandir(folder)
-    except PermissionError:
-        raise BackupError(
-            f'the folder "{folder}" cannot be read\n'
-            "  hint: make backups as a user who may, or exclude it in [backup.files]"
-        ) from None
-    except FileNotFoundError:
-        return
-    with entries:  # one after the other: a folder may hold millions
-        for entry in entries:
-            inner = f"{name}/{entry.name}"
-            if any(fnmatch.fnmatchcase(inner, pattern) for pattern in exclude):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _below(inner, Path(entry.path), exclude)
-            else:
-                yield inner, Path(entry.path)
+def _below(name: str, base: Path, exclude: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Everything in the folder BASE, which is NAME in the backup; users may make folders as deep as they like."""
+    pending = [""]
+    while pending:
+        within = pending.pop()
+        try:
+            entries = os.scandir(base / within)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise BackupError(
+                f'the folder "{base / within}" cannot be read: {(error.strerror or str(error)).lower()}\n'
+                "  hint: make backups as a user who may, or exclude it in [backup.files]"
+            ) from None
+        with entries:  # one after the other: a folder may hold millions
+            for entry in entries:
+                inner = f"{within}{entry.name}"
+                if any(fnmatch.fnmatchcase(f"{name}/{inner}", pattern) for pattern in exclude):
+                    continue
+                yield f"{name}/{inner}", Path(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(f"{inner}/")
+
+
+def _one(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File | None) -> File | None:
+    """What is known of PATH, which is added to TAR if need be; None when it is nothing that can be saved."""
+    seen = path.lstat()
+    mode = stat.S_IMODE(seen.st_mode)
+    if stat.S_ISLNK(seen.st_mode):
+        return File(0, mode, seen.st_mtime, "", "", str(path.readlink()))
+    if stat.S_ISDIR(seen.st_mode):
+        member = tarfile.TarInfo(name)
+        member.type, member.mode, member.mtime = tarfile.DIRTYPE, mode, seen.st_mtime
+        tar.addfile(member)
+        tar.members = []  # type: ignore[attr-defined] # they would all be kept in memory
+        return File(0, mode, seen.st_mtime, "", backup, folder=True)
+    if stat.S_ISREG(seen.st_mode):
+        return _file(tar, name, path, backup, before if before and before.sha256 else None)
+    return None
 
 
 def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File | None) -> File:

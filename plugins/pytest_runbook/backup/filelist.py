@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from pytest_runbook.errors import BackupError
 from pytest_runbook.model import Record
 
-COLUMNS = "size, mode, mtime, sha256, backup, link, ctime"
+COLUMNS = "size, mode, mtime, sha256, backup, link, ctime, folder"
 SETUP = f"""
     PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8192;
     CREATE TABLE file (name BLOB PRIMARY KEY, {", ".join(COLUMNS.split(", "))}) WITHOUT ROWID;
@@ -28,19 +28,21 @@ HELD = 200_000_000
 
 @dataclass(frozen=True, slots=True)
 class File(Record):
-    """One file or symbolic link."""
+    """One file, symbolic link or folder."""
 
     size: int
     mode: int
     mtime: float
     sha256: str
-    """Empty for a link."""
+    """Empty for a link or a folder."""
     backup: str
-    """ID of the backup whose `files.tar.zst` has it; empty for a link, which stands only here."""
+    """ID of the backup whose `files.tar.zst` has it, its own for a folder; empty for a link, which stands only here."""
     link: str | None = None
     """Where a symbolic link leads."""
     ctime: float | None = None
     """When anything of it last changed, which nobody can set back, as `cp -p` does the mtime; None in older manifests."""
+    folder: bool = False
+    """Manifests of version 1 name none."""
 
 
 class Files(MutableMapping[str, File]):
@@ -63,9 +65,19 @@ class Files(MutableMapping[str, File]):
 
     def __setitem__(self, name: str, file: File) -> None:
         link = None if file.link is None else os.fsencode(file.link)
-        row = (os.fsencode(name), file.size, file.mode, file.mtime, file.sha256, file.backup, link, file.ctime)
+        row = (
+            os.fsencode(name),
+            file.size,
+            file.mode,
+            file.mtime,
+            file.sha256,
+            file.backup,
+            link,
+            file.ctime,
+            file.folder,
+        )
         try:
-            self._rows.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._rows.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.OperationalError as error:
             raise BackupError(
                 f"the list of files does not go on in the folder for temporary files: {error}\n"
@@ -98,6 +110,12 @@ class Files(MutableMapping[str, File]):
         for name, *row in self._rows.execute(f"SELECT name, {COLUMNS} FROM file ORDER BY name"):  # noqa: S608 - constants
             yield os.fsdecode(name), _file(row)
 
+    def folders(self, *, inner_first: bool = False) -> Iterator[tuple[str, File]]:
+        """Name and file of each folder, before those that are in it; with INNER_FIRST after them."""
+        order = "DESC" if inner_first else "ASC"
+        for name, *row in self._rows.execute(f"SELECT name, {COLUMNS} FROM file WHERE folder ORDER BY name {order}"):  # noqa: S608 - constants
+            yield os.fsdecode(name), _file(row)
+
     @property
     def holders(self) -> set[str]:
         """IDs of the backups that have their content."""
@@ -124,8 +142,8 @@ class _Values(ValuesView[File]):
 
 
 def _file(row: Iterable[Any]) -> File:
-    size, mode, mtime, sha256, backup, link, ctime = row
-    return File(size, mode, mtime, sha256, backup, None if link is None else os.fsdecode(link), ctime)
+    size, mode, mtime, sha256, backup, link, ctime, folder = row
+    return File(size, mode, mtime, sha256, backup, None if link is None else os.fsdecode(link), ctime, bool(folder))
 
 
 class Reader:

@@ -19,8 +19,8 @@ from pytest_runbook.model import Record
 if TYPE_CHECKING:
     from pytest_runbook.settings.schema import System
 
-VERSION = 1
-"""Of the shape below; raised when a reader of the old one would be wrong."""
+VERSION = 2
+"""Of the shape below; raised when a reader of the old one would be wrong. 1 knew no folders."""
 MANIFEST, VERIFIED, RESTORED = "manifest.json", "verified.json", "restored.json"
 DATABASE, ROLES, CACHE, FILES = "database", "roles.sql", "cache.rdb", "files.tar.zst"
 ID = re.compile(r"\d{8}T\d{6}Z(-\d+)?")

@@ -142,16 +142,16 @@ def files(stream: BinaryIO, left: Files, where: str, *, strict: bool) -> Iterato
                 if not inside(member.name):
                     yield Fault("unsafe-path", place, "its path leads out of the folder")
                     continue
-                if content is None:
-                    yield Fault("unsafe-path", place, "it is no regular file")
+                if content is None and not member.isdir():
+                    yield Fault("unsafe-path", place, "it is neither a regular file nor a folder")
                     continue
                 told = left.pop(member.name, None)
                 if told is None:
                     if strict:
                         yield Fault("unexpected", place, "the manifest does not know it")
                     continue
-                digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
-                if digest != told.sha256 or member.size != told.size:
+                digest = hashlib.file_digest(content, "sha256").hexdigest() if content is not None else ""  # type: ignore[arg-type]
+                if (digest, member.size, member.isdir()) != (told.sha256, told.size, told.folder):
                     yield Fault("corrupt", place, "it is not what was backed up")
     except BackupError as error:
         yield Fault(error.reason or "corrupt", where, str(error))

@@ -15,6 +15,7 @@ from pytest_runbook.backup import comparing, contents
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Certificate
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
+from pytest_runbook.backup.restore import tree
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.checkrun import CheckRun
 from pytest_runbook.errors import Unmeasured
@@ -142,8 +143,7 @@ class Proving:
         if told is None or folder is None:
             self.paper.left_out += ["the backup holds no files"] if told is None else []
             return
-        there = (path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
-        same = sum(path.relative_to(folder).as_posix() in told for path in there)
+        same = sum(path.relative_to(folder).as_posix() in told for path in tree.below(folder))
         self.paper.proofs.append(Proof("files, by their checksums", str(len(told)), str(same), same == len(told)))
 
 

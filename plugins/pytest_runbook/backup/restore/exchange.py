@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_runbook.backup.postgresql import Server
+from pytest_runbook.backup.restore import tree
 from pytest_runbook.backup.restore.journal import Restore, Swap
 from pytest_runbook.errors import BackupError, RestoreError
 
@@ -173,7 +173,7 @@ def remove_made(restore: Restore, say: Callable[[str], None]) -> None:
             if os.path.lexists(path):
                 say(f'"{path}" is left: {why}')
         elif path.is_dir():
-            shutil.rmtree(path)
+            tree.remove(path)
         else:
             path.unlink()
 

@@ -16,7 +16,7 @@ from pytest_runbook.backup.filelist import Files
 from pytest_runbook.backup.manifest import FILES
 from pytest_runbook.backup.restore.fetching import as_fault
 from pytest_runbook.backup.verdict import Fault
-from pytest_runbook.errors import BackupError
+from pytest_runbook.errors import BackupError, RestoreError
 
 if TYPE_CHECKING:
     from pytest_runbook.backup.destinations import Destination
@@ -27,6 +27,8 @@ MOST = 20
 """Missing files that are named."""
 PERMISSIONS = 0o777
 """What of a file's mode is put back: a backup makes nobody root."""
+OF_FOLDERS = 0o3777
+"""The same of a folder: that what is made in it belongs to its group, and stays its maker's, gives nobody more."""
 
 
 def restore(destination: Destination, manifest: Manifest, folder: Path, roots: set[str] | None = None) -> list[Fault]:
@@ -35,8 +37,22 @@ def restore(destination: Destination, manifest: Manifest, folder: Path, roots: s
     ROOTS are the first parts of the names wanted; None: all. A file that is wrong is not put there.
     """
     wanted = Files(one for one in (manifest.files or {}).items() if roots is None or root_of(one[0]) in roots)
+    try:
+        folder.mkdir(mode=0o700)
+        faults = _folders(wanted, folder) or _content(destination, manifest, wanted, folder)
+        if not faults:
+            _modes(wanted, folder)
+        return faults
+    except OSError as error:
+        raise RestoreError(
+            f'"{error.filename or folder}" cannot be written: {(error.strerror or str(error)).lower()}\n'
+            f'  hint: see the disk of "{folder.parent}"'
+        ) from None
+
+
+def _content(destination: Destination, manifest: Manifest, wanted: Files, folder: Path) -> list[Fault]:
+    """Put the files and links WANTED below FOLDER."""
     faults: list[Fault] = []
-    folder.mkdir(mode=0o700, parents=True)
     for id_ in sorted(wanted.holders):
         ours = Files((name, file) for name, file in wanted.items() if file.backup == id_)
         try:
@@ -90,15 +106,17 @@ def _member(
     name, where = member.name, f"{FILES}:{member.name}"
     if not reading.inside(name):
         return Fault("unsafe-path", where, "leads out of its folder")
-    if member.isdir():
-        return None
-    if stream is None:
-        return Fault("unsafe-path", where, "is no ordinary file")
+    if stream is None and not member.isdir():
+        return Fault("unsafe-path", where, "is neither an ordinary file nor a folder")
     if name not in (holder.files or {}):
         return Fault("unexpected", where, "the manifest does not know it")
     if name not in left:
         return None
     file = left.pop(name)
+    if file.folder != member.isdir():
+        return Fault("corrupt", where, "is not what was saved")
+    if stream is None:  # folders were made before
+        return None
     size, digest = _write(stream, folder / name, file)
     if (size, digest) != (file.size, file.sha256):
         (folder / name).unlink()
@@ -119,6 +137,24 @@ def _write(stream: IO[bytes], target: Path, file: File) -> tuple[int, str]:
     target.chmod(file.mode & PERMISSIONS)
     os.utime(target, (file.mtime, file.mtime))
     return size, digest.hexdigest()
+
+
+def _folders(wanted: Files, folder: Path) -> list[Fault]:
+    """Make the folders, for nobody but us until everything is in them."""
+    faults = []
+    for name, _ in wanted.folders():
+        if not reading.inside(name):
+            faults.append(Fault("unsafe-path", name, "leads out of its folder"))
+        else:
+            (folder / name).mkdir(mode=0o700, parents=True)
+    return faults
+
+
+def _modes(wanted: Files, folder: Path) -> None:
+    """Give the folders their modes and times, from within: nothing can be put into some of them any more."""
+    for name, file in wanted.folders(inner_first=True):
+        os.utime(folder / name, (file.mtime, file.mtime))
+        (folder / name).chmod(file.mode & OF_FOLDERS)
 
 
 def _links(wanted: Mapping[str, File], folder: Path) -> list[Fault]:

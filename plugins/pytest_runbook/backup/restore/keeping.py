@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from pytest_runbook.backup.postgresql import Server
+from pytest_runbook.backup.restore import tree
 from pytest_runbook.backup.restore.exchange import tag
 from pytest_runbook.backup.restore.journal import Restore
 from pytest_runbook.backup.restore.production import Production
@@ -102,7 +102,7 @@ def _size(kind: str, name: str, server: Server | None) -> int:
             row = session.execute("SELECT pg_database_size(%s)", (name,)).fetchone()
         return int(row[0]) if row else 0
     path = Path(name)
-    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
+    inside = tree.below(path) if path.is_dir() and not path.is_symlink() else ()
     return sum(one.lstat().st_size for one in chain([path], inside))
 
 
@@ -110,7 +110,7 @@ def _remove(kept: Kept, server: Server | None) -> None:
     if kept.kind == "path":
         path = Path(kept.name)
         try:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            tree.remove(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         except OSError as error:
             raise RestoreError(f"{kept} cannot be removed whole: {error.strerror or error}") from None
         return

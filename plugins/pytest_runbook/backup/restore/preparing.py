@@ -18,7 +18,7 @@ from pytest_runbook.backup import comparing, contents, postgresql, programs
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Manifest
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import exchange, fetching, files, serving, together
+from pytest_runbook.backup.restore import exchange, fetching, files, serving, together, tree
 from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.journal import Restore, Swap
@@ -170,23 +170,32 @@ class Preparing:
         self._whole(files.restore(self.destination, self.manifest, staging, set(places)))
         for name, target in places.items():
             if os.path.lexists(staging / name):
-                self._beside(staging / name, target, like=target if target.exists() else target.parent)
+                root = (self.manifest.files or {}).get(name)
+                mode = root.mode & files.OF_FOLDERS if root and root.folder else None
+                self._beside(staging / name, target, like=target if target.exists() else target.parent, mode=mode)
+            else:
+                self.tell(f'the backup holds nothing of "{name}": what is there stays as it is')
         staging.rmdir()
 
-    def _beside(self, source: Path, target: Path, *, like: Path) -> None:
-        """Move SOURCE beside TARGET, owned by whom LIKE belongs to; the exchange brings it there."""
+    def _beside(self, source: Path, target: Path, *, like: Path, mode: int | None = None) -> None:
+        """Move SOURCE beside TARGET, owned by whom LIKE belongs to; the exchange brings it there.
+
+        A folder gets MODE, or that of LIKE.
+        """
         target = target.parent.resolve() / target.name
         new = exchange.beside(target, self.restore, "restore")
         self.restore.made.append(str(new))
         self.restore.swaps.append(exchange.swap_of(target, self.restore))
         self.save()
+        if source.is_dir():
+            source.chmod(0o700)  # one that may not be written in cannot be moved
         shutil.move(source, new)
         owner = like.stat()
         if os.geteuid() == 0:
-            for path in chain([new], new.rglob("*") if new.is_dir() else ()):  # there may be millions
+            for path in chain([new], tree.below(new) if new.is_dir() else ()):  # there may be millions
                 os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
         if new.is_dir():
-            new.chmod(like.stat().st_mode & 0o777)
+            new.chmod(owner.st_mode & files.PERMISSIONS if mode is None else mode)
 
     def _compared(self, found: tuple[list[Proof], list[Fault]]) -> None:
         self.proofs += found[0]

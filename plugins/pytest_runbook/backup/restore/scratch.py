@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from pytest_runbook import clock, interrupts
+from pytest_runbook.backup.restore import tree
 from pytest_runbook.errors import RestoreError
 from pytest_runbook.process import Process
 from pytest_runbook.runbooks import family
@@ -83,7 +84,7 @@ def remove(made: Path, parent: Path) -> None:
     end(made)
     for found in [*made.iterdir()]:
         if found.is_dir() and not found.is_symlink():
-            shutil.rmtree(found)
+            tree.remove(found)
         elif found.name != MARK:
             found.unlink()
     shutil.rmtree(made)  # the mark went last: what a kill leaves before is still known as ours

@@ -1,0 +1,65 @@
+"""Walks through folders and removes them, however deep they are: users make them, and Python's own ways end at a thousand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Everything in FOLDER, each folder before what is in it; no link is followed."""
+    pending = [folder]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                path = Path(entry.path)
+                yield path
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(path)
+
+
+def remove(folder: Path) -> None:
+    """Remove FOLDER and everything in it, and nothing else: what somebody makes a link meanwhile is not followed.
+
+    What lies deep is brought up first, so that no path becomes long, and no more than two folders are open.
+    """
+    with _opened(str(folder)) as top:
+        pending = _emptied(top)
+        taken = {*pending}
+        free = (name for name in map(".removed-{}".format, count()) if name not in taken)
+        while pending:
+            name = pending.pop()
+            with _opened(name, top) as here:
+                for inner in _emptied(here):
+                    pending.append(next(free))
+                    os.rename(inner, pending[-1], src_dir_fd=here, dst_dir_fd=top)
+            os.rmdir(name, dir_fd=top)
+    folder.rmdir()
+
+
+@contextmanager
+def _opened(name: str, within: int | None = None) -> Iterator[int]:
+    """The folder NAME, itself and no link, as one that we may remove from and rename."""
+    here = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=within)
+    try:
+        with suppress(PermissionError):  # it is not ours: whether that matters is said by what comes
+            os.fchmod(here, 0o700)
+        yield here
+    finally:
+        os.close(here)
+
+
+def _emptied(here: int) -> list[str]:
+    """Names of the folders in the folder HERE, in which nothing else is left."""
+    with os.scandir(here) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in found:
+        if not is_folder:
+            os.unlink(name, dir_fd=here)
+            continue
+        with _opened(name, here):  # a folder that may not be written in cannot be renamed
+            pass
+    return [name for name, is_folder in found if is_folder]
