@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -138,13 +139,16 @@ class Proving:
             self.paper.faults += faults
 
     def _files(self) -> None:
-        """Each file was compared when it was written: here it is counted."""
+        """Each file was compared when it was written: here they are counted, and the folders."""
         folder, told = self.restored.files, self.manifest.files
         if told is None or folder is None:
             self.paper.left_out += ["the backup holds no files"] if told is None else []
             return
-        same = sum(path.relative_to(folder).as_posix() in told for path in tree.below(folder))
-        self.paper.proofs.append(Proof("files, by their checksums", str(len(told)), str(same), same == len(told)))
+        names = (path.relative_to(folder).as_posix() for path in tree.below(folder))
+        seen = Counter(told[name].folder for name in names if name in told)
+        expected = Counter(file.folder for file in told.values())
+        for what, kind in (("files, by their checksums", False), ("folders", True)):
+            self.paper.proofs.append(Proof(what, str(expected[kind]), str(seen[kind]), seen[kind] == expected[kind]))
 
 
 def sample(told: Database, most: int) -> set[str]:
