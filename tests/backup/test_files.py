@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.manifest import FILES, MANIFEST
 from pytest_runbook.backup.restore import journal, tree
 from pytest_runbook.backup.restore.exchange import tag
-from pytest_runbook.backup.restore.keeping import Keeping
+from pytest_runbook.backup.restore.keeping import Keeping, refusal
 from pytest_runbook.backup.restore.production import Production
+from pytest_runbook.errors import RestoreError
 
 from tests.backup.filesystem import Filesystem, filesystem
 
@@ -207,3 +210,80 @@ def test_removing_follows_no_link_and_ends_at_no_mode(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="link"):
         tree.remove(tmp_path / "link")
     assert (tmp_path / "other" / "kept").exists()
+
+
+def test_a_root_that_is_a_link_stays_one(system: Filesystem) -> None:
+    disk = system.folder / "disk"
+    disk.mkdir()
+    system.uploads.rename(disk / "uploads")
+    system.uploads.symlink_to(disk / "uploads")
+    made = system.backup()
+    (disk / "uploads" / "a.wav").write_text("later")
+    done = system.restore(made)
+    assert system.uploads.readlink() == disk / "uploads"
+    assert (disk / "uploads" / "a.wav").read_bytes() == b"owl"
+    aside = disk / f"uploads.before-{tag(done.id)}"
+    assert (aside / "a.wav").read_text() == "later"
+    assert sorted(path.name for path in disk.iterdir()) == ["uploads", aside.name]
+    kept = Keeping(Production(system.loaded, system.folder)).of(done)
+    assert [(one.name, refusal(one, done)) for one in kept if "uploads" in one.name] == [(str(aside), None)]
+
+
+def test_a_link_that_leads_to_a_disk_that_is_not_there_is_refused(system: Filesystem) -> None:
+    made = system.backup()
+    tree.remove(system.uploads)
+    system.uploads.symlink_to("/nowhere/disk/uploads")
+    with pytest.raises(
+        RestoreError,
+        match='root "uploads", "/nowhere/disk/uploads", cannot be exchanged: there is no folder "/nowhere/disk"\n'
+        "  hint: mount its disk, or make it",
+    ):
+        system.restore(made)
+    assert system.beside == []
+
+
+@contextmanager
+def mounted(*arguments: str | Path) -> Iterator[None]:
+    done = subprocess.run(["mount", *map(str, arguments)], check=False, capture_output=True)
+    if done.returncode:
+        pytest.skip("this user may not mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", arguments[-1]], check=True)
+
+
+@pytest.mark.parametrize("same_disk", [True, False])
+def test_a_root_that_is_mounted_is_refused_before_anything_is_made(system: Filesystem, same_disk: bool) -> None:
+    made = system.backup()
+    elsewhere = system.folder / "elsewhere"
+    elsewhere.mkdir()
+    what = ["--bind", elsewhere] if same_disk else ["-t", "tmpfs", "none"]
+    with mounted(*what, system.uploads):
+        (system.uploads / "later").touch()
+        with pytest.raises(
+            RestoreError,
+            match=f'root "uploads", "{system.uploads}", cannot be exchanged: something is mounted there, and that cannot '
+            r"be renamed\n  hint: let the root be a folder inside of it",
+        ):
+            system.restore(made)
+        assert [path.name for path in system.uploads.iterdir()] == ["later"]
+    assert system.beside == []
+    (last,) = Production(system.loaded, system.folder).journal.all()
+    assert (last.state, last.made, last.swaps) == (journal.UNDONE, [], [])
+
+
+def test_roots_on_several_disks_are_made_ready_each_on_its_own(system: Filesystem) -> None:
+    disk = system.folder / "disk"
+    disk.mkdir()
+    made = system.backup()
+    with mounted("-t", "tmpfs", "none", disk):
+        tree.remove(system.uploads)
+        system.uploads.symlink_to(disk / "uploads")
+        done = system.restore(made)
+        assert (done.state, system.uploads.is_symlink()) == (journal.DONE, True)
+        assert [(path.name, [*path.iterdir()]) for path in disk.iterdir()] == [
+            ("uploads", [disk / "uploads" / "a.wav"])
+        ]
+        assert {Path(path).parent for path in done.made} == {disk, system.folder / "system"}
+    assert system.beside == [f"config.before-{tag(done.id)}"]

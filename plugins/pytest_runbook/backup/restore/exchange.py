@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from pytest_runbook.backup.postgresql import Server
 from pytest_runbook.backup.restore import tree
 from pytest_runbook.backup.restore.journal import Restore, Swap
@@ -192,6 +194,20 @@ def refusal(path: Path, restore: Restore) -> str | None:
         return "its path leads through a symbolic link"
     if os.path.ismount(path):
         return "something is mounted there"
+    return None
+
+
+def obstacle(path: Path) -> str | None:
+    """Why PATH, or what is to come there, cannot be renamed, and what to do; None when it can, as far as can be seen."""
+    if not path.parent.is_dir():
+        return f'there is no folder "{path.parent}"\n  hint: mount its disk, or make it'
+    # Python sees no folder that is mounted at another place of the same disk; the system's own list names it.
+    if os.path.ismount(path) or str(path) in {one.mountpoint for one in psutil.disk_partitions(all=True)}:
+        return (
+            "something is mounted there, and that cannot be renamed\n"
+            "  hint: let the root be a folder inside of it; or empty and fill it by hand with what\n"
+            "  `runbook restore ID`, without --into, lays out to look at"
+        )
     return None
 
 

@@ -63,8 +63,8 @@ class Preparing:
             tasks.append(("database", "the database is restored beside the one that is there", self._database))
         if "cache" in parts and self.manifest.cache:
             tasks.append(("cache", "the cache's data are made ready", self._cache))
-        if roots and self.manifest.files is not None:
-            part = partial(self._files, roots)
+        if places := self._places(roots):
+            part = partial(self._files, places)
             tasks.append(("files", "the files are restored beside those that are there", part))
 
         def task(name: str, title: str, part: Callable[[], None]) -> None:
@@ -159,22 +159,40 @@ class Preparing:
                 made.append((server.folder / name, name))
         return made
 
-    def _files(self, roots: set[str]) -> None:
-        """The files of ROOTS, each root beside the one that is there."""
-        places = {name: self.root / path for name, path in self.settings.backup.files.roots.items() if name in roots}
-        if not places:
-            return
-        staging = next(iter(places.values())).resolve().parent / f".runbook-restore-{exchange.tag(self.restore.id)}"
+    def _places(self, roots: set[str]) -> dict[str, Path]:
+        """Where those of ROOTS lie that the backup holds; RestoreError when one of them cannot be exchanged there.
+
+        Where a root is a link, what it leads to is exchanged, as that was backed up: the link stays.
+        """
+        if self.manifest.files is None:
+            return {}
+        held = {files.root_of(name) for name in self.manifest.files}
+        for name in sorted(roots - held):
+            self.tell(f'the backup holds nothing of "{name}": what is there stays as it is')
+        given = self.settings.backup.files.roots
+        places = {name: Path(os.path.realpath(self.root / given[name])) for name in given if name in roots & held}
+        for name, path in places.items():
+            if why := exchange.obstacle(path):
+                raise RestoreError(f'the root "{name}", "{path}", cannot be exchanged: {why}')
+        return places
+
+    def _files(self, places: dict[str, Path]) -> None:
+        """The files of each root beside the one that is there, at PLACES."""
+        disks: dict[int, dict[str, Path]] = {}
+        for name, path in places.items():
+            disks.setdefault(path.parent.stat().st_dev, {})[name] = path
+        for some in disks.values():  # nothing moves from one disk to another by renaming
+            self._on_one_disk(some)
+
+    def _on_one_disk(self, places: dict[str, Path]) -> None:
+        staging = next(iter(places.values())).parent / f".runbook-restore-{exchange.tag(self.restore.id)}"
         self.restore.made.append(str(staging))
         self.save()
         self._whole(files.restore(self.destination, self.manifest, staging, set(places)))
         for name, target in places.items():
-            if os.path.lexists(staging / name):
-                root = (self.manifest.files or {}).get(name)
-                mode = root.mode & files.OF_FOLDERS if root and root.folder else None
-                self._beside(staging / name, target, like=target if target.exists() else target.parent, mode=mode)
-            else:
-                self.tell(f'the backup holds nothing of "{name}": what is there stays as it is')
+            root = (self.manifest.files or {}).get(name)
+            mode = root.mode & files.OF_FOLDERS if root and root.folder else None
+            self._beside(staging / name, target, like=target if target.exists() else target.parent, mode=mode)
         staging.rmdir()
 
     def _beside(self, source: Path, target: Path, *, like: Path, mode: int | None = None) -> None:
