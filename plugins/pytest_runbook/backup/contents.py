@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_runbook import clock
-from pytest_runbook.backup.manifest import Database, Table
+from pytest_runbook.backup.manifest import HASHING, Database, Table
 from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ SESSION = {
     "bytea_output": "hex",
     "extra_float_digits": "3",
     "xmloption": "content",
+    "lc_monetary": "C",
     # A policy must not hide rows from us: then it is an error, as it is for pg_dump.
     "row_security": "off",
     "statement_timeout": "0",
@@ -39,11 +40,17 @@ RECORDS = 140000
 OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 NOT_OF_EXTENSION = """NOT EXISTS (SELECT FROM pg_depend d
                       WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')"""
+# What is hashed, or written, by something that another server numbers or writes otherwise: enums and objects by their OID.
+PLAIN = """NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type w ON w.oid = a.atttypid
+                       JOIN pg_type t ON t.oid IN (w.oid, w.typelem)
+                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                         AND (t.oid >= 16384 OR t.typtype NOT IN ('b', 'r', 'm') OR t.typname ~ '^(reg|aclitem|money)'))"""
 TABLES = f"""
     SELECT n.nspname, c.relname,
            ARRAY(SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(number, place), pg_attribute a
                  WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.number ORDER BY k.place),
-           CASE WHEN c.reltuples > 0 THEN c.reltuples ELSE pg_relation_size(c.oid) / 64 END
+           CASE WHEN c.reltuples > 0 THEN c.reltuples ELSE pg_relation_size(c.oid) / 64 END,
+           {PLAIN}
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1, 2
 """  # noqa: S608 - constants
@@ -91,13 +98,11 @@ def look(
     """What the database of SESSION, inside `transaction`, holds; `backup.database` has the words of the options.
 
     ONLY these tables get a checksum, all by default; rows are counted in every one. TOLD is what it will be compared with:
-    checksums are computed in a way that both servers know.
+    checksums are computed in a way that both servers know, and not where nobody knows any more how they were.
     """
-    from psycopg import sql
-
     version = session.info.server_version
     other = int(told.server_version.partition(".")[0]) * 10000 if told else version
-    of_records = min(version, other) >= RECORDS
+    of_records, current = min(version, other) >= RECORDS, told is None or told.hashing == HASHING
     lsn = _one(
         session, "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
     )
@@ -115,13 +120,14 @@ def look(
         tables={
             (table := f"{schema}.{name}"): _table(
                 session,
-                sql.Identifier(schema, name),
+                schema,
+                name,
                 key,
                 guess,
-                checksum_rows if only is None or table in only else 0,
-                of_records,
+                checksum_rows if (only is None or table in only) and (plain or current) else 0,
+                of_records and plain,
             )
-            for schema, name, key, guess in _all(session, TABLES)
+            for schema, name, key, guess, plain in _all(session, TABLES)
         },
         sequences={
             f"{schema}.{name}": value
@@ -135,6 +141,7 @@ def look(
         settings=dict(_all(session, SETTINGS)),
         roles=[name for (name,) in _all(session, "SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")],
         locale=_locale(session),
+        hashing=HASHING,
     )
 
 
@@ -165,7 +172,7 @@ def revision(session: Session, column: str) -> str | None:
 
 
 def _table(
-    session: Session, table: sql.Identifier, key: Sequence[str], guess: float, most: int, of_records: bool
+    session: Session, schema: str, name: str, key: Sequence[str], guess: float, most: int, of_records: bool
 ) -> Table:
     """How many rows a table has, and a checksum: the sum of a hash of each, which no order of rows changes.
 
@@ -173,6 +180,7 @@ def _table(
     """
     from psycopg import sql
 
+    table = sql.Identifier(schema, name)
     whole = sql.SQL('ONLY {} AS "its row"').format(table)
     if most and guess <= most:
         rows, checksum = _checksum(session, whole, of_records)
@@ -191,7 +199,7 @@ def _table(
 def _checksum(session: Session, source: sql.Composed, of_records: bool) -> tuple[int, str]:
     """How many rows SOURCE has, and their checksum.
 
-    The server hashes a record three times as quickly as its text, and some types not at all.
+    The server hashes a record three times as quickly as its text, and some types not at all. OF_RECORDS: it may try.
     """
     from psycopg import errors, sql
 

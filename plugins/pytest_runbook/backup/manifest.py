@@ -23,6 +23,8 @@ VERSION = 2
 """Of the shape below; raised when a reader of the old one would be wrong. 1 knew no folders."""
 MANIFEST, VERIFIED, RESTORED = "manifest.json", "verified.json", "restored.json"
 DATABASE, ROLES, CACHE, FILES = "database", "roles.sql", "cache.rdb", "files.tar.zst"
+HASHING = 2
+"""How checksums of rows are computed; 1 took the OIDs of enums and objects for their values, which no other server has."""
 ID = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 WRITTEN: Mapping[str, Any] = {"ensure_ascii": False, "sort_keys": True}
 PARTIAL = ".partial-"
@@ -76,6 +78,8 @@ class Database(Record):
     """How it sorts: `provider` (`c` libc, `i` ICU, `b` builtin), `collate`, `ctype`, `locale`, `rules`; empty: nobody asked."""
     excluded: list[str] = field(default_factory=list)
     """Those of the tables whose rows were left out on purpose."""
+    hashing: int = 1
+    """How the checksums of rows were computed, `HASHING`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ class Proving:
         self.paper.left_out += [f"a role is not as it was: {problem}" for problem in self.restored.roles]
         if left := len(told.tables) - len(chosen):
             self.paper.left_out.append(f"rows of {left} tables were counted and not compared: drill.checksum_rows")
+        self.paper.left_out += comparing.incomparable(told, seen, chosen)
 
     def _trees(self, server: Server, tables: set[str]) -> tuple[list[Proof], list[Fault]]:
         with server.connect() as session:

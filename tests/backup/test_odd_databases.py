@@ -1,0 +1,74 @@
+"""Databases that are not as ours: types of their own, other locales and encodings. A good backup of one is proven."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pytest_runbook.backup import everything
+from pytest_runbook.backup.drill.certificate import Certificate
+from pytest_runbook.backup.drill.drill import Drill
+from pytest_runbook.backup.manifest import Manifest
+
+from tests.backup.systems import Shop, shop
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with shop(tmp_path_factory.mktemp("shop")) as made:
+        yield made
+
+
+@pytest.fixture
+def name(system: Shop) -> Iterator[str]:
+    """Of the database that a test makes; it and its backups go afterwards."""
+    yield "odd"
+    system.database.sql("DROP DATABASE IF EXISTS odd")
+    for place in (system.place("local"), system.place()):
+        for made in place.backups():
+            place.remove(made)
+
+
+def told(system: Shop, name: str, *overrides: str) -> tuple[str, ...]:
+    """The settings of a system that has nothing but the database NAME."""
+    uri = system.database.uri(database=name)
+    alone = ("backup.cache.probe=", "backup.files.roots={}", "backup.files.configuration=[]")
+    return (f"probes.database.uri={uri}", *alone, *overrides)
+
+
+def saved(system: Shop, name: str) -> Manifest:
+    return everything.make(system.told(*told(system, name)).settings, system.folder)
+
+
+def drilled(system: Shop, name: str, *overrides: str) -> Certificate:
+    return Drill(system.told(*told(system, name, *overrides)), system.folder).run()
+
+
+def judged(paper: Certificate) -> tuple[str, list[str], str]:
+    return paper.verdict, [str(fault) for fault in paper.faults], paper.trouble
+
+
+PROVEN: tuple[str, list[str], str] = ("proven", [], "")
+OWN_TYPES = """
+    CREATE TYPE mood AS ENUM ('sad', 'glad');
+    CREATE DOMAIN state AS mood;
+    CREATE TYPE pair AS (first mood, second integer);
+    CREATE TABLE enums (one mood, many mood[], own state, two pair, twos pair[], id integer);
+    CREATE TABLE objects (class regclass, classes regclass[], type regtype, id integer);
+    INSERT INTO enums SELECT 'glad', '{sad,glad}', 'sad', ('(glad,' || n || ')')::pair, ARRAY['(sad,7)'::pair], n
+        FROM generate_series(1, 20) AS n;
+    INSERT INTO objects VALUES ('enums', '{enums,objects}', 'mood', 1);
+"""
+
+
+def test_rows_with_enums_and_names_of_objects_are_compared_by_what_they_say(system: Shop, name: str) -> None:
+    """Both are kept by their OID, which every server gives anew."""
+    system.database.sql(f"CREATE DATABASE {name}")
+    system.database.sql(OWN_TYPES, name)
+    manifest = saved(system, name)
+    paper = drilled(system, name)
+    assert judged(paper) == PROVEN
+    assert {proof.what: proof.found for proof in paper.proofs}["checksums of tables"] == "2"
+    assert not [one for one in paper.left_out if "rows of" in one]
+    assert manifest.database
+    assert manifest.database.hashing == 2
