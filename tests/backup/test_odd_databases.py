@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pytest_runbook.backup import everything
 from pytest_runbook.backup.drill.certificate import Certificate
 from pytest_runbook.backup.drill.drill import Drill
-from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.backup.manifest import MANIFEST, Manifest
 
 from tests.backup.systems import Shop, shop
 
@@ -72,3 +74,52 @@ def test_rows_with_enums_and_names_of_objects_are_compared_by_what_they_say(syst
     assert not [one for one in paper.left_out if "rows of" in one]
     assert manifest.database
     assert manifest.database.hashing == 2
+
+
+FOLDED = """
+    CREATE TABLE names (name text, folded text GENERATED ALWAYS AS (lower(name)) STORED);
+    INSERT INTO names VALUES ('ÉCOLE');
+"""
+
+
+def sorting(told: str) -> str:
+    return f"TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE '{told}'"
+
+
+def test_a_database_is_restored_with_its_own_locale(system: Shop, name: str) -> None:
+    """Another one has other small letters."""
+    system.database.sql(f"CREATE DATABASE {name} {sorting('C.UTF-8')}")
+    system.database.sql(FOLDED, name)
+    assert system.database.sql("SELECT folded FROM names", name) == [("école",)]
+    saved(system, name)
+    paper = drilled(system, name)
+    assert judged(paper) == PROVEN
+    assert not [one for one in paper.left_out if "locale" in one]
+
+
+def test_where_its_locale_is_not_known_the_certificate_says_so(system: Shop, name: str) -> None:
+    system.database.sql(f"CREATE DATABASE {name} {sorting('C.UTF-8')}")
+    system.database.sql(FOLDED, name)
+    manifest = saved(system, name)
+    assert manifest.database
+    elsewhere = {**manifest.database.locale, "collate": "xx_YY.UTF-8", "ctype": "xx_YY.UTF-8"}
+    for place in (system.place("local"), system.place()):
+        told = place.manifest(manifest.id)
+        assert told.database
+        moved = dataclasses.replace(told, database=dataclasses.replace(told.database, locale=elsewhere))
+        path = Path(place.place) / manifest.id / MANIFEST
+        path.write_text(moved.text())
+    paper = drilled(system, name)
+    assert judged(paper) == PROVEN
+    (said,) = [one for one in paper.left_out if "locale" in one]
+    assert 'it sorts as collate "C", ctype "C.UTF-8" here' in said
+    assert 'has not collate "xx_YY.UTF-8", ctype "xx_YY.UTF-8"' in said
+
+
+def test_the_database_that_every_server_has_gets_its_locale_too(system: Shop, name: str) -> None:
+    system.database.sql("CREATE TABLE names (name text)")
+    try:
+        saved(system, "postgres")
+        assert judged(drilled(system, "postgres")) == PROVEN
+    finally:
+        system.database.sql("DROP TABLE names")

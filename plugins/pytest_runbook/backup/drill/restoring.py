@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -23,14 +23,16 @@ from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.exchange import drop_database
 from pytest_runbook.backup.restore.postgresql import ScratchPostgresql
 from pytest_runbook.backup.verdict import Fault
-from pytest_runbook.errors import RestoreError
+from pytest_runbook.errors import BackupError, RestoreError
 
 if TYPE_CHECKING:
     from pytest_runbook.backup.destinations import Destination
     from pytest_runbook.settings import Settings
 
-MAIN = "postgres"
-"""The database that is always there, to make others from."""
+MAIN, BESIDE = "postgres", "template1"
+"""The databases that are always there, to make others from; the second makes the first."""
+C = {"collate": "C", "ctype": "C"}
+"""The locale that every server has."""
 OWNERS = ("--no-owner", "--no-acl")
 """On a server that is not ours the roles of the backup are not made."""
 
@@ -42,6 +44,8 @@ class Restored:
     database: Server | None = None
     roles: list[str] = field(default_factory=list)
     """Statements about roles that the server refused."""
+    locale: str = ""
+    """How the database sorts, where that is not as it did."""
     cache: ScratchRedis | None = None
     files: Path | None = None
     url: str | None = None
@@ -125,13 +129,25 @@ class ScratchRestore:
         return Server("scratch", self.scratch.address())
 
     def _emptied(self, server: Server, told: Database) -> None:
-        """An empty database on SERVER for the one that the backup TOLD of."""
+        """An empty database on SERVER for the one that the backup TOLD of, which sorts as that does, if SERVER can."""
         name = self._name(told)
+        beside = Server(server.name, {**server.address, "dbname": BESIDE}) if name == MAIN else server
+        if self._foreign or name == MAIN:
+            drop_database(beside, name)
         if self._foreign:
-            drop_database(server, name)
             self.stack.callback(drop_database, server, name)
-        if name != MAIN or self._foreign:
-            self._restoring(server, told).create(name, told.encoding or "UTF8")
+        restoring = replace(self._restoring(server, told), server=beside)
+        for locale in _locales(told.locale):
+            try:
+                restoring.create(name, told.encoding or "UTF8", locale=locale)
+                break
+            except BackupError:
+                if locale == C:
+                    raise
+        if locale != told.locale:
+            self.seen.locale = (
+                f"it sorts as {_words(locale)} here: the server of the drill has not {_words(told.locale)}"
+            )
 
     def _filled(self, server: Server, folder: Path, told: Database) -> list[Fault]:
         name, restoring = self._name(told), self._restoring(server, told)
@@ -200,6 +216,17 @@ class ScratchRestore:
             except RestoreError as error:
                 phase.outcome = "failed"
                 self.seen.faults.append(Fault("not-restored", "service", str(error)))
+
+
+def _locales(told: Mapping[str, str]) -> list[Mapping[str, str]]:
+    """TOLD, of a manifest, and what comes next to it for a server that does not know it."""
+    if not told:
+        return [told]
+    return [told, {**told, "collate": "C", "ctype": "C.UTF-8"}, {**told, **C}, {"collate": "C", "ctype": "C.UTF-8"}, C]
+
+
+def _words(locale: Mapping[str, str]) -> str:
+    return ", ".join(f'{word} "{locale[word]}"' for word in ("collate", "ctype", "locale") if word in locale)
 
 
 def uri(server: Server) -> str:
