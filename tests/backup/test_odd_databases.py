@@ -11,6 +11,7 @@ from pytest_runbook.backup import everything
 from pytest_runbook.backup.drill.certificate import Certificate
 from pytest_runbook.backup.drill.drill import Drill
 from pytest_runbook.backup.manifest import MANIFEST, Manifest
+from pytest_runbook.errors import BackupError
 
 from tests.backup.systems import Shop, shop
 
@@ -94,7 +95,7 @@ def test_a_database_is_restored_with_its_own_locale(system: Shop, name: str) -> 
     saved(system, name)
     paper = drilled(system, name)
     assert judged(paper) == PROVEN
-    assert not [one for one in paper.left_out if "locale" in one]
+    assert not [one for one in paper.left_out if "sorts" in one]
 
 
 def test_where_its_locale_is_not_known_the_certificate_says_so(system: Shop, name: str) -> None:
@@ -111,8 +112,8 @@ def test_where_its_locale_is_not_known_the_certificate_says_so(system: Shop, nam
         path.write_text(moved.text())
     paper = drilled(system, name)
     assert judged(paper) == PROVEN
-    (said,) = [one for one in paper.left_out if "locale" in one]
-    assert 'it sorts as collate "C", ctype "C.UTF-8" here' in said
+    (said,) = [one for one in paper.left_out if "sorts" in one]
+    assert 'the database sorts as collate "C", ctype "C.UTF-8":' in said
     assert 'has not collate "xx_YY.UTF-8", ctype "xx_YY.UTF-8"' in said
 
 
@@ -123,3 +124,32 @@ def test_the_database_that_every_server_has_gets_its_locale_too(system: Shop, na
         assert judged(drilled(system, "postgres")) == PROVEN
     finally:
         system.database.sql("DROP TABLE names")
+
+
+def test_settings_of_the_database_are_restored_and_do_not_end_the_drill(system: Shop, name: str) -> None:
+    system.database.sql(f"CREATE DATABASE {name}")
+    system.database.sql("CREATE TABLE rows AS SELECT generate_series(1, 100) AS id", name)
+    system.database.sql(f"ALTER DATABASE {name} SET statement_timeout = '250ms'")
+    system.database.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    saved(system, name)
+    assert judged(drilled(system, name)) == PROVEN
+
+
+def test_bytes_that_are_of_no_encoding_do_no_harm(system: Shop, name: str) -> None:
+    system.database.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+    with system.database.connect(database=name) as session:
+        session.execute("SET client_encoding = 'UTF8'")
+        session.execute('CREATE TABLE "été" (id serial, name text)')
+        session.execute("""INSERT INTO "été" (name) VALUES (convert_from('\\xe9'::bytea, 'SQL_ASCII')), ('é')""")
+    manifest = saved(system, name)
+    assert manifest.database
+    assert (manifest.database.encoding, manifest.database.tables["public.été"].rows) == ("SQL_ASCII", 2)
+    assert judged(drilled(system, name)) == PROVEN
+
+
+def test_a_name_that_is_of_no_encoding_is_told_and_not_guessed(system: Shop, name: str) -> None:
+    system.database.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+    with system.database.connect(database=name) as session:
+        session.execute(b'CREATE TABLE "\xe9t\xe9" (id integer)')
+    with pytest.raises(BackupError, match="0xe9"):
+        saved(system, name)

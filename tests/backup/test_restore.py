@@ -157,6 +157,29 @@ def test_when_nobody_can_look_it_is_held_and_a_person_decides(system: Shop, back
     assert (undone.state, look(system)) == (journal.UNDONE, AFTER)
 
 
+SLOW = """
+    CREATE FUNCTION slow(text) RETURNS text IMMUTABLE LANGUAGE sql
+        RETURN CASE WHEN pg_catalog.pg_sleep(0.01) IS NULL THEN $1 ELSE $1 END;
+    CREATE INDEX slow ON note (slow(text));
+    ALTER DATABASE shop SET statement_timeout = '250ms'
+"""
+
+
+def test_limits_of_the_database_are_restored_and_not_meant_for_the_restore(system: Shop) -> None:
+    """Such an index is analysed longer than a statement of the system may take."""
+    system.database.sql(SLOW, "shop")
+    made = system.backup()
+    try:
+        production = restoring(system)
+        done = production.restore("away", production.judge("away", made.id), ["database"], safety=False)
+        assert done.state == journal.DONE, done.story
+        assert system.database.sql("SHOW statement_timeout", "shop") == [("250ms",)]
+    finally:
+        system.database.sql("DROP FUNCTION slow CASCADE; ALTER DATABASE shop RESET statement_timeout", "shop")
+        for name in ("local", "away"):
+            system.place(name).remove(made.id)
+
+
 def test_only_what_was_asked_for_is_touched(system: Shop, backup: Manifest) -> None:
     production = restoring(system)
     done = production.restore("away", production.judge("away", backup.id), ["files"], safety=False)

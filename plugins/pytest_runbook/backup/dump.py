@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,9 +55,10 @@ def dump(settings: Settings, folder: Path, mark: str) -> Dumped:
         with contents.transaction(session), server.connect() as other, ThreadPoolExecutor(1) as pool:
             row = session.execute("SELECT pg_export_snapshot()").fetchone()
             snapshot = str(row[0]) if row else ""
+            options = (f"--snapshot={snapshot}", *_encoding(session))
             looking = pool.submit(_look, settings, other, snapshot, ".".join(map(str, version)))
             try:
-                _run(settings, server, place, version, snapshot, folder, mark)
+                _run(settings, server, place, version, options, folder, mark)
                 found = looking.result()
             except BaseException:
                 postgresql.cut(other)  # it may wait for a lock, and nobody waits for it any more
@@ -69,21 +70,28 @@ def dump(settings: Settings, folder: Path, mark: str) -> Dumped:
     return replace(found, database=replace(found.database, excluded=excluded, sequences=sequences))
 
 
+def _encoding(session: contents.Session) -> Iterator[str]:
+    """Bytes of no encoding are dumped as they are: as text of one the server refuses them."""
+    if session.info.parameter_status("server_encoding") == "SQL_ASCII":
+        yield "--encoding=SQL_ASCII"
+
+
 def _run(
     settings: Settings,
     server: postgresql.Server,
     place: Path,
     version: tuple[int, ...],
-    snapshot: str,
+    options: Sequence[str],
     folder: Path,
     mark: str,
 ) -> None:
-    """The programs, one after the other."""
+    """The programs, one after the other; OPTIONS are further ones of pg_dump."""
     part = settings.backup.database
     for compression in _compressions(part.compression, version):
         command: list[str | Path] = [
             *(place / "pg_dump", "-Fd", "-w", "-j", str(part.jobs), "-f", folder / DATABASE),
-            *(f"--snapshot={snapshot}", f"--compress={compression}", f"--lock-wait-timeout={LOCK}", "--no-sync"),
+            *options,
+            *(f"--compress={compression}", f"--lock-wait-timeout={LOCK}", "--no-sync"),
             *(f"--exclude-table-data={name}" for name in part.exclude),
         ]
         try:

@@ -40,6 +40,10 @@ VARIABLES = {
 """Parameter of a connection to the variable that libpq reads it from."""
 CONNECT = 10
 """Seconds that connecting may take."""
+ENCODING = {"client_encoding": "utf8"}
+"""Of all text that we are told: a server of SQL_ASCII would send bytes."""
+LIMITS = ["lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout", "default_transaction_read_only"]
+"""What a database or a role may be told that would end a session of ours; not every server knows each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +66,19 @@ class Server:
 
     @contextmanager
     def connect(self, **more: Any) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-        """A session, autocommit; MORE replaces parts of the address. Errors of psycopg become BackupError."""
+        """A session, autocommit; MORE replaces parts of the address. Errors of psycopg become BackupError.
+
+        It takes its time and may write, whatever the database or the role was told: that is meant for the system.
+        """
         import psycopg
 
         try:
-            with psycopg.connect(
-                **{"connect_timeout": CONNECT, **self.address, **more}, autocommit=True, prepare_threshold=None
-            ) as connection:
+            address = {"connect_timeout": CONNECT, **self.address, **ENCODING, **more}
+            with psycopg.connect(**address, autocommit=True, prepare_threshold=None) as connection:
+                connection.execute("SET statement_timeout = 0")
+                connection.execute(
+                    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY (%s)", (LIMITS,)
+                )
                 yield connection
         except psycopg.Error as error:
             raise worded(error, self.name) from None

@@ -37,7 +37,7 @@ class Rows:
             return end
         stop = data.index(b"\n", start) + 1
         if found := START.match(data[start : stop - 1]):
-            self._table = plain(found[1].decode())
+            self._table = plain(found[1].decode(errors="replace"))
             self.tables.setdefault(self._table, 0)
         return stop
 

@@ -123,7 +123,7 @@ class Proving:
         self.paper.proofs += [*proofs, *found[0]]
         self.paper.faults += [*faults, *found[1]]
         self.paper.left_out += [f"a role is not as it was: {problem}" for problem in self.restored.roles]
-        self.paper.left_out += [f"the locale of the database: {self.restored.locale}"] if self.restored.locale else []
+        self.paper.left_out += self.restored.left_out
         if left := len(told.tables) - len(chosen):
             self.paper.left_out.append(f"rows of {left} tables were counted and not compared: drill.checksum_rows")
         self.paper.left_out += comparing.incomparable(told, seen, chosen)

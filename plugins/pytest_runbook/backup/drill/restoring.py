@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -44,8 +44,8 @@ class Restored:
     database: Server | None = None
     roles: list[str] = field(default_factory=list)
     """Statements about roles that the server refused."""
-    locale: str = ""
-    """How the database sorts, where that is not as it did."""
+    left_out: list[str] = field(default_factory=list)
+    """What is not as it was because the server of the drill is another one."""
     cache: ScratchRedis | None = None
     files: Path | None = None
     url: str | None = None
@@ -145,8 +145,8 @@ class ScratchRestore:
                 if locale == C:
                     raise
         if locale != told.locale:
-            self.seen.locale = (
-                f"it sorts as {_words(locale)} here: the server of the drill has not {_words(told.locale)}"
+            self.seen.left_out.append(
+                f"the database sorts as {_words(locale)}: the server of the drill has not {_words(told.locale)}"
             )
 
     def _filled(self, server: Server, folder: Path, told: Database) -> list[Fault]:
@@ -154,6 +154,12 @@ class ScratchRestore:
         if ROLES in self.manifest.stored and not self._foreign:
             self.seen.roles = restoring.roles((folder / ROLES).read_text(encoding="utf-8"))
         faults = restoring.fill(name, folder / DATABASE, self.manifest)
+        if self._foreign:
+            self.seen.left_out.append(
+                "owner, rights and settings of the database were not restored on the given server"
+            )
+        elif not faults:
+            faults = _refused(lambda: restoring.properties(name, folder / DATABASE, told))
         if not faults:
             self.seen.database = Server("scratch", {**server.address, "dbname": name})
         return faults
@@ -223,6 +229,15 @@ def _locales(told: Mapping[str, str]) -> list[Mapping[str, str]]:
     if not told:
         return [told]
     return [told, {**told, "collate": "C", "ctype": "C.UTF-8"}, {**told, **C}, {"collate": "C", "ctype": "C.UTF-8"}, C]
+
+
+def _refused(give: Callable[[], None]) -> list[Fault]:
+    """What the server says against what GIVE does."""
+    try:
+        give()
+    except BackupError as error:
+        return [Fault("not-restored", "database", f"its owner, rights or settings: {' '.join(str(error).split())}")]
+    return []
 
 
 def _words(locale: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from pytest_runbook import become, clock
+from pytest_runbook.backup.postgresql import CONNECT, ENCODING
 from pytest_runbook.backup.restore import scratch
 from pytest_runbook.errors import RestoreError
 
@@ -147,7 +148,8 @@ class ScratchPostgresql:
         """A connection as superuser."""
         import psycopg  # late: psycopg costs a tenth of a second at start-up
 
-        return psycopg.connect(**self.address(database), autocommit=True, connect_timeout=10, prepare_threshold=None)
+        address = {**self.address(database), **ENCODING, "connect_timeout": CONNECT}
+        return psycopg.connect(**address, autocommit=True, prepare_threshold=None)
 
     def _begin(self) -> None:
         told = {**SETTINGS, "port": str(self.port), **self.settings}

@@ -97,7 +97,6 @@ class Preparing:
             self._roles(restoring, (folder / ROLES).read_text(encoding="utf-8"))
         restoring.create(new, told.encoding or "UTF8", locale=told.locale)
         self._whole(restoring.fill(new, folder / DATABASE, self.manifest))
-        restoring.properties(new, folder / DATABASE, told)
         part = self.settings.backup.database
         with Server(server.name, {**server.address, "dbname": new}).connect() as session:
             with contents.transaction(session):
@@ -107,6 +106,7 @@ class Preparing:
             if told.locale and not same:
                 self._whole([Fault("not-restored", "database", f"it sorts as {seen.locale}, not as {told.locale}")])
             session.execute("ANALYZE")
+        restoring.properties(new, folder / DATABASE, told)  # last: its settings are meant for the system, not for us
 
     def _roles(self, restoring: Restoring, text: str) -> None:
         """Make the roles that are missing: production's own are not touched."""
