@@ -19,6 +19,7 @@ from pytest_runbook.backup import destinations
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill import certificate as papers
 from pytest_runbook.backup.drill.certificate import Certificate, Target
+from pytest_runbook.backup.drill.drill import lost
 from pytest_runbook.backup.restore import journal
 from pytest_runbook.backup.restore.production import PARTS, Production
 from pytest_runbook.backup.verdict import Fault
@@ -180,11 +181,7 @@ def recover(lab: Lab, backup: str, moment: datetime, held: Held) -> Certificate:
     took = (clock.now() - moment).total_seconds()
     paper.rto = Target("RTO", took, told.settings.drill.rto, "from the disaster until the restored system was verified")
     newest = manifest.database and manifest.database.newest_row
-    upto = clock.parse(newest) if newest else manifest.moment
-    lost = (moment - upto).total_seconds()
-    paper.rpo = Target(
-        "RPO", lost, told.settings.drill.rpo, f"from the newest row that was saved ({clock.iso(upto)}) until it"
-    )
+    paper.rpo = lost(manifest, clock.parse(newest) if newest else None, moment, told.settings.drill.rpo)
     compare(paper, held, look(lab))
     place = destinations.connect(SOURCE, told.settings, ROOT)
     paper.place, paper.finished = place.place, clock.iso(clock.now())

@@ -18,7 +18,7 @@ from pytest_runbook import clock
 from pytest_runbook.backup import everything
 from pytest_runbook.backup.drill import proving, refusal
 from pytest_runbook.backup.drill.certificate import Certificate
-from pytest_runbook.backup.drill.drill import Drill, elsewhere
+from pytest_runbook.backup.drill.drill import Drill, elsewhere, lost
 from pytest_runbook.backup.drill.service import serving
 from pytest_runbook.backup.manifest import Manifest, Table
 from pytest_runbook.checkrun import CheckRun
@@ -71,6 +71,9 @@ def test_a_whole_backup_is_proven(system: Shop, backup: Manifest) -> None:
     assert shown["B-trees in order, by amcheck"] == "4"
     assert {phase.outcome for phase in paper.phases} == {"done"}
     assert paper.rto and paper.rto.ok
+    # What nobody did is not said to be done.
+    assert "served" not in paper.rto.meaning
+    assert [one for one in paper.left_out if "no service was started" in one]
     assert paper.rpo and paper.rpo.ok
     assert len(said) == len(paper.phases)
     assert not any(system.database.uri() in line for line in said)
@@ -99,6 +102,16 @@ def test_the_loss_is_reckoned_from_the_newest_row(system: Shop, backup: Manifest
     paper = Drill(system.loaded, system.folder, disaster=newest + timedelta(hours=3)).run()
     assert paper.rpo
     assert paper.rpo.seconds == pytest.approx(3 * 3600, abs=0.01)
+
+
+def test_a_row_of_a_later_time_saves_nothing(system: Shop, backup: Manifest) -> None:
+    disaster = backup.moment + timedelta(days=20)
+    later = lost(backup, backup.moment + timedelta(days=30_000), disaster, 60.0)
+    assert (later.seconds, later.ok) == (20 * 86_400, False)
+    assert "the beginning of the backup" in later.meaning
+    assert "its newest row is of a later time" in later.meaning
+    assert "names no times of rows" in lost(backup, None, disaster, 60.0).meaning
+    assert lost(backup, backup.moment - timedelta(days=1), disaster, 60.0).seconds == 21 * 86_400
 
 
 def test_a_destination_without_a_backup_is_a_fault_and_one_that_is_unknown_bad_usage(system: Shop) -> None:

@@ -133,21 +133,13 @@ class Drill:
             if not paper.faults:
                 folder, variables = self.folder(paper) / "checks", self._variables(restored)
                 proving.check(self.root, folder, self.settings_file, variables, elsewhere(self.overrides, variables))
-            self._judge(paper, manifest, took, proving.newest)
+            upto = (
+                "the restored system served" if restored.url else "the last part was restored, without a service on it"
+            )
+            paper.rto = Target("RTO", took, settings.drill.rto, f"from the beginning of the drill until {upto}")
+            paper.rpo = lost(manifest, proving.newest, clock.parse(paper.disaster), settings.drill.rpo)
             with watch.phase("remove", "what was started is removed", restoring=False):
                 stack.close()
-
-    def _judge(self, paper: Certificate, manifest: Manifest, took: float, newest: datetime | None) -> None:
-        own = self.loaded.settings.drill
-        paper.rto = Target("RTO", took, own.rto, "from the beginning of the drill until the restored system served")
-        upto = newest or manifest.moment
-        lost = max((clock.parse(paper.disaster) - upto).total_seconds(), 0.0)
-        what = (
-            "the newest row that was restored"
-            if newest
-            else "the beginning of the backup, which names no times of rows"
-        )
-        paper.rpo = Target("RPO", lost, own.rpo, f"from {what} ({clock.iso(upto)}) until the disaster")
 
     def _ours(self, manifest: Manifest) -> None:
         system = self.loaded.settings.system
@@ -192,6 +184,18 @@ class Drill:
                 reason="no-manifest",
             )
         return there[-1]
+
+
+def lost(manifest: Manifest, newest: datetime | None, disaster: datetime, limit: float) -> Target:
+    """The RPO of the backup of MANIFEST, in which NEWEST is the time of the newest row, if it names one."""
+    begun = f"the beginning of the backup ({manifest.created})"
+    if newest is None:
+        upto, what = manifest.moment, f"{begun}, which names no times of rows,"
+    elif newest > manifest.moment:  # a row of next year saves nothing of this week
+        upto, what = manifest.moment, f"{begun}, as its newest row is of a later time ({clock.iso(newest)}),"
+    else:
+        upto, what = newest, f"the newest row that was restored ({clock.iso(newest)})"
+    return Target("RPO", max((disaster - upto).total_seconds(), 0.0), limit, f"from {what} until the disaster")
 
 
 def elsewhere(overrides: Sequence[str], variables: Mapping[str, str]) -> list[str]:

@@ -49,6 +49,7 @@ class Proving:
         """Everything that was restored, with everything that was saved."""
         with self.watch.phase("compare", "what was restored is compared with what was saved", restoring=False) as phase:
             before = len(self.paper.faults)
+            self.paper.left_out += self.restored.left_out
             self._database()
             self._cache()
             self._files()
@@ -123,7 +124,6 @@ class Proving:
         self.paper.proofs += [*proofs, *found[0]]
         self.paper.faults += [*faults, *found[1]]
         self.paper.left_out += [f"a role is not as it was: {problem}" for problem in self.restored.roles]
-        self.paper.left_out += self.restored.left_out
         if left := len(told.tables) - len(chosen):
             self.paper.left_out.append(f"rows of {left} tables were counted and not compared: drill.checksum_rows")
         self.paper.left_out += comparing.incomparable(told, seen, chosen)

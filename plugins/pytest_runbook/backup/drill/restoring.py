@@ -81,7 +81,9 @@ class ScratchRestore:
         parts = {"database": self._database, "cache": self._cache, "files": self._files}
         held = [part for name, part in parts.items() if getattr(self.manifest, name) is not None]
         together.work(held, self.home, self.given_up)
-        if self.settings.drill.service.command and not self.seen.faults:
+        if not self.settings.drill.service.command:
+            self.seen.left_out.append("no service was started on what was restored: drill.service.command is empty")
+        elif not self.seen.faults:
             self._serve()
         return self.seen
 
