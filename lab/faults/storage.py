@@ -110,6 +110,20 @@ def shrunk(lab: Lab) -> None:
         lab.replace_file(folder.with_name(manifest["id"]) / "manifest.json", json.dumps(manifest))
 
 
+@fault("backup-of-the-future", service="storage", fails=HERE, outcome="still-failing")
+def of_the_future(lab: Lab) -> None:
+    """A backup was made while the clock of the machine was years ahead."""
+    folder = newest(lab.site)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest |= {
+        "id": "20990101T000000Z",
+        "created": "2099-01-01T00:00:00.000Z",
+        "finished": "2099-01-01T00:01:00.000Z",
+    }
+    lab.replace_file(folder.with_name(manifest["id"]) / "manifest.json", json.dumps(manifest))
+    lab.replace_file(folder.with_name(manifest["id"]) / "verified.json", (folder / "verified.json").read_text())
+
+
 @fault("backup-unverified", service="storage", fails=HERE)
 def unverified(lab: Lab) -> None:
     """Nobody has read the newest backup back."""

@@ -16,13 +16,13 @@ import pytest
 from lab.servers import REPOSITORY
 from tests.backup.conftest import Backups
 
-RUNBOOK = [sys.executable, "-c", "from pytest_runbook.cli import main; main()", "backup"]
+RUNBOOK = [sys.executable, "-c", "from pytest_runbook.cli import main; main()"]
 
 
-def run(backups: Backups, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(backups: Backups, *arguments: str, command: str = "backup") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **backups.lab.environment(), **backups.variables}
     return subprocess.run(
-        [*RUNBOOK, *arguments],
+        [*RUNBOOK, command, *arguments],
         cwd=REPOSITORY,
         env=environment,
         capture_output=True,

@@ -171,3 +171,43 @@ def test_a_link_is_not_followed_when_something_is_removed(backups: Backups, tmp_
 def replace_id(backups: Backups) -> str:
     told = Manifest(backups.id(50), "shop", "production", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "test")
     return replace(told, release="1").text()
+
+
+def test_one_of_the_future_is_not_the_newest_and_stays_for_a_person(backups: Backups) -> None:
+    """One night the clock was ahead: the backup of that night neither hides the others nor keeps retention from its work."""
+    for days, verified in ((-1000, True), (-999, False), (1, True), (40, True), (50, True)):
+        backups.add(days, verified=verified)
+    assert backups.removed() == [backups.id(50)], "the newest two verified ones are of the past"
+    why = {one.id: one.why for one in retention.judge(backups.place, RULES, NOW)}
+    assert why[backups.id(-1000)].startswith("it is of the future: a clock was wrong")
+    assert why[backups.id(40)] == "one of the newest 2 verified ones"
+
+
+def test_what_one_of_the_future_holds_for_others_is_told(backups: Backups) -> None:
+    for days, needs in ((-1000, (50,)), (1, (-1000,)), (2, ()), (50, ())):
+        backups.add(days, needs=needs)
+    why = {one.id: one.why for one in retention.judge(backups.place, RULES, NOW)}
+    assert why[backups.id(-1000)] == f'"{backups.id(1)}" needs files of it'
+    assert why[backups.id(50)] == f'"{backups.id(-1000)}" needs files of it'
+
+
+def test_one_of_the_future_that_cannot_be_read_stops_nothing(backups: Backups) -> None:
+    for days in (-1000, 1, 2, 50):
+        backups.add(days)
+    (backups.folder / backups.id(-1000) / "manifest.json").write_text("{")
+    why = {one.id: one.why for one in retention.judge(backups.place, RULES, NOW)}
+    assert "its manifest cannot be read" in why[backups.id(-1000)]
+    assert why[backups.id(1)] == f'"{backups.id(-1000)}" cannot be read, and may need files of it'
+
+
+def test_the_newest_is_of_the_past(backups: Backups) -> None:
+    moment = clock.now() + timedelta(minutes=5)
+    for days in (-200_000, 1, 2):
+        backups.add(days)
+    assert belonging.newest(backups.place) == [backups.id(1)]
+    (told,) = belonging.ahead(backups.place)
+    assert told.startswith(
+        f'"{backups.id(-200_000)}" in "local" is of the future, and not taken for the newest\n  hint: '
+    )
+    assert not belonging.is_ahead(f"{moment:%Y%m%dT%H%M%SZ}-2"), "clocks differ a little"
+    assert belonging.is_ahead(f"{moment:%Y%m%dT%H%M%SZ}-2", moment - timedelta(minutes=11))

@@ -1,9 +1,15 @@
-"""Whose a backup is: a place may hold those of other systems, or of the same one in another environment; they are never ours."""
+"""Whose a backup is, and which is the newest: a place may hold those of others, and those of a clock that was wrong."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
+from pytest_runbook import clock
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.errors import BackupError
+
+LEEWAY = timedelta(minutes=10)
+"""That clocks may differ."""
 
 
 def ours(destination: Destination, backup: str) -> bool:
@@ -17,11 +23,26 @@ def ours(destination: Destination, backup: str) -> bool:
 
 
 def newest(destination: Destination, most: int = 1) -> list[str]:
-    """IDs of the newest MOST backups of ours in DESTINATION, the oldest of them first."""
+    """IDs of the newest MOST backups of ours in DESTINATION, the oldest of them first; one of the future is none of them."""
     found: list[str] = []
     for backup in reversed(destination.backups()):
-        if ours(destination, backup):
-            found.append(backup)
         if len(found) == most:
             break
+        if not is_ahead(backup) and ours(destination, backup):
+            found.append(backup)
     return found[::-1]
+
+
+def is_ahead(backup: str, now: datetime | None = None) -> bool:
+    """Whether BACKUP is of a time that has not come: a clock was wrong when it was made, or is wrong NOW."""
+    return backup.partition("-")[0] > f"{(now or clock.now()) + LEEWAY:%Y%m%dT%H%M%SZ}"
+
+
+def ahead(destination: Destination) -> list[str]:
+    """Why each backup of ours in DESTINATION that is of the future is not taken for the newest, the oldest first."""
+    return [
+        f'"{one}" in "{destination.name}" is of the future, and not taken for the newest\n'
+        "  hint: set the clock right if it is behind; else a clock was wrong when it was made: see Retention in docs/backup.md"
+        for one in destination.backups()
+        if is_ahead(one) and ours(destination, one)
+    ]

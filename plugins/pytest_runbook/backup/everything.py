@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pytest_runbook import clock
-from pytest_runbook.backup import copying, destinations, making, retention
+from pytest_runbook.backup import belonging, copying, destinations, making, retention
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.progress import Progress
@@ -28,6 +28,8 @@ class Made:
     """One for each destination that has it."""
     problems: list[str] = field(default_factory=list)
     """What did not work, while the backup itself was made."""
+    notices: list[str] = field(default_factory=list)
+    """What a person should know, though the backup is good."""
     judged: list[retention.Judged] = field(default_factory=list)
     """What became of each older backup."""
 
@@ -73,10 +75,13 @@ def backup(
     with making.alone(settings, root):
         for one in making.clean(settings, root):
             progress.say(f"what was left of {one}, which did not finish, is removed")
+        notices = belonging.ahead(making.local(settings, root))
+        for notice in notices:
+            progress.say(notice)
         begun = clock.monotonic()
         manifest = making.make(settings, root, full=full, moment=moment, progress=progress)
         progress.say(f"{manifest.id} is made ({manifest.size:,} bytes, {clock.duration(clock.monotonic() - begun)})")
-        made = Made(manifest)
+        made = Made(manifest, notices=notices)
         place = making.local(settings, root)
         with progress.bar(f"reading {manifest.id} back", manifest.size) as place.advance:
             made.verdicts.append(verify(place, manifest.id))
@@ -89,7 +94,7 @@ def backup(
                 with closing(name, settings, root) as target:
                     made.judged += retention.apply(target, settings.backup.retention, clock.now())
             for judged in made.judged:
-                if judged.removed or "could not" in judged.why:
+                if judged.removed or "could not" in judged.why or judged.why == retention.AHEAD:
                     progress.say(
                         f"{judged.id} in {judged.destination} is {'removed' if judged.removed else 'kept'}: {judged.why}"
                     )

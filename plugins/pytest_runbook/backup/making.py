@@ -14,6 +14,7 @@ from threading import Event
 
 from pytest_runbook import clock
 from pytest_runbook.backup import archive, destinations
+from pytest_runbook.backup.belonging import is_ahead
 from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.destinations.base import SEALED
 from pytest_runbook.backup.destinations.folder import COPYING, Folder, sync
@@ -203,7 +204,7 @@ def _earlier(place: Folder) -> Mapping[str, File]:
     for backup in reversed(place.backups()):
         try:
             manifest = place.manifest(backup)
-            if not manifest.is_of(place.settings.system) or not verified(place, backup):
+            if is_ahead(backup) or not manifest.is_of(place.settings.system) or not verified(place, backup):
                 continue
         except BackupError:
             continue

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pytest_runbook.backup.belonging import is_ahead
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.verifying import verified
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings.backup import Retention
 
 OTHER = "it is of another system or environment"
+AHEAD = "it is of the future: a clock was wrong when it was made, or is now; a person removes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +39,24 @@ def judge(destination: Destination, settings: Retention, now: datetime) -> list[
     ids = list(reversed(destination.backups()))
     kept: dict[str, str] = {}
     seen = {one: found for one in ids if (found := _look(destination, one, kept))}
-    good = [one for one, found in seen.items() if found.verified]
     own = [one for one in ids if kept.get(one) != OTHER]
-    if own and own[0] not in good:
-        kept = dict.fromkeys(own, f'the newest, "{own[0]}", is not verified') | {
-            one: why for one, why in kept.items() if why == OTHER
-        }
+    early = [one for one in own if is_ahead(one, now)]
+    past = [one for one in own if one not in early]
+    good = [one for one in past if one in seen and seen[one].verified]
+    if past and past[0] not in good:
+        kept |= dict.fromkeys(past, f'the newest, "{past[0]}", is not verified')
     for number, one in enumerate(own):
         if one not in seen:  # nobody knows which earlier ones it needs
             for older in own[number + 1 :]:
                 kept.setdefault(older, f'"{one}" cannot be read, and may need files of it')
-    for one, found in seen.items():
-        if why := _why(one, found, good, settings, now):
+    for one in past:
+        if one in seen and (why := _why(one, seen[one], good, settings, now)):
             kept.setdefault(one, why)
-    for one in [one for one in seen if one in kept]:
+    for one in [one for one in seen if one in kept or one in early]:
         for needed in seen[one].needs & set(ids):
             kept.setdefault(needed, f'"{one}" needs files of it')
+    for one in early:
+        kept.setdefault(one, AHEAD)
     return [
         Judged(one, destination.name, one not in kept, kept.get(one, f"older than {settings.days:g} days"))
         for one in ids

@@ -93,12 +93,14 @@ def _plain(made: Made) -> dict[str, Any]:
         "finished": made.manifest.finished,
         "destinations": [verdict.to_json() for verdict in made.verdicts],
         "problems": made.problems,
+        "notices": made.notices,
         "removed": [{"id": one.id, "destination": one.destination} for one in made.judged if one.removed],
     }
 
 
 def _list(settings: Settings, root: Path, names: list[str], as_json: bool) -> int:
     from pytest_runbook.backup import closing
+    from pytest_runbook.backup.belonging import is_ahead
     from pytest_runbook.errors import BackupError
 
     rows: list[dict[str, Any]] = []
@@ -117,7 +119,8 @@ def _list(settings: Settings, root: Path, names: list[str], as_json: bool) -> in
         size = "cannot be read" if row["bytes"] is None else f"{row['bytes']:,} bytes"
         told = f"verified {row['verified']}" if row["verified"] else "not verified"
         back = f", restored {row['restored']}" if row["restored"] else ""
-        click.echo(f"{row['id']}  {row['destination']}  {size}  {told}{back}")
+        early = ", of the future" if is_ahead(row["id"]) else ""
+        click.echo(f"{row['id']}  {row['destination']}  {size}  {told}{back}{early}")
     if not rows and not silent:
         click.echo("there is no backup yet")
     return silent
@@ -138,13 +141,15 @@ def _row(place: Destination, backup: str) -> dict[str, Any]:
 
 def _verify(settings: Settings, root: Path, names: list[str], which: str, progress: Progress, as_json: bool) -> int:
     from pytest_runbook.backup import verify
-    from pytest_runbook.backup.belonging import newest
+    from pytest_runbook.backup.belonging import ahead, newest
     from pytest_runbook.backup.everything import closing
     from pytest_runbook.backup.verdict import Fault, Verdict
 
     verdicts = []
     for name in names:
         with closing(name, settings, root) as place:
+            for notice in ahead(place) if which == "newest" else ():
+                click.echo(notice, err=True)
             chosen = next(iter(newest(place)), "") if which == "newest" else which
             if not chosen:
                 verdicts.append(Verdict("", name, [Fault("no-manifest", "", "there is no backup")]))

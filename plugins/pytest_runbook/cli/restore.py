@@ -132,7 +132,7 @@ def _kept(production: Production, found: Loaded, clean: Any, options: dict[str, 
 
 def _chosen(found: Loaded, root: Path, source: str, backup: str) -> str:
     from pytest_runbook.backup import destinations
-    from pytest_runbook.backup.belonging import newest
+    from pytest_runbook.backup.belonging import ahead, newest
 
     if not backup:
         raise BadUsage("which backup?\n  hint: its id, or newest; runbook backup --list shows them")
@@ -140,11 +140,14 @@ def _chosen(found: Loaded, root: Path, source: str, backup: str) -> str:
         return backup
     place = destinations.connect(source, found.settings, root)
     try:
-        there = newest(place)
+        there, notices = newest(place), ahead(place)
     finally:
         place.close()
+    for notice in notices:
+        click.echo(notice, err=True)
     if not there:
-        raise BadUsage(f'"{source}" holds no finished backup\n  hint: --from another destination')
+        also = ", or the ID of one" if notices else ""
+        raise BadUsage(f'"{source}" holds no finished backup\n  hint: --from another destination{also}')
     return there[-1]
 
 

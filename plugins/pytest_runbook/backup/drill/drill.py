@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
 from pytest_runbook.backup import destinations
-from pytest_runbook.backup.belonging import newest
+from pytest_runbook.backup.belonging import ahead, newest
 from pytest_runbook.backup.drill import certificate as papers
 from pytest_runbook.backup.drill.certificate import Certificate, Target
 from pytest_runbook.backup.drill.proving import Proving
@@ -177,6 +177,8 @@ class Drill:
 
     def _chosen(self, destination: Destination) -> str:
         """The backup that was asked for, or the newest: good or not, that is what a disaster leaves."""
+        for notice in () if self.backup else ahead(destination):
+            self.say(notice)
         there = [self.backup] if self.backup else newest(destination)
         if not there:
             raise BackupError(
