@@ -13,6 +13,7 @@ from pytest_runbook.backup.belonging import ours
 from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.destinations.folder import Folder
+from pytest_runbook.backup.encryption import blind
 from pytest_runbook.backup.manifest import MANIFEST, Manifest
 from pytest_runbook.backup.progress import Progress
 from pytest_runbook.backup.verifying import verified, verify
@@ -27,13 +28,17 @@ DAMAGE = ("missing", "empty", "truncated", "corrupt")
 
 
 def copy(source: Folder, target: Destination, backup: str, progress: Progress) -> list[str]:
-    """Copy BACKUP, and before it the earlier ones that hold files of it and are not there yet; those that were copied."""
+    """Copy BACKUP, and before it the earlier ones that hold files of it and are not there yet; those that were copied.
+
+    Without a private key, which only reading takes, earlier ones that are there are taken for what they should be.
+    """
     manifest = source.manifest(backup)
     there = set(target.backups())
     missing = [one for one in sorted(manifest.needs) if one not in there]
-    for one in sorted({*manifest.needs, backup} & there):
+    earlier = set() if blind(target) else manifest.needs & there
+    for one in sorted(earlier | {backup} & there):
         _refuse(target, one)
-    for one in sorted(manifest.needs & there):
+    for one in sorted(earlier):
         _mend(source, target, one)
     for one in missing:
         _copy(source, target, source.manifest(one), progress)

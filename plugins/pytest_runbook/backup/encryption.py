@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
+    from pytest_runbook.backup.destinations import Destination
     from pytest_runbook.settings.backup import Encryption
 
 QUESTION = 60.0
@@ -46,6 +47,16 @@ def decrypted(secret: BinaryIO, keys: Encryption, root: Path) -> Iterator[Binary
         yield cast(BinaryIO, io.BufferedReader(reader, 1 << 20))
     finally:
         reader.end()
+
+
+def blind(destination: Destination) -> str:
+    """Why nothing that lies encrypted in DESTINATION can be read here: there is no private key; empty when it can be."""
+    try:
+        if destination.encrypted:
+            identities(destination.settings.backup.encryption, destination.root)
+    except BackupError as error:
+        return str(error)
+    return ""
 
 
 def identities(keys: Encryption, root: Path) -> list[Any]:
@@ -150,5 +161,9 @@ def _explained(error: Exception) -> BackupError:
         return error
     said = str(error)
     if "No matching keys" in said:
-        return BackupError("it is encrypted for other keys than those at hand", reason="wrong-key")
+        return BackupError(
+            "it is encrypted for other keys than those at hand\n"
+            "  hint: backup.encryption.identity_file may hold the old private key beside the new one",
+            reason="wrong-key",
+        )
     return BackupError(f"it cannot be decrypted: {said[:200]}", reason="corrupt")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,12 +11,16 @@ from pathlib import Path
 from pytest_runbook import clock
 from pytest_runbook.backup import belonging, copying, destinations, making, retention
 from pytest_runbook.backup.destinations import Destination
+from pytest_runbook.backup.destinations.folder import Folder
+from pytest_runbook.backup.encryption import blind
 from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.progress import Progress
-from pytest_runbook.backup.verdict import Verdict
+from pytest_runbook.backup.verdict import Fault, Verdict
 from pytest_runbook.backup.verifying import verify
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings import Settings
+
+OTHER_KEYS = "copies of it are encrypted for other keys than those at hand"
 
 
 @dataclass(slots=True)
@@ -76,10 +80,13 @@ def backup(
         for one in making.clean(settings, root):
             progress.say(f"what was left of {one}, which did not finish, is removed")
         notices = belonging.ahead(making.local(settings, root))
+        without = set() if full else _unreadable(settings, root, names)
+        if without:
+            notices.append(f"files of {', '.join(sorted(without))} are stored again: {OTHER_KEYS}")
         for notice in notices:
             progress.say(notice)
         begun = clock.monotonic()
-        manifest = making.make(settings, root, full=full, moment=moment, progress=progress)
+        manifest = making.make(settings, root, full=full, without=without, moment=moment, progress=progress)
         progress.say(f"{manifest.id} is made ({manifest.size:,} bytes, {clock.duration(clock.monotonic() - begun)})")
         made = Made(manifest, notices=notices)
         place = making.local(settings, root)
@@ -120,6 +127,26 @@ def closing(name: str, settings: Settings, root: Path, *, tries: int | None = No
         found.close()
 
 
+def _unreadable(settings: Settings, root: Path, names: Sequence[str]) -> set[str]:
+    """Earlier backups whose copies are encrypted for other keys than those at hand: the next one must not need them."""
+    relied = making.relied(making.local(settings, root))
+    found: set[str] = set()
+    for name in names:
+        with closing(name, settings, root, tries=1) as target, suppress(BackupError):  # the copying tells of trouble
+            if relied and target.encrypted and not blind(target):
+                for one in ({relied.id} | relied.needs) & set(target.backups()):
+                    found |= {one} if _is_of_other_keys(target, one) else set()
+    return found
+
+
+def _is_of_other_keys(target: Destination, backup: str) -> bool:
+    try:
+        target.manifest(backup)
+    except BackupError as error:
+        return error.reason == "wrong-key"
+    return False
+
+
 def _copy(made: Made, settings: Settings, root: Path, name: str, progress: Progress) -> None:
     """Bring the backup to the destination NAME, with what broke off before, and read it back there."""
     source = making.local(settings, root)
@@ -127,17 +154,37 @@ def _copy(made: Made, settings: Settings, root: Path, name: str, progress: Progr
         try:
             for one in copying.left_over(source, target):
                 if one != made.manifest.id:
-                    copying.copy(source, target, one, progress)
-                    progress.say(f"{one} is in {name} now: its copy had broken off")
+                    _copy_left(made, source, target, one, progress)
             begun = clock.monotonic()
             copying.copy(source, target, made.manifest.id, progress)
             progress.say(f"{made.manifest.id} is in {name} ({clock.duration(clock.monotonic() - begun)})")
-            with progress.bar(f"reading {made.manifest.id} back from {name}", made.manifest.size) as target.advance:
-                made.verdicts.append(verify(target, made.manifest.id))
+            made.verdicts.append(_read_back(made, target, progress))
             _told(made.verdicts[-1], progress)
         except BackupError as error:
             made.problems.append(f"{name}: {error}")
             progress.say(f"{made.manifest.id} could not be brought to {name}: {error}")
+
+
+def _copy_left(made: Made, source: Folder, target: Destination, backup: str, progress: Progress) -> None:
+    """Bring BACKUP, whose copy broke off, to TARGET; that it cannot be brought keeps no other one back."""
+    try:
+        copying.copy(source, target, backup, progress)
+        progress.say(f"{backup} is in {target.name} now: its copy had broken off")
+    except BackupError as error:
+        if error.reason == "unreachable":
+            raise
+        made.problems.append(f"{target.name}: {backup}, whose copy had broken off: {error}")
+        progress.say(f"{backup}, whose copy to {target.name} had broken off, could not be brought there: {error}")
+
+
+def _read_back(made: Made, target: Destination, progress: Progress) -> Verdict:
+    """What reading the copy in TARGET back shows; without a private key nobody can, which is not good."""
+    if why := blind(target):
+        return Verdict(
+            made.manifest.id, target.name, [Fault("unverified", "", f"it is there, and cannot be read back: {why}")]
+        )
+    with progress.bar(f"reading {made.manifest.id} back from {target.name}", made.manifest.size) as target.advance:
+        return verify(target, made.manifest.id)
 
 
 def _told(verdict: Verdict, progress: Progress) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -99,12 +99,13 @@ def make(
     root: Path,
     *,
     full: bool = False,
+    without: Collection[str] = (),
     moment: datetime | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
     """Make a backup in the local folder, for who is `alone`; with FULL, of all files, whatever earlier backups hold.
 
-    MOMENT is what it says of its time, now unless a test makes an old one.
+    It needs no files of the earlier backups WITHOUT. MOMENT is what it says of its time, now unless a test makes an old one.
     """
     place, created, progress = local(settings, root), moment or clock.now(), progress or Progress()
     size = _last(place)
@@ -113,7 +114,7 @@ def make(
     folder = place.folder / f"{PARTIAL}{backup}"
     try:
         folder.mkdir(mode=0o700)
-        earlier = {} if full else _earlier(place)
+        earlier = {} if full else _earlier(place, without)
         with progress.growing(f"making {backup}", folder, size):
             manifest = _collect(settings, root, folder, backup, created, earlier)
             _settle(folder, manifest)
@@ -199,8 +200,8 @@ def _settled(path: Path) -> Stored:
     return Stored(path.stat().st_size, of_file(path))
 
 
-def _earlier(place: Folder) -> Mapping[str, File]:
-    """Files that the newest backup which was read back holds, and that need not be stored again."""
+def relied(place: Folder) -> Manifest | None:
+    """The newest backup in PLACE that was read back: the next one does not store its files again."""
     for backup in reversed(place.backups()):
         try:
             manifest = place.manifest(backup)
@@ -208,11 +209,18 @@ def _earlier(place: Folder) -> Mapping[str, File]:
                 continue
         except BackupError:
             continue
-        if not isinstance(manifest.files, Files):
-            return {}
-        manifest.files.keep({one for one in manifest.files.holders if (place.path(one) / MANIFEST).is_file()})
-        return manifest.files
-    return {}
+        return manifest
+    return None
+
+
+def _earlier(place: Folder, without: Collection[str]) -> Mapping[str, File]:
+    """Files that need not be stored again, and are in none of the backups WITHOUT."""
+    manifest = relied(place)
+    if manifest is None or not isinstance(manifest.files, Files):
+        return {}
+    there = {one for one in manifest.files.holders if (place.path(one) / MANIFEST).is_file()}
+    manifest.files.keep(there - set(without))
+    return manifest.files
 
 
 def _last(place: Folder) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -165,7 +166,7 @@ class Place(ABC, Generic[S]):
         from pytest_runbook.backup.encryption import encrypt
 
         # What was encrypted is kept until all is there: encrypted anew it would be other bytes, and begin anew as well.
-        secret = self.sealed / key
+        secret = self.sealed / f"{key}.{self._recipients}"
         if not secret.is_file():
             encrypt(path, secret, self.settings.backup.encryption)
         self._bring(key, secret, anew)
@@ -225,6 +226,11 @@ class Place(ABC, Generic[S]):
         """Where encrypted files wait until they are there."""
         local = self.settings.backup.destinations.get(self.settings.backup.local)
         return self.root / getattr(local, "path", "var/backups") / f"{SEALED}{self.name}"
+
+    @property
+    def _recipients(self) -> str:
+        """Tells apart for whom something was encrypted: what waits here for others is of no use any more."""
+        return hashlib.sha256("\n".join(sorted(self.settings.backup.encryption.recipients)).encode()).hexdigest()[:12]
 
     def _forget_sealed(self, id: str) -> None:  # noqa: A002
         shutil.rmtree(self.sealed / checked(id), ignore_errors=True)
