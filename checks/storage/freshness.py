@@ -83,7 +83,7 @@ def _faults(place, settings, limits, measure, name, most=None):
         yield f'"{newest}" is too old'
     if not measure(f"{name}.size", _size(manifest), "B") >= limits.backup.size:
         yield f'"{newest}" is so small that it holds nothing'
-    before = statistics.median([_size(one) for one in _manifests(place, found[:-1])] or [0])
+    before = statistics.median([_size(one) for one in _heads(place, found[:-1])] or [0])
     if before and not measure(f"{name}.to_previous", _size(manifest) / before, "ratio") >= limits.backup.shrink:
         yield f'"{newest}" is much smaller than those before'
 
@@ -116,15 +116,14 @@ def _changed(place, manifest, most):
             yield f'files of it are in "{needed}", which is not there'
 
 
-def _manifests(place, ids):
+def _heads(place, ids):
     for one in ids:
         try:
-            yield place.manifest(one)
+            yield place.head(one)
         except BackupError:  # an old one that cannot be read says nothing of the newest
             continue
 
 
 def _size(manifest):
     """Bytes of all that the backup stands for, also of files that lie in earlier ones."""
-    own = sum(stored.size for name, stored in manifest.stored.items() if name != HELD)
-    return own + sum(file.size for file in (manifest.files or {}).values())
+    return manifest.held + sum(stored.size for name, stored in manifest.stored.items() if name != HELD)

@@ -210,3 +210,13 @@ def test_a_file_that_changes_while_it_is_read_is_still_whole(backups: Backups) -
         stop.set()
         writer.join()
     assert made.good, made.verdicts
+
+
+def test_a_manifest_that_says_something_else_of_its_list_is_not_good(backups: Backups) -> None:
+    made = backups.make().manifest
+    path = backups.local.path(made.id) / "manifest.json"
+    told = json.loads(path.read_text())
+    told["listed"]["needs"] = ["20200101T000000Z"]
+    path.write_text(json.dumps(told))
+    (fault,) = verify(backups.local, made.id).faults
+    assert (fault.reason, fault.where) == ("corrupt", "manifest.json")

@@ -9,10 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyrage
 import pytest
+from pytest_runbook.backup.destinations.folder import Folder, FolderSettings
 from pytest_runbook.backup.filelist import PIECE, File, Files, Reader
-from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.backup.manifest import Head, Manifest
 from pytest_runbook.errors import BackupError
+from pytest_runbook.settings import Settings
+from pytest_runbook.settings.backup import Backup, Encryption
 
 MADE = ("20260101T000000Z", "shop", "staging", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", "test")
 ONE = File(3, 0o644, 1.5, "0" * 64, "20260101T000000Z")
@@ -51,6 +55,52 @@ def test_names_come_back_as_they_were(name: str) -> None:
     assert found == manifest
     assert found.files
     assert found.files["link"].link == name
+
+
+OLDER = "20250101T000000Z"
+
+
+def large() -> Manifest:
+    """A manifest of some MB; one of its files is in an older backup."""
+    files = Files((f"uploads/{number:064}.wav", ONE) for number in range(20_000))
+    files["uploads/older"] = File(5, 0o644, 1.5, "0" * 64, OLDER)
+    return Manifest(*MADE, release="1.0", files=files)
+
+
+def test_the_head_is_read_without_the_files() -> None:
+    text = large().text().encode()
+    stream = io.BytesIO(text)
+    head = Head.read(stream)
+    assert not isinstance(head, Manifest)
+    assert stream.tell() < len(text) / 4
+    assert (head.needs, head.held, head.release) == ({OLDER}, 60_005, "1.0")
+    whole = Manifest.parse(text)
+    assert (whole.needs, whole.held, whole.listed) == (head.needs, head.held, head.listed)
+
+
+def test_the_head_of_an_older_manifest_is_read_from_the_whole() -> None:
+    told = json.loads(large().text())
+    del told["listed"]
+    head = Head.read(io.BytesIO(json.dumps(told, sort_keys=True).encode()))
+    assert (head.needs, head.held, head.release) == ({OLDER}, 60_005, "1.0")
+
+
+def test_the_head_of_one_without_files() -> None:
+    head = Head.read(io.BytesIO(Manifest(*MADE).text().encode()))
+    assert (head.needs, head.held, head.summary) == (set(), 0, None)
+
+
+def test_a_head_in_an_encrypted_place_is_read_without_the_files(tmp_path: Path) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    (tmp_path / "key").touch(0o600)
+    (tmp_path / "key").write_text(str(identity))
+    encryption = Encryption(recipients=(str(identity.to_public()),), identity_file=tmp_path / "key")
+    settings = Settings().model_copy(update={"backup": Backup(encryption=encryption)})
+    place = Folder("other", FolderSettings(kind="folder", path=tmp_path / "other", encrypted=True), settings, tmp_path)
+    (tmp_path / "given").write_text(large().text())
+    place.write(MADE[0], "manifest.json", tmp_path / "given")
+    assert place.head(MADE[0]).needs == {OLDER}
+    assert place.manifest(MADE[0]) == large()
 
 
 def test_a_manifest_without_files_is_another_than_one_of_none() -> None:

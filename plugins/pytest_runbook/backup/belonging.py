@@ -15,7 +15,7 @@ LEEWAY = timedelta(minutes=10)
 def ours(destination: Destination, backup: str) -> bool:
     """Whether BACKUP is of the system of our settings; True also of one whose manifest cannot be read: it may be."""
     try:
-        return destination.manifest(backup).is_of(destination.settings.system)
+        return destination.head(backup).is_of(destination.settings.system)
     except BackupError as error:
         if error.reason == "unreachable":
             raise

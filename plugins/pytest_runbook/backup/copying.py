@@ -14,7 +14,7 @@ from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.destinations.folder import Folder
 from pytest_runbook.backup.encryption import blind
-from pytest_runbook.backup.manifest import MANIFEST, Manifest
+from pytest_runbook.backup.manifest import MANIFEST, Head
 from pytest_runbook.backup.progress import Progress
 from pytest_runbook.backup.verifying import verified, verify
 from pytest_runbook.errors import BackupError
@@ -32,7 +32,7 @@ def copy(source: Folder, target: Destination, backup: str, progress: Progress) -
 
     Without a private key, which only reading takes, earlier ones that are there are taken for what they should be.
     """
-    manifest = source.manifest(backup)
+    manifest = source.head(backup)
     there = set(target.backups())
     missing = [one for one in sorted(manifest.needs) if one not in there]
     earlier = set() if blind(target) else manifest.needs & there
@@ -41,7 +41,7 @@ def copy(source: Folder, target: Destination, backup: str, progress: Progress) -
     for one in sorted(earlier):
         _mend(source, target, one)
     for one in missing:
-        _copy(source, target, source.manifest(one), progress)
+        _copy(source, target, source.head(one), progress)
     _copy(source, target, manifest, progress)
     return [*missing, backup]
 
@@ -97,7 +97,7 @@ def _write(source: Folder, target: Destination, begun: set[str]) -> None:
 def _refuse(target: Destination, backup: str) -> None:
     """Raise BackupError when the BACKUP that is in TARGET is that of another system, made in the same second."""
     try:
-        manifest = target.manifest(backup)
+        manifest = target.head(backup)
     except BackupError as error:
         if error.reason in ("unreachable", "wrong-key"):
             raise
@@ -112,7 +112,7 @@ def _refuse(target: Destination, backup: str) -> None:
 
 def _mend(source: Folder, target: Destination, needed: str) -> None:
     """Send again what is not right any more in TARGET of NEEDED, an earlier backup; what was found right is not read."""
-    stored, there = source.manifest(needed).stored, target.names(needed)
+    stored, there = source.head(needed).stored, target.names(needed)
     whole = all(name in there and (target.encrypted or there[name] == one.size) for name, one in stored.items())
     if whole and verified(target, needed):
         return
@@ -126,7 +126,7 @@ def _mend(source: Folder, target: Destination, needed: str) -> None:
         verify(target, needed)
 
 
-def _copy(source: Folder, target: Destination, manifest: Manifest, progress: Progress) -> None:
+def _copy(source: Folder, target: Destination, manifest: Head, progress: Progress) -> None:
     folder: Path = source.path(manifest.id)
     begin(source, target, manifest.id)
     with progress.bar(f"{manifest.id} to {target.name}", manifest.size) as advance, ThreadPoolExecutor(AT_ONCE) as pool:

@@ -141,7 +141,7 @@ def _unreadable(settings: Settings, root: Path, names: Sequence[str]) -> set[str
 
 def _is_of_other_keys(target: Destination, backup: str) -> bool:
     try:
-        target.manifest(backup)
+        target.head(backup)
     except BackupError as error:
         return error.reason == "wrong-key"
     return False

@@ -121,6 +121,11 @@ class Files(MutableMapping[str, File]):
         """IDs of the backups that have their content."""
         return {backup for (backup,) in self._rows.execute("SELECT DISTINCT backup FROM file") if backup}
 
+    @property
+    def bytes(self) -> int:
+        """Size of all of them, wherever their content is stored."""
+        return int(self._rows.execute("SELECT total(size) FROM file").fetchone()[0])
+
     def keep(self, holders: Collection[str]) -> None:
         """Forget those that none of HOLDERS has."""
         for backup in {"", *self.holders} - set(holders):

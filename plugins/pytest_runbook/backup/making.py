@@ -19,7 +19,7 @@ from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.destinations.base import SEALED
 from pytest_runbook.backup.destinations.folder import COPYING, Folder, sync
 from pytest_runbook.backup.filelist import File, Files
-from pytest_runbook.backup.manifest import MANIFEST, PARTIAL, Cache, Manifest, Stored
+from pytest_runbook.backup.manifest import MANIFEST, PARTIAL, Cache, Head, Manifest, Stored
 from pytest_runbook.backup.progress import Progress
 from pytest_runbook.backup.running import end_left
 from pytest_runbook.backup.verifying import remove_left, software, verified
@@ -200,22 +200,23 @@ def _settled(path: Path) -> Stored:
     return Stored(path.stat().st_size, of_file(path))
 
 
-def relied(place: Folder) -> Manifest | None:
+def relied(place: Folder) -> Head | None:
     """The newest backup in PLACE that was read back: the next one does not store its files again."""
     for backup in reversed(place.backups()):
         try:
-            manifest = place.manifest(backup)
-            if is_ahead(backup) or not manifest.is_of(place.settings.system) or not verified(place, backup):
+            head = place.head(backup)
+            if is_ahead(backup) or not head.is_of(place.settings.system) or not verified(place, backup):
                 continue
         except BackupError:
             continue
-        return manifest
+        return head
     return None
 
 
 def _earlier(place: Folder, without: Collection[str]) -> Mapping[str, File]:
     """Files that need not be stored again, and are in none of the backups WITHOUT."""
-    manifest = relied(place)
+    newest = relied(place)
+    manifest = place.manifest(newest.id) if newest else None
     if manifest is None or not isinstance(manifest.files, Files):
         return {}
     there = {one for one in manifest.files.holders if (place.path(one) / MANIFEST).is_file()}
@@ -226,7 +227,7 @@ def _earlier(place: Folder, without: Collection[str]) -> Mapping[str, File]:
 def _last(place: Folder) -> int:
     """Bytes of the last backup; 0 when there is none that says it."""
     try:
-        return sum(place.manifest(last).size for last in place.backups()[-1:])
+        return sum(place.head(last).size for last in place.backups()[-1:])
     except BackupError:
         return 0
 

@@ -107,8 +107,18 @@ class Stored(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest(Record):
-    """One backup."""
+class Listed(Record):
+    """What the list of files comes to; it stands before the list, which may be long."""
+
+    needs: list[str]
+    """IDs of the other backups that hold files of this one."""
+    bytes: int
+    """Size of all files, wherever they are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head(Record):
+    """One backup, in short: all but its list of files."""
 
     id: str
     """UTC, sortable: `20261122T180305Z`, with `-2` when that was taken."""
@@ -125,11 +135,21 @@ class Manifest(Record):
     """Revision of the migrations."""
     database: Database | None = None
     cache: Cache | None = None
-    files: Mapping[str, File] | None = None
-    """`root/relative/path`, or `root` alone where that names a single file; on disk, not in memory, when it was read."""
     stored: dict[str, Stored] = field(default_factory=dict)
     """Every file of the folder but those that end in `.json` and tell of the others."""
+    listed: Listed | None = field(default=None, compare=False)
+    """None: no files were backed up, or its software did not say it."""
     version: int = VERSION
+
+    @classmethod
+    def read(cls, stream: BinaryIO) -> Head:
+        """The head of the manifest in STREAM, which is read up to its list of files; all of it where that comes earlier."""
+        return _read(stream, short=True)
+
+    @property
+    def summary(self) -> Listed | None:
+        """What the list of files comes to; None when no files were backed up."""
+        return self.listed
 
     def is_of(self, system: System) -> bool:
         """Whether it is of SYSTEM, in the same environment."""
@@ -148,23 +168,45 @@ class Manifest(Record):
     @property
     def needs(self) -> set[str]:
         """IDs of the other backups that hold files of this one."""
-        files = self.files if isinstance(self.files, Files) else Files(self.files or {})
-        return files.holders - {self.id}
+        return set(self.summary.needs) if self.summary else set()
+
+    @property
+    def held(self) -> int:
+        """Bytes of all its files, also of those that other backups hold."""
+        return self.summary.bytes if self.summary else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest(Head):
+    """One backup."""
+
+    files: Mapping[str, File] | None = None
+    """`root/relative/path`, or `root` alone where that names a single file; on disk, not in memory, when it was read."""
+
+    @property
+    def summary(self) -> Listed | None:
+        """The same of the list itself, whatever stands before it."""
+        if self.files is None:
+            return None
+        files = self.files if isinstance(self.files, Files) else Files(self.files)
+        return Listed(sorted(files.holders - {self.id}), files.bytes)
 
     def text(self) -> str:
         """The content of `manifest.json`."""
         return "".join(self.pieces())
 
     def pieces(self) -> Iterator[str]:
-        """The same piece by piece: a line for each file."""
-        shown = replace(self, files=None if self.files is None else {}).to_json()
-        head, files, tail = (json.dumps(shown, **WRITTEN, indent=1) + "\n").partition('\n "files": {')
-        yield head + files
+        """The same piece by piece: what is short first, then a line for each file."""
+        shown = replace(self, files=None, listed=None).to_json()
+        del shown["files"], shown["listed"]
+        head = json.dumps(shown, **WRITTEN, indent=1).removesuffix("\n}")
+        listed = json.dumps(self.summary and self.summary.to_json(), **WRITTEN)
+        yield f'{head},\n "listed": {listed},\n "files": {"null" if self.files is None else "{"}'
         between = ""
         for name, file in (self.files or {}).items():
             yield f"{between}\n  {json.dumps(name, **WRITTEN)}: {json.dumps(file.to_json(), **WRITTEN)}"
             between = ","
-        yield tail
+        yield "\n}\n" if self.files is None else "\n }\n}\n"
 
     @classmethod
     def parse(cls, data: bytes | str) -> Manifest:
@@ -174,23 +216,9 @@ class Manifest(Record):
     @classmethod
     def read(cls, stream: BinaryIO) -> Manifest:
         """The manifest in STREAM, of which the list of files never is in memory."""
-        try:
-            found, files, wrong = _parts(Reader(stream))
-        except ValueError as error:
-            raise BackupError(f'"{MANIFEST}" is no JSON: {error}', reason="corrupt") from None
-        version = found.get("version")
-        if isinstance(version, int) and version > VERSION:
-            raise BackupError(
-                f'"{MANIFEST}" is of version "{version}", this software knows up to "{VERSION}"\n'
-                "  hint: update pytest-runbook here as well",
-                reason="unknown-version",
-            )
-        if wrong:
-            raise wrong
-        manifest: Manifest = _valid("Manifest", found)
-        if not ID.fullmatch(manifest.id):
-            raise BackupError(f'"{MANIFEST}" has the id "{manifest.id}", which is none', reason="corrupt")
-        return manifest if files is None else replace(manifest, files=files)
+        found = _read(stream, short=False)
+        assert isinstance(found, Manifest)
+        return found
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -202,8 +230,32 @@ class Manifest(Record):
         }
 
 
-def _parts(reader: Reader) -> tuple[dict[str, Any], Files | None, BackupError | None]:
-    """What READER finds but the files; the files; what is wrong with the first bad one of them."""
+def _read(stream: BinaryIO, *, short: bool) -> Head:
+    """The manifest in STREAM; only its head when SHORT, and when that comes before the list of files."""
+    try:
+        found, files, wrong = _parts(Reader(stream), short)
+    except ValueError as error:
+        raise BackupError(f'"{MANIFEST}" is no JSON: {error}', reason="corrupt") from None
+    version = found.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise BackupError(
+            f'"{MANIFEST}" is of version "{version}", this software knows up to "{VERSION}"\n'
+            "  hint: update pytest-runbook here as well",
+            reason="unknown-version",
+        )
+    if wrong:
+        raise wrong
+    head: Head = _valid("Head" if short and files is None else "Manifest", found)
+    if not ID.fullmatch(head.id):
+        raise BackupError(f'"{MANIFEST}" has the id "{head.id}", which is none', reason="corrupt")
+    return replace(head, files=files) if isinstance(head, Manifest) and files is not None else head
+
+
+def _parts(reader: Reader, short: bool) -> tuple[dict[str, Any], Files | None, BackupError | None]:
+    """What READER finds but the files; the files; what is wrong with the first bad one of them.
+
+    When SHORT, nothing is read from the files on, if it was told before what they come to.
+    """
     if reader.ahead() not in ("{", ""):
         raise BackupError(f'"{MANIFEST}" is none: it is no object', reason="corrupt")
     found: dict[str, Any] = {}
@@ -213,6 +265,8 @@ def _parts(reader: Reader) -> tuple[dict[str, Any], Files | None, BackupError | 
         if key != "files" or reader.ahead() != "{":
             found[key] = reader.value()
             continue
+        if short and found.get("listed"):
+            return found, None, None
         files = Files()
         for name in reader.members():
             try:
@@ -240,4 +294,4 @@ def _valid(shape: str, found: Any, where: str = "") -> Any:
 def _adapter(shape: str) -> Any:
     from pydantic import TypeAdapter  # late: whoever only makes a manifest needs none
 
-    return TypeAdapter({"Manifest": Manifest, "File": File}[shape])
+    return TypeAdapter({"Manifest": Manifest, "Head": Head, "File": File}[shape])

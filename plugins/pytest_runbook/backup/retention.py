@@ -27,7 +27,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What of a manifest decides; the manifests themselves, with all files, would not go into memory together."""
+    """What of a manifest decides."""
 
     moment: datetime
     needs: frozenset[str]
@@ -66,14 +66,14 @@ def judge(destination: Destination, settings: Retention, now: datetime) -> list[
 def _look(destination: Destination, backup: str, kept: dict[str, str]) -> _Seen | None:
     """What there is to know of BACKUP; why it stays in any case goes into KEPT."""
     try:
-        manifest = destination.manifest(backup)
+        head = destination.head(backup)
     except BackupError:
         kept[backup] = "its manifest cannot be read: look at it"
         return None
-    if not manifest.is_of(destination.settings.system):
+    if not head.is_of(destination.settings.system):
         kept[backup] = OTHER
         return None
-    return _Seen(manifest.moment, frozenset(manifest.needs), verified(destination, backup))
+    return _Seen(head.moment, frozenset(head.needs), verified(destination, backup))
 
 
 def _why(backup: str, seen: _Seen, good: list[str], settings: Retention, now: datetime) -> str:
@@ -104,7 +104,7 @@ def apply(destination: Destination, settings: Retention, now: datetime) -> list[
 
 def _removed(destination: Destination, one: Judged, needed: dict[str, str]) -> Judged:
     """Remove ONE; when that is refused, those that it needs go into NEEDED."""
-    needs = destination.manifest(one.id).needs
+    needs = destination.head(one.id).needs
     try:
         destination.remove(one.id)
     except BackupError as error:

@@ -69,7 +69,7 @@ def _distrust(destination: Destination, damaged: set[str]) -> None:
     """Nothing that needs files out of DAMAGED is verified any more: the next backup stores those files again."""
     for backup in destination.backups() if damaged else ():
         with suppress(BackupError):
-            if backup in damaged or destination.manifest(backup).needs & damaged:
+            if backup in damaged or destination.head(backup).needs & damaged:
                 destination.forget(backup, VERIFIED)
 
 
@@ -98,6 +98,8 @@ class _Reading:
         if not manifest.is_of(system):
             what = f'"{manifest.system}" in {manifest.environment}, not "{system.name}" in {system.environment}'
             yield Fault("other-system", MANIFEST, f"it is of the system {what}")
+        if manifest.listed is not None and manifest.listed != manifest.summary:
+            yield Fault("corrupt", MANIFEST, "what it says of its list of files is not what the list says")
         there = self._from.names(id)
         for name in manifest.stored:
             if name not in there:

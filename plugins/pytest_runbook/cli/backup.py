@@ -133,7 +133,7 @@ def _row(place: Destination, backup: str) -> dict[str, Any]:
 
     row: dict[str, Any] = {"id": backup, "destination": place.name, "bytes": None}
     with suppress(BackupError):
-        row["bytes"] = place.manifest(backup).size
+        row["bytes"] = place.head(backup).size
     for key, note in (("verified", VERIFIED), ("restored", RESTORED)):
         row[key] = (place.noted(backup, note) or {}).get("at")
     return row

@@ -17,7 +17,7 @@ from pytest_runbook.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from pytest_runbook.backup.destinations.base import Place
-    from pytest_runbook.backup.manifest import Manifest, Stored
+    from pytest_runbook.backup.manifest import Head, Manifest, Stored
     from pytest_runbook.settings import Settings
 
 GROUP = "pytest_runbook.destinations"
@@ -57,6 +57,9 @@ class Destination(Protocol):
 
     def manifest(self, id: str) -> Manifest:  # noqa: A002 - what it is called everywhere
         """The manifest of the backup ID; `no-manifest` when there is none."""
+
+    def head(self, id: str) -> Head:  # noqa: A002
+        """The same without its list of files, which may be long."""
 
     def names(self, id: str) -> dict[str, int]:  # noqa: A002
         """What the folder of ID holds, without the endings of encryption: name to bytes as they lie there."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from pytest_runbook.backup.checksums import of_stream
-from pytest_runbook.backup.manifest import ID, MANIFEST, RESTORED, VERIFIED, Manifest, Stored
+from pytest_runbook.backup.manifest import ID, MANIFEST, RESTORED, VERIFIED, Head, Manifest, Stored
 from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class DestinationSettings(BaseModel):
     """Encrypt here before anything is sent, with [backup.encryption]."""
 
 
+H = TypeVar("H", bound=Head)
 S = TypeVar("S", bound=DestinationSettings)
 
 
@@ -117,9 +118,16 @@ class Place(ABC, Generic[S]):
 
     def manifest(self, id: str) -> Manifest:  # noqa: A002
         """The manifest of the backup ID; BackupError `no-manifest` when there is none."""
+        return self._manifest(id, Manifest.read)
+
+    def head(self, id: str) -> Head:  # noqa: A002
+        """The same without its list of files, which is not read where it comes last."""
+        return self._manifest(id, Head.read)
+
+    def _manifest(self, id: str, read: Callable[[BinaryIO], H]) -> H:  # noqa: A002
         try:
             with self.read(id, MANIFEST) as file:
-                found = Manifest.read(file)
+                found = read(file)
         except BackupError as error:
             if error.reason != "missing":
                 raise

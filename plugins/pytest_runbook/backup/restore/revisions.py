@@ -73,6 +73,6 @@ def _made(destination: Destination) -> Iterator[tuple[str, str, str]]:
     """When each backup of this system in DESTINATION was made, its revision and its release; the oldest first."""
     for backup in destination.backups():
         with suppress(BackupError):
-            found = destination.manifest(backup)
+            found = destination.head(backup)
             if found.schema and found.is_of(destination.settings.system):
                 yield found.created, found.schema, found.release or ""
