@@ -1,4 +1,4 @@
-"""Keeps Ctrl-C and SIGTERM away from the few lines that are done whole or not at all."""
+"""Keeps Ctrl-C, SIGTERM and SIGHUP away from the few lines that are done whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM)
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager

@@ -46,7 +46,8 @@ class Terminal(Progress):
 
     def say(self, text: str) -> None:
         """TEXT, a line."""
-        print(self._clean(text), file=sys.stderr, flush=True)
+        with suppress(OSError):  # who does not listen any more ends no backup
+            print(self._clean(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def bar(self, title: str, size: int) -> Iterator[Callable[[int], object]]:

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import click
 
+from pytest_runbook.cli._changing import tell, unheard
+
 EXIT_CODES = """\b
 Exit codes:
   0    done
@@ -46,10 +48,11 @@ def _exit(run: Callable[[], Any]) -> NoReturn:
     try:
         sys.exit(run() or 0)
     except click.ClickException as error:
-        error.show()
+        with unheard(err=True):
+            error.show()
         sys.exit(4 if isinstance(error, click.UsageError) else error.exit_code)
     except click.Abort:
-        click.echo("interrupted", err=True)
+        tell("interrupted", err=True)
         sys.exit(2)
     except Exception:  # whatever a command did not expect: Python itself would exit with 1, which has a meaning here
         traceback.print_exc()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from pytest_runbook.cli._options import loaded, readable
+from pytest_runbook.cli._changing import heed_endings, tell
+from pytest_runbook.cli._options import BadUsage, loaded, readable
+from pytest_runbook.errors import RunbookError
 
 if TYPE_CHECKING:
     from pytest_runbook.deploy import Deployment
@@ -24,7 +25,7 @@ Exit codes:
   0    {done}
   1    the new version did not hold; the version before runs and is verified
   2    interrupted: it is not at its end, --status tells
-  3    an error inside the command itself
+  3    an error inside the command itself; nothing was changed
   4    a bad option, a bad name or bad settings; nothing was changed
   5    refused: the gate, the backup, the baseline or the canary failed; nothing was changed
   6    held, or unfinished: somebody has to look, --resume or --abort
@@ -54,26 +55,37 @@ class Room:
         from pytest_runbook.deploy import Deployment
         from pytest_runbook.deploy.safety import backup_of
 
-        return Deployment(self._project, self.store, lambda: backup_of(self._project), click.echo)
+        return Deployment(self._project, self.store, lambda: backup_of(self._project), tell)
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """End the command in the words of what went wrong; asked to end, as by Ctrl-C, say that the deployment is on record.
+def told(deployment: Deployment) -> Iterator[None]:
+    """End the command in the words of what went wrong; whatever that is, DEPLOYMENT is on record, and so the code says.
 
-    What runs is ended with it, and the phase that it was in stays open.
+    Asked to end, as by Ctrl-C, what runs is ended with it, and the phase that it was in stays open.
     """
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupted)
+    heed_endings("asked to end")
     try:
-        with readable():
-            yield
+        yield
     except KeyboardInterrupt:
-        click.echo("interrupted in the middle of a deployment\n  hint: runbook deploy --status", err=True)
+        tell("interrupted in the middle of a deployment\n  hint: runbook deploy --status", err=True)
         raise
+    except RunbookError as error:
+        if not deployment.unfinished:
+            raise BadUsage(str(error)) from None
+        _leave(str(error))
+    except Exception:  # whatever it is, no code may say that it is at its end, or that nothing was changed
+        if not deployment.unfinished:
+            raise
+        _leave(traceback.format_exc())
+
+
+def _leave(why: str) -> NoReturn:
+    """End the command where a deployment is not at its end."""
+    from pytest_runbook.deploy.telling import TAKE_UP
+
+    tell(f"it is not at its end: {why.rstrip()}\n  hint: {TAKE_UP}", err=True)
+    sys.exit(HELD)
 
 
 def finished(deployment: Deployment, row: DeploymentRow, *, wanted_back: bool = False) -> int:
@@ -81,16 +93,17 @@ def finished(deployment: Deployment, row: DeploymentRow, *, wanted_back: bool = 
     from pytest_runbook.deploy.telling import TAKE_UP
 
     while row.held and sys.stdin.isatty():
-        click.echo(f"held: {row.held}")
-        match click.prompt("look again, go back, or leave it?", type=click.Choice(["look", "back", "leave"])):
-            case "look":
-                row = deployment.resume()
-            case "back":
-                row, wanted_back = deployment.abort(), True
-            case _:
-                break
+        tell(f"held: {row.held}")
+        try:
+            answer = click.prompt("look again, go back, or leave it?", type=click.Choice(["look", "back", "leave"]))
+        except (click.Abort, OSError):  # nobody sits there any more
+            break
+        if answer == "leave":
+            break
+        wanted_back = wanted_back or answer == "back"
+        row = deployment.abort() if answer == "back" else deployment.resume()
     why = (row.why or row.held or "").partition("\n")[0]  # the rest was told by the phase
-    click.echo(f"{row.outcome or 'held'}: {why}")
+    tell(f"{row.outcome or 'held'}: {why}")
     match row.outcome:
         case "deployed":
             return 0
@@ -100,5 +113,5 @@ def finished(deployment: Deployment, row: DeploymentRow, *, wanted_back: bool = 
             return 0
         case "refused":
             return REFUSED
-    click.echo(f"  hint: {TAKE_UP}")
+    tell(f"  hint: {TAKE_UP}")
     return HELD

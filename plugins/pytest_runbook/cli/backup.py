@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pytest_runbook.cli._changing import heed_endings, tell
 from pytest_runbook.cli._options import loaded, project_root, settings_options
 
 if TYPE_CHECKING:
@@ -52,12 +51,12 @@ def command(file: Path | None, overrides: tuple[str, ...], **options: Any) -> in
 
     found, root = loaded(file, overrides), project_root()
     clean = Redactor(found.secrets).text
-    signal.signal(signal.SIGTERM, _interrupted)  # so that what was begun is removed
+    heed_endings("interrupted: what was begun is removed")
     progress = Progress() if options["as_json"] else Terminal(clean)
     try:
         return _done(found, root, progress, options)
     except BackupError as error:
-        click.echo(clean(str(error)), err=True)
+        tell(clean(str(error)), err=True)
         return FAILED
     except UsageError as error:
         from pytest_runbook.cli._options import BadUsage
@@ -78,9 +77,9 @@ def _done(found: Loaded, root: Path, progress: Progress, options: dict[str, Any]
 
     made = backup(settings, root, to=options["to"] or None, full=options["full"], progress=progress)
     if as_json:
-        click.echo(json.dumps(_plain(made), indent=2, ensure_ascii=False))
+        tell(json.dumps(_plain(made), indent=2, ensure_ascii=False))
     else:
-        click.echo(made.manifest.id)
+        tell(made.manifest.id)
     return 0 if made.good else FAILED
 
 
@@ -110,19 +109,19 @@ def _list(settings: Settings, root: Path, names: list[str], as_json: bool) -> in
             with closing(name, settings, root, tries=1) as place:
                 rows += [_row(place, one) for one in reversed(place.backups())]
         except BackupError as error:  # the others are still of interest, above all when this one is lost
-            click.echo(f"{name}: {error}", err=True)
+            tell(f"{name}: {error}", err=True)
             silent = FAILED
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        tell(json.dumps(rows, indent=2))
         return silent
     for row in rows:
         size = "cannot be read" if row["bytes"] is None else f"{row['bytes']:,} bytes"
         told = f"verified {row['verified']}" if row["verified"] else "not verified"
         back = f", restored {row['restored']}" if row["restored"] else ""
         early = ", of the future" if is_ahead(row["id"]) else ""
-        click.echo(f"{row['id']}  {row['destination']}  {size}  {told}{back}{early}")
+        tell(f"{row['id']}  {row['destination']}  {size}  {told}{back}{early}")
     if not rows and not silent:
-        click.echo("there is no backup yet")
+        tell("there is no backup yet")
     return silent
 
 
@@ -158,13 +157,13 @@ def _verify(settings: Settings, root: Path, names: list[str], which: str, progre
             with progress.bar(f"reading {chosen} back from {name}", size) as place.advance:
                 verdicts.append(verify(place, chosen))
     if as_json:
-        click.echo(json.dumps([verdict.to_json() for verdict in verdicts], indent=2, ensure_ascii=False))
+        tell(json.dumps([verdict.to_json() for verdict in verdicts], indent=2, ensure_ascii=False))
     for verdict in () if as_json else verdicts:
-        click.echo(f"{verdict.id or 'newest'} in {verdict.destination}: {'good' if verdict.good else 'not good'}")
+        tell(f"{verdict.id or 'newest'} in {verdict.destination}: {'good' if verdict.good else 'not good'}")
         for part, how in verdict.looked.items():
-            click.echo(f"    {part}: {how}")
+            tell(f"    {part}: {how}")
         for fault in verdict.faults:
-            click.echo(f"    {fault}")
+            tell(f"    {fault}")
     return 0 if all(verdict.good for verdict in verdicts) else FAILED
 
 
@@ -182,13 +181,8 @@ def _prune(settings: Settings, root: Path, names: list[str], dry: bool, as_json:
                 act = retention.judge if dry else retention.apply
                 judged += act(place, settings.backup.retention, clock.now())
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in judged], indent=2, ensure_ascii=False))
+        tell(json.dumps([asdict(one) for one in judged], indent=2, ensure_ascii=False))
     for one in () if as_json else judged:
         what = ("would be removed" if dry else "removed") if one.removed else "kept"
-        click.echo(f"{one.id}  {one.destination}  {what}: {one.why}")
+        tell(f"{one.id}  {one.destination}  {what}: {one.why}")
     return 0
-
-
-def _interrupted(*_: object) -> NoReturn:
-    sys.stderr.write("interrupted: what was begun is removed\n")
-    raise KeyboardInterrupt

@@ -67,8 +67,8 @@ def command(
         return _status(room, as_json)
     if history:
         return _history(room, as_json)
-    with told():
-        deployment = room.deployment()
+    deployment = room.deployment()
+    with told(deployment):
         if resume or abort:
             row = deployment.resume() if resume else deployment.abort()
             return finished(deployment, row, wanted_back=abort)

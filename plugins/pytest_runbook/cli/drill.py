@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pytest_runbook.cli._changing import heed_endings, tell
 from pytest_runbook.cli._options import BadUsage, loaded, project_root, readable, settings_options
 
 if TYPE_CHECKING:
@@ -49,21 +49,21 @@ def command(
     redactor = Redactor(found.secrets)
 
     def say(line: str) -> None:
-        click.echo(redactor.text(f"drill: {line}"), err=as_json)
+        tell(redactor.text(f"drill: {line}"), err=as_json)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
+    heed_endings("interrupted: what was started is ended")
     drill = Drill(found, root, file.absolute() if file else None, source, backup, _moment(disaster), say, overrides)
     with readable():
         if dry_run:
-            click.echo("\n".join(f"would {redactor.text(line)}" for line in drill.plan()))
+            tell("\n".join(f"would {redactor.text(line)}" for line in drill.plan()))
             return 0
         paper = drill.run()
         written = drill.publish(paper)
     if as_json:
-        click.echo(json.dumps(redactor.value(paper.to_json()), indent=1, ensure_ascii=False))
+        tell(json.dumps(redactor.value(paper.to_json()), indent=1, ensure_ascii=False))
     else:
-        click.echo(redactor.text("\n".join(_lines(paper))))
-        click.echo(f"certificate: {written[0]}")
+        tell(redactor.text("\n".join(_lines(paper))))
+        tell(f"certificate: {written[0]}")
     return 0 if paper.verdict == PROVEN else 1
 
 

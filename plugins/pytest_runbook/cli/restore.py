@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pytest_runbook.cli._changing import heed_endings, tell
 from pytest_runbook.cli._options import BadUsage, loaded, project_root, settings_options
 
 if TYPE_CHECKING:
@@ -65,23 +65,23 @@ def command(file: Path | None, overrides: tuple[str, ...], **options: Any) -> in
 
     found, root = loaded(file, overrides), project_root()
     clean = Redactor(found.secrets).text
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was begun is taken back
+    heed_endings("interrupted: what was begun is taken back")
     try:
         return _done(found, root, file.absolute() if file else None, clean, options)
     except UsageError as error:
         raise BadUsage(clean(str(error))) from None
     except RunbookError as error:
-        click.echo(clean(str(error)), err=True)
+        tell(clean(str(error)), err=True)
         return FAILED
 
 
 def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dict[str, Any]) -> int:
     from pytest_runbook.backup.restore.production import Production
 
-    production = Production(found, root, file, lambda line: click.echo(clean(f"restore: {line}")))
+    production = Production(found, root, file, lambda line: tell(clean(f"restore: {line}")))
     if options["status"]:
         for one in production.journal.all(production.say):
-            click.echo(clean(_line(one)))
+            tell(clean(_line(one)))
         return 0
     if options["kept"] or options["discard"]:
         return _kept(production, found, clean, options)
@@ -95,13 +95,13 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
     backup = _chosen(found, root, source, options["backup"])
     if options["dry_run"]:
         for line in _plan(found, options["into"], source, backup, parts):
-            click.echo(clean(f"would {line}"))
+            tell(clean(f"would {line}"))
         return 0
     if options["into"] == "scratch":
         return _look_at(found, root, source, backup, clean)
     _sure(found, options["yes_overwrite"], ask=False)
     manifest = production.judge(source, backup)
-    click.echo(clean(f"{backup} of {manifest.created} replaces {', '.join(parts)} of {found.settings.system.name}"))
+    tell(clean(f"{backup} of {manifest.created} replaces {', '.join(parts)} of {found.settings.system.name}"))
     _sure(found, options["yes_overwrite"])
     return _ended(production.restore(source, manifest, parts, safety=not options["without_safety_backup"]))
 
@@ -117,16 +117,16 @@ def _kept(production: Production, found: Loaded, clean: Any, options: dict[str, 
     if options["discard"] and not options["dry_run"]:
         _sure(found, options["yes_overwrite"])
         freed = sum(one.size for one in keeping.discard(options["backup"]))
-        click.echo(f"{options['backup']}: {freed:,} bytes are free again")
+        tell(f"{options['backup']}: {freed:,} bytes are free again")
         return 0
     for restore, kept in keeping.all():
         if options["discard"] and restore.id != options["backup"]:
             continue
         age = clock.duration((clock.now() - clock.parse(restore.finished or restore.started)).total_seconds())
-        click.echo(f"{restore.id}  {restore.state} {age} ago: {', '.join(restore.parts)} of {restore.backup}")
+        tell(f"{restore.id}  {restore.state} {age} ago: {', '.join(restore.parts)} of {restore.backup}")
         for one in kept:
             would = "would be removed" if options["discard"] else "kept"
-            click.echo(clean(f"    {would}: {one} ({one.size:,} bytes)"))
+            tell(clean(f"    {would}: {one} ({one.size:,} bytes)"))
     return 0
 
 
@@ -201,16 +201,16 @@ def _look_at(found: Loaded, root: Path, source: str, backup: str, clean: Any) ->
         place = destinations.connect(source, found.settings, root)
         stack.callback(place.close)
         home = stack.enter_context(scratch.folder(found.settings.drill.folder))
-        watch = Stopwatch([], lambda line: click.echo(clean(f"restore: {line}")))
+        watch = Stopwatch([], lambda line: tell(clean(f"restore: {line}")))
         seen = ScratchRestore(found.settings, place, place.manifest(backup), home, watch, stack).run()
         for fault in seen.faults:
-            click.echo(clean(f"restore: {fault}"), err=True)
+            tell(clean(f"restore: {fault}"), err=True)
         if seen.faults:
             return FAILED
         file = home / PLACES
         file.touch(mode=0o600)
         file.write_text("".join(f"{name.upper()}={value}\n" for name, value in seen.places.items() if value))
-        click.echo(f"addresses and passwords: {file}\nit stays until you press Enter")
+        tell(f"addresses and passwords: {file}\nit stays until you press Enter")
         sys.stdin.readline()
     return 0
 
@@ -218,9 +218,9 @@ def _look_at(found: Loaded, root: Path, source: str, backup: str, clean: Any) ->
 def _ended(restore: Restore, *, undo: bool = False) -> int:
     from pytest_runbook.backup.restore import journal
 
-    click.echo(f"{restore.id}: {restore.state}")
+    tell(f"{restore.id}: {restore.state}")
     if restore.state == journal.HELD:
-        click.echo("look yourself, then: runbook restore --finish, or --undo")
+        tell("look yourself, then: runbook restore --finish, or --undo")
     return 0 if restore.state == (journal.UNDONE if undo else journal.DONE) else FAILED
 
 

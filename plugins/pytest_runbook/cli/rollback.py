@@ -28,8 +28,8 @@ def command(version: str, services: str, dry_run: bool, file: Path | None, overr
     room = Room(file, overrides)
     named = tuple(name.strip() for name in services.split(",") if name.strip())
     request = Request("rollback", None if version == "previous" else version, named)
-    with told():
-        deployment = room.deployment()
+    deployment = room.deployment()
+    with told(deployment):
         if dry_run:
             for line in deployment.plan(request).lines():
                 click.echo(line)

@@ -84,6 +84,8 @@ class Deployment:
         self._settings = project.loaded.settings
         self._redactor = Redactor(project.loaded.secrets)
         self._say = tell
+        self.unfinished = False
+        """Whether this process is at a deployment that is not at its end."""
         self._run = new_id()
         self._reach = Reach(self._settings, project.root, self._run)
 
@@ -138,6 +140,7 @@ class Deployment:
                 options=options,
                 baseline=self._known(plan) if request.kind == "rollback" else None,
             )
+            self.unfinished = True
             for line in plan.lines():
                 self._tell(line)
             return self._walk(number, locks, plan.phases)
@@ -154,6 +157,7 @@ class Deployment:
         found = self._unfinished()
         with self._locked(found.services) as locks:
             found = self._unfinished()  # another process may have ended it while this one waited
+            self.unfinished = True
             if not family.end(lambda: family.marked(f"{found.run}.")):
                 raise RunbookError(f"a program that the deployment {found.id} started does not end")
             self._store.take_deployment(found.id, self._run)
@@ -162,7 +166,7 @@ class Deployment:
             self._tell(f"deployment {row.id} of {row.version}: {', '.join(phases) or 'nothing was changed'}")
             if not phases:
                 self._store.end_deployment(row.id, "aborted", "nothing was changed", run=row.run)
-                return self._store.deployment(row.id)
+                return self._left(row.id)
             return self._walk(row.id, locks, phases)
 
     def _walk(self, number: int, locks: Sequence[Lock], phases: Sequence[Phase]) -> DeploymentRow:
@@ -187,7 +191,13 @@ class Deployment:
         except BaseException:
             course.leave()
             raise
-        return self._store.deployment(number)
+        return self._left(number)
+
+    def _left(self, number: int) -> DeploymentRow:
+        """How the deployment NUMBER is left."""
+        row = self._store.deployment(number)
+        self.unfinished = row.ended is None
+        return row
 
     def _tell(self, text: str) -> None:
         self._say(self._redactor.text(text))
