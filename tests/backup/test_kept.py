@@ -120,7 +120,7 @@ def test_a_database_that_somebody_uses_stays(system: Shop, backup: Manifest) -> 
     (kept,) = keeping(system).of(done)
     with system.database.connect(database=kept.name), pytest.raises(RestoreError, match="accessed by other users"):
         keeping(system).discard(done.id)
-    assert keeping(system).of(done) == [kept]
+    assert names(keeping(system).of(done)) == [kept.name]  # its size may change: it is vacuumed
     assert names(keeping(system).discard(done.id)) == [kept.name]
 
 
