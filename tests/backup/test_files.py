@@ -287,3 +287,14 @@ def test_roots_on_several_disks_are_made_ready_each_on_its_own(system: Filesyste
         ]
         assert {Path(path).parent for path in done.made} == {disk, system.folder / "system"}
     assert system.beside == [f"config.before-{tag(done.id)}"]
+
+
+def test_all_of_a_root_belongs_to_whom_the_root_that_is_there_belongs_to(system: Filesystem) -> None:
+    (system.uploads / "private").mkdir(mode=0o700)
+    made = system.backup()
+    if os.geteuid() == 0:
+        os.chown(system.uploads, 1234, 4321)
+    owner = system.uploads.stat()
+    system.restore(made)
+    found = {(path.stat().st_uid, path.stat().st_gid) for path in (system.uploads, *tree.below(system.uploads))}
+    assert found == {(owner.st_uid, owner.st_gid)}
