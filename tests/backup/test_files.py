@@ -232,10 +232,11 @@ def test_a_root_that_is_a_link_stays_one(system: Filesystem) -> None:
 def test_a_link_that_leads_to_a_disk_that_is_not_there_is_refused(system: Filesystem) -> None:
     made = system.backup()
     tree.remove(system.uploads)
-    system.uploads.symlink_to("/nowhere/disk/uploads")
+    disk = system.folder / "disk"
+    system.uploads.symlink_to(disk / "uploads")
     with pytest.raises(
         RestoreError,
-        match='root "uploads", "/nowhere/disk/uploads", cannot be exchanged: there is no folder "/nowhere/disk"\n'
+        match=f'root "uploads", "{disk}/uploads", cannot be exchanged: there is no folder "{disk}"\n'
         "  hint: mount its disk, or make it",
     ):
         system.restore(made)

@@ -35,7 +35,7 @@ def remove(folder: Path) -> None:
             with _opened(name, top) as here:
                 for inner in _emptied(here):
                     pending.append(next(free))
-                    os.rename(inner, pending[-1], src_dir_fd=here, dst_dir_fd=top)
+                    _brought_up(inner, here, pending[-1], top)
             os.rmdir(name, dir_fd=top)
     folder.rmdir()
 
@@ -59,7 +59,13 @@ def _emptied(here: int) -> list[str]:
     for name, is_folder in found:
         if not is_folder:
             os.unlink(name, dir_fd=here)
-            continue
-        with _opened(name, here):  # a folder that may not be written in cannot be renamed
-            pass
     return [name for name, is_folder in found if is_folder]
+
+
+def _brought_up(name: str, here: int, free: str, top: int) -> None:
+    """Move the folder NAME in HERE into TOP, as FREE."""
+    try:
+        os.rename(name, free, src_dir_fd=here, dst_dir_fd=top)
+    except PermissionError:  # one that may not be written in cannot be moved
+        with _opened(name, here):
+            os.rename(name, free, src_dir_fd=here, dst_dir_fd=top)
