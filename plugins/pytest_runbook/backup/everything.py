@@ -184,7 +184,7 @@ def _read_back(made: Made, target: Destination, progress: Progress) -> Verdict:
             made.manifest.id, target.name, [Fault("unverified", "", f"it is there, and cannot be read back: {why}")]
         )
     with progress.bar(f"reading {made.manifest.id} back from {target.name}", made.manifest.size) as target.advance:
-        return verify(target, made.manifest.id)
+        return verify(target, made.manifest.id, reread=target.settings.backup.reread)
 
 
 def _told(verdict: Verdict, progress: Progress) -> None:

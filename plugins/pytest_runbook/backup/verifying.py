@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from pytest_runbook import clock
-from pytest_runbook.backup import programs, reading
+from pytest_runbook.backup import archives, programs, reading
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.destinations.folder import Folder
 from pytest_runbook.backup.filelist import Files
@@ -26,14 +26,15 @@ SCRATCH = ".verifying-"
 """What a folder begins with that holds what is being verified."""
 
 
-def verify(destination: Destination, id: str, *, note: bool = True) -> Verdict:  # noqa: A002
+def verify(destination: Destination, id: str, *, note: bool = True, reread: float = 0.0) -> Verdict:  # noqa: A002
     """Read the backup ID back from DESTINATION, whole, and say what is wrong with it.
 
+    Archives of earlier backups that were read within REREAD days, and are there as they were, are not read again.
     With NOTE a good one is noted there as verified, and a bad one is no more. Raises nothing that is a fault of the backup.
     """
     begun = clock.monotonic()
     verdict = Verdict(id, destination.name)
-    read = _Reading(destination, verdict.looked)
+    read = _Reading(destination, verdict.looked, reread)
     try:
         verdict.faults.extend(read.faults(id))
     except BackupError as error:
@@ -41,7 +42,9 @@ def verify(destination: Destination, id: str, *, note: bool = True) -> Verdict: 
     verdict = Verdict(id, verdict.destination, verdict.faults, read.bytes, clock.monotonic() - begun, verdict.looked)
     if note and not {"no-manifest", "unreachable"} & set(verdict.reasons):
         if verdict.good:
-            destination.note(id, VERIFIED, _noted(verdict))
+            destination.note(id, VERIFIED, {**_noted(verdict), **archives.noted(read.archives.pop(id, ""))})
+            for earlier, mark in read.archives.items():
+                archives.note(destination, earlier, mark)
         else:
             destination.forget(id, VERIFIED)
             _distrust(destination, _damaged(verdict))
@@ -88,8 +91,10 @@ def _noted(verdict: Verdict) -> dict[str, object]:
 class _Reading:
     """One reading of one backup."""
 
-    def __init__(self, destination: Destination, looked: dict[str, str]) -> None:
-        self._from, self._looked, self.bytes = destination, looked, 0
+    def __init__(self, destination: Destination, looked: dict[str, str], reread: float) -> None:
+        self._from, self._looked, self._reread, self.bytes = destination, looked, reread, 0
+        self.archives: dict[str, str] = {}
+        """Backups whose archives of files were read, and what their place told of each before."""
 
     def faults(self, id: str) -> Iterator[Fault]:  # noqa: A002
         """Everything that is wrong with the backup ID."""
@@ -184,7 +189,10 @@ class _Reading:
         for name in manifest.files:
             if not reading.inside(name):
                 yield Fault("unsafe-path", f"{MANIFEST}:{name}", "its path leads out of the folder")
-        for backup in sorted({manifest.id, *manifest.needs}):
+        needs = manifest.needs
+        spared = sorted(one for one in needs if archives.known(self._from, one, self._reread))
+        for backup in sorted({manifest.id, *needs} - {*spared}):
+            self.archives[backup] = self._from.mark(backup, FILES)
             own = Files((name, file) for name, file in manifest.files.items() if file.backup == backup)
             where = FILES if backup == manifest.id else f"{backup}/{FILES}"
             try:
@@ -192,8 +200,14 @@ class _Reading:
                     yield from reading.files(stream, own, where, strict=backup == manifest.id)
             except BackupError as error:
                 yield _as_fault(error, where)
-        earlier = f", of this backup and {len(manifest.needs)} earlier ones" if manifest.needs else ""
-        self._looked[FILES] = f"{len(manifest.files)} files read{earlier}"
+        left = sum(file.backup in spared for file in manifest.files.values()) if spared else 0
+        earlier = f", of this backup and {len(needs) - len(spared)} earlier ones" if needs else ""
+        lately = (
+            f"; {left} in {', '.join(spared)} not again: they were read lately, and are there as they were"
+            if left
+            else ""
+        )
+        self._looked[FILES] = f"{len(manifest.files) - left} files read{earlier}{lately}"
 
 
 @contextmanager

@@ -125,6 +125,9 @@ class Backup(Section):
     programs: Programs = Programs()
     release: str = ""
     """Version of the system that is deployed: a backup says of which it is."""
+    reread: NonNegativeFloat = 7.0
+    """Days for which an archive of an earlier backup that was read back off-site, and is there as it was, is not read again
+    by the next ones; 0: it always is. A verification by hand reads everything."""
     room: NonNegativeFloat = 1.2
     """Free disk, in sizes of the last backup, without which none is begun."""
 

@@ -64,6 +64,9 @@ class Destination(Protocol):
     def names(self, id: str) -> dict[str, int]:  # noqa: A002
         """What the folder of ID holds, without the endings of encryption: name to bytes as they lie there."""
 
+    def mark(self, id: str, name: str) -> str:  # noqa: A002
+        """What the place tells of NAME without reading it, and what is another when it was written anew; empty: nothing."""
+
     def read(self, id: str, name: str) -> AbstractContextManager[BinaryIO]:  # noqa: A002
         """The plain content of NAME, decrypted, as a stream; `missing` when it is not there."""
 

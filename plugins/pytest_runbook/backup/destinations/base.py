@@ -95,6 +95,10 @@ class Place(ABC, Generic[S]):
     def _delete(self, keys: list[str]) -> None:
         """Remove KEYS; what is not there is as good. BackupError `locked` when the place keeps them for a time."""
 
+    def _mark(self, key: str) -> str:
+        """What the place tells of KEY without reading it, and what is another when its content is; empty: nothing."""
+        return ""
+
     def _refuse(self, keys: list[str]) -> None:
         """Raise BackupError `locked` when the place keeps one of KEYS for a time; most places keep nothing."""
 
@@ -141,6 +145,10 @@ class Place(ABC, Generic[S]):
     def names(self, id: str) -> dict[str, int]:  # noqa: A002
         """What the folder of ID holds, without the endings of encryption: name to bytes as they lie there."""
         return {name.removesuffix(ENDING): size for name, size in self._list(checked(id)).items()}
+
+    def mark(self, id: str, name: str) -> str:  # noqa: A002
+        """What the place tells of NAME without reading it, and what is another when it was written anew; empty: nothing."""
+        return self._mark(self._key(id, name))
 
     @contextmanager
     def read(self, id: str, name: str) -> Iterator[BinaryIO]:  # noqa: A002

@@ -87,6 +87,13 @@ class Folder(Place[FolderSettings]):
                 raise
             sync(target.parent)
 
+    def _mark(self, key: str) -> str:
+        try:
+            seen = (self.folder / key).stat()
+        except OSError:
+            return ""
+        return f"{seen.st_size} {seen.st_mtime_ns}"
+
     def _same(self, key: str, path: Path) -> bool:
         target = self.folder / key
         try:

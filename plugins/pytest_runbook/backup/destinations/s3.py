@@ -128,6 +128,10 @@ class S3(Place[BucketSettings]):
             and head.get("Metadata", {}).get(DIGEST) == of_file(path)
         )
 
+    def _mark(self, key: str) -> str:
+        head = self._head(self._prefix + key)
+        return f"{head['ContentLength']} {head['ETag']}" if head else ""
+
     def _head(self, key: str) -> Mapping[str, Any] | None:
         def ask(client: S3Client) -> Mapping[str, Any] | None:
             try:
