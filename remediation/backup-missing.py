@@ -16,7 +16,10 @@ Correction, mildest first
     1. Make one now; it is read back here and off-site before it counts, and nothing old is removed (step back_up):
            runbook backup
     2. A person: what keeps the job from working: its runbook. Start no deployment and no clean-up before that.
-    3. A person: no drill for too long: make one, it changes nothing in production:
+    3. A person: a backup is of the future: if the clock of the machine is behind, set it right. Else a clock was ahead when it
+       was made: once no other backup needs files of it, remove its folder, or its objects:
+           runbook backup --prune --dry-run
+    4. A person: no drill for too long: make one, it changes nothing in production:
            runbook drill
 
 Last resort

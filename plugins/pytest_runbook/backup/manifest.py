@@ -168,12 +168,12 @@ class Head(Record):
     @property
     def needs(self) -> set[str]:
         """IDs of the other backups that hold files of this one."""
-        return set(self.summary.needs) if self.summary else set()
+        return set(found.needs) if (found := self.summary) else set()
 
     @property
     def held(self) -> int:
         """Bytes of all its files, also of those that other backups hold."""
-        return self.summary.bytes if self.summary else 0
+        return found.bytes if (found := self.summary) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,8 @@ class Manifest(Head):
         shown = replace(self, files=None, listed=None).to_json()
         del shown["files"], shown["listed"]
         head = json.dumps(shown, **WRITTEN, indent=1).removesuffix("\n}")
-        listed = json.dumps(self.summary and self.summary.to_json(), **WRITTEN)
+        found = self.summary
+        listed = json.dumps(found and found.to_json(), **WRITTEN)
         yield f'{head},\n "listed": {listed},\n "files": {"null" if self.files is None else "{"}'
         between = ""
         for name, file in (self.files or {}).items():
