@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_runbook.backup import everything
+from pytest_runbook.backup import comparing, everything
 from pytest_runbook.backup.drill.certificate import Certificate
 from pytest_runbook.backup.drill.drill import Drill
 from pytest_runbook.backup.manifest import MANIFEST, Manifest
@@ -153,3 +153,51 @@ def test_a_name_that_is_of_no_encoding_is_told_and_not_guessed(system: Shop, nam
         session.execute(b'CREATE TABLE "\xe9t\xe9" (id integer)')
     with pytest.raises(BackupError, match="0xe9"):
         saved(system, name)
+
+
+OBJECTS = """
+    CREATE TABLE part (id integer, at date) PARTITION BY RANGE (at);
+    CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+    CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+    CREATE TRIGGER keep BEFORE INSERT ON part FOR EACH ROW EXECUTE FUNCTION keep();
+    CREATE POLICY mine ON part_1 USING (id > 0);
+    CREATE VIEW seen AS SELECT * FROM part;
+    CREATE MATERIALIZED VIEW kept AS SELECT * FROM part;
+    CREATE MATERIALIZED VIEW later AS SELECT * FROM part WITH NO DATA;
+    CREATE EXTENSION amcheck;
+    SELECT lo_from_bytea(0, 'owl');
+"""
+EACH = [
+    "functions",
+    "large objects",
+    "materialised views",
+    "materialised views, empty",
+    "policies",
+    "triggers",
+    "views",
+]
+
+
+def test_what_is_no_table_is_counted(system: Shop, name: str) -> None:
+    system.database.sql(f"CREATE DATABASE {name}")
+    system.database.sql(OBJECTS, name)
+    manifest = saved(system, name)
+    assert manifest.database
+    assert manifest.database.objects == dict.fromkeys(EACH, 1)
+    paper = drilled(system, name)
+    assert judged(paper) == PROVEN
+    assert [one for one in paper.left_out if "1 large objects were counted" in one]
+    less = dataclasses.replace(manifest.database, objects={**manifest.database.objects, "triggers": 0, "views": 0})
+    faults = [str(fault) for fault in comparing.database(manifest.database, less)[1]]
+    assert faults == ["not-restored: database: 0 triggers of 1", "not-restored: database: 0 views of 1"]
+
+
+def test_a_database_without_a_table_is_no_good_backup(system: Shop, name: str) -> None:
+    system.database.sql(f"CREATE DATABASE {name}")
+    with pytest.raises(BackupError, match="no-tables: database: it holds none"):
+        saved(system, name)
+    empty = drilled(system, name, "drill.source=local")
+    assert judged(empty)[:2] == (
+        "failed",
+        ["no-tables: database: the manifest names none: there is nothing to restore"],
+    )

@@ -44,7 +44,10 @@ def database(
     # Rows that were left out on purpose were not saved.
     left = {*ignore, *told.excluded}
     tables = {name: table for name, table in told.tables.items() if name not in left}
-    faults = [*_tables(tables, {name: table for name, table in seen.tables.items() if name not in left})]
+    faults = (
+        [] if told.tables else [Fault("no-tables", "database", "the manifest names none: there is nothing to restore")]
+    )
+    faults += [*_tables(tables, {name: table for name, table in seen.tables.items() if name not in left})]
     proofs = [
         _same("tables", len(tables), len(set(tables) & set(seen.tables))),
         _same(
@@ -64,11 +67,15 @@ def database(
         faults += _told("not-restored", f"database:{what.partition(',')[0]}", wrong, "is not there, or not as it was")
     proofs += [
         _same("constraints", told.constraints, seen.constraints),
+        *(_same(f"{what}, counted", number, seen.objects.get(what, 0)) for what, number in told.objects.items()),
         _same("encoding", told.encoding, seen.encoding),
         _same("newest row", told.newest_row or "none", seen.newest_row or "none"),
     ]
     if told.constraints != seen.constraints:
         faults.append(Fault("not-restored", "database", f"{seen.constraints} constraints of {told.constraints}"))
+    for what, number in told.objects.items():
+        if number != seen.objects.get(what, 0):
+            faults.append(Fault("not-restored", "database", f"{seen.objects.get(what, 0)} {what} of {number}"))
     if told.encoding != seen.encoding:
         faults.append(Fault("not-restored", "database", f'encoding "{seen.encoding}", not "{told.encoding}"'))
     if told.newest_row != seen.newest_row:
@@ -107,13 +114,17 @@ def comparable(told: Table, seen: Table) -> bool:
 
 
 def incomparable(told: Database, seen: Database, tables: Collection[str]) -> list[str]:
-    """What to say of those of TABLES whose rows an older release told of in a way that cannot be compared."""
+    """What of TOLD nothing in SEEN shows: objects, and rows of TABLES that an older release told of in a way of its own."""
     both = [(told.tables[name], seen.tables[name]) for name in tables if name in seen.tables]
+    older = "the backup is of an older release"
+    found = []
     if left := sum(then.checksum is not None and now.checksum is None for then, now in both):
-        return [
-            f"rows of {left} tables with types of their own were counted and not compared: the backup is older than that"
-        ]
-    return []
+        found.append(f"rows of {left} tables with types of their own were counted and not compared: {older}")
+    if not told.objects:
+        found.append(f"functions, triggers, policies, views and large objects were not compared: {older}")
+    if large := told.objects.get("large objects"):
+        found.append(f"{large} large objects were counted, and their content was not compared")
+    return found
 
 
 def _checksums(told: Mapping[str, Table], seen: Mapping[str, Table]) -> Proof:

@@ -39,7 +39,7 @@ RECORDS = 140000
 """Version of PostgreSQL from which on it can hash a record."""
 OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 NOT_OF_EXTENSION = """NOT EXISTS (SELECT FROM pg_depend d
-                      WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')"""
+                      WHERE d.objid = c.oid AND d.classid = c.tableoid AND d.deptype = 'e')"""
 # What is hashed, or written, by something that another server numbers or writes otherwise: enums and objects by their OID.
 PLAIN = """NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type w ON w.oid = a.atttypid
                        JOIN pg_type t ON t.oid IN (w.oid, w.typelem)
@@ -61,6 +61,21 @@ INDEXES = f"""
 # Not-null constraints are rows of their own from PostgreSQL 18 on, and were none before.
 CONSTRAINTS = f"""
     SELECT count(*) FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace WHERE {OURS} AND k.contype <> 'n'
+"""  # noqa: S608 - constants
+# Of a trigger that partitions have too, the one of their parent counts: each release marks the others in a way of its own.
+OBJECTS = f"""
+    SELECT CASE WHEN c.relkind = 'v' THEN 'views' WHEN c.relispopulated THEN 'materialised views'
+                ELSE 'materialised views, empty' END, count(*)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v', 'm') AND {OURS} AND {NOT_OF_EXTENSION}
+    GROUP BY 1
+    UNION ALL SELECT 'functions', count(*) FROM pg_proc c JOIN pg_namespace n ON n.oid = c.pronamespace
+    WHERE {OURS} AND {NOT_OF_EXTENSION}
+    UNION ALL SELECT 'triggers', count(*) FROM pg_trigger c JOIN pg_class t ON t.oid = c.tgrelid
+    JOIN pg_namespace n ON n.oid = t.relnamespace
+    WHERE NOT c.tgisinternal AND coalesce(to_jsonb(c) ->> 'tgparentid', '0') = '0' AND {OURS} AND {NOT_OF_EXTENSION}
+    UNION ALL SELECT 'policies', count(*) FROM pg_policy c JOIN pg_class t ON t.oid = c.polrelid
+    JOIN pg_namespace n ON n.oid = t.relnamespace WHERE {OURS} AND {NOT_OF_EXTENSION}
+    UNION ALL SELECT 'large objects', count(*) FROM pg_largeobject_metadata
 """  # noqa: S608 - constants
 SETTINGS = """
     SELECT name, setting FROM pg_settings
@@ -142,6 +157,7 @@ def look(
         roles=[name for (name,) in _all(session, "SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")],
         locale=_locale(session),
         hashing=HASHING,
+        objects=dict(sorted(_all(session, OBJECTS))),
     )
 
 

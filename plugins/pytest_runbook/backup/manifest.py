@@ -80,6 +80,8 @@ class Database(Record):
     """Those of the tables whose rows were left out on purpose."""
     hashing: int = 1
     """How the checksums of rows were computed, `HASHING`."""
+    objects: dict[str, int] = field(default_factory=dict)
+    """How many `functions`, `triggers`, `policies`, `views`, `materialised views`, `large objects`; empty: nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,8 @@ def _content(folder: Path, bindir: Path, environment: Mapping[str, str], listing
             said = errors.read(4000).decode("utf-8", "replace").strip()
             yield Fault("not-a-dump", folder.name, f"pg_restore failed with status {process.returncode}: {said}")
             return
+    if not database.tables:
+        yield Fault("no-tables", folder.name, "it holds none")
     there = names(ENTRY.findall(listing))
     missing = [table for table in database.tables if table not in there]
     if missing:

@@ -102,6 +102,8 @@ class Preparing:
             with contents.transaction(session):
                 seen = contents.look(session, checksum_rows=part.checksum_rows, newest=list(told.newest), told=told)
             self._compared(comparing.database(told, seen))
+            for one in comparing.incomparable(told, seen, told.tables):
+                self.tell(one)
             same = all(told.locale.get(word) == seen.locale.get(word) for word in ("provider", "collate", "ctype"))
             if told.locale and not same:
                 self._whole([Fault("not-restored", "database", f"it sorts as {seen.locale}, not as {told.locale}")])
