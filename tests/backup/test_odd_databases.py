@@ -201,3 +201,36 @@ def test_a_database_without_a_table_is_no_good_backup(system: Shop, name: str) -
         "failed",
         ["no-tables: database: the manifest names none: there is nothing to restore"],
     )
+
+
+LIKE_A_DUMP = """
+    CREATE TABLE par (id integer, n integer);
+    CREATE TABLE "two
+lines" ("its
+id" serial, id integer);
+    INSERT INTO par VALUES (1, 2);
+    INSERT INTO "two
+lines" (id) VALUES (3), (4);
+    CREATE FUNCTION load() RETURNS text LANGUAGE sql AS $$SELECT '
+--
+-- Data for Name: par; Type: TABLE DATA; Schema: public; Owner: admin
+--
+
+COPY public.par (id, n) FROM stdin;
+5	6
+7	8
+\\.
+'$$;
+"""
+
+
+def test_neither_bodies_of_functions_nor_newlines_in_names_make_a_backup_bad(system: Shop, name: str) -> None:
+    system.database.sql(f"CREATE DATABASE {name}")
+    system.database.sql(LIKE_A_DUMP, name)
+    manifest = saved(system, name)
+    assert manifest.database
+    assert {table: one.rows for table, one in manifest.database.tables.items()} == {
+        "public.par": 1,
+        "public.two\nlines": 2,
+    }
+    assert judged(drilled(system, name)) == PROVEN

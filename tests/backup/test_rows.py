@@ -22,6 +22,12 @@ COPY public.empty (id) FROM stdin;
 COPY "My S"."odd.""name" (x) FROM stdin;
 1
 \\.
+COPY public."two
+lines" (id, "a
+b") FROM stdin;
+1\tx
+2\ty
+\\.
 SELECT pg_catalog.setval('public.user_id_seq', 3, true);
 COPY public.last (a) FROM stdin;
 a
@@ -29,7 +35,7 @@ a
 b
 \\.
 """
-EXPECTED = {"public.user": 3, "public.empty": 0, 'My S.odd."name': 1, "public.last": 3}
+EXPECTED = {"public.user": 3, "public.empty": 0, 'My S.odd."name': 1, "public.two\nlines": 2, "public.last": 3}
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 16, 33, 100, 10_000])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pytest_runbook.backup import contents, postgresql, programs
 from pytest_runbook.backup.manifest import DATABASE, ROLES, Database
-from pytest_runbook.backup.reading import names
+from pytest_runbook.backup.reading import flat, names
 from pytest_runbook.backup.rows import plain
 from pytest_runbook.backup.running import run
 from pytest_runbook.errors import BackupError
@@ -108,7 +108,7 @@ def _run(
 def _excluded(listing: str, database: Database) -> list[str]:
     """Tables of DATABASE without rows in the dump of LISTING; asked only where rows were left out on purpose."""
     kept = names(re.findall(r"^\d+; \d+ \d+ TABLE DATA (.+)$", listing, re.MULTILINE))
-    return [table for table in database.tables if table not in kept]
+    return [table for table in database.tables if flat(table) not in kept]
 
 
 def _sequences(place: Path, dumped: Path, listing: str) -> dict[str, int | None]:

@@ -73,7 +73,8 @@ def _content(folder: Path, bindir: Path, environment: Mapping[str, str], listing
     """Faults of what the dump would restore: all of it is unpacked, and its rows are counted."""
     rows = Rows()
     with tempfile.TemporaryFile() as errors:
-        command = [str(bindir / "pg_restore"), "-f", "-", str(folder)]
+        # The rest, of which bodies of functions may say anything, has no files of its own: it was read with the listing.
+        command = [str(bindir / "pg_restore"), "--data-only", "-f", "-", str(folder)]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors) as process:
             assert process.stdout
             while piece := os.read(process.stdout.fileno(), PIECE):
@@ -86,7 +87,7 @@ def _content(folder: Path, bindir: Path, environment: Mapping[str, str], listing
     if not database.tables:
         yield Fault("no-tables", folder.name, "it holds none")
     there = names(ENTRY.findall(listing))
-    missing = [table for table in database.tables if table not in there]
+    missing = [table for table in database.tables if flat(table) not in there]
     if missing:
         what = f"{len(missing)} of {len(database.tables)} tables are not in it: {', '.join(missing[:5])}"
         yield Fault("no-tables", folder.name, what)
@@ -96,8 +97,13 @@ def _content(folder: Path, bindir: Path, environment: Mapping[str, str], listing
             yield Fault("no-rows", f"{folder.name}:{table}", f"{found} rows, the manifest says {told.rows}")
 
 
+def flat(name: str) -> str:
+    """NAME as a listing shows it: on one line."""
+    return name.replace("\n", " ").replace("\r", " ")
+
+
 def names(entries: Iterable[str]) -> set[str]:
-    """Every `schema.name` that ENTRIES of a listing may be of: spaces part schema, name and owner, and may stand in each."""
+    """Every `schema.name`, `flat`, that ENTRIES of a listing may be of: spaces part schema, name and owner, and stand in each."""
     found = set()
     for entry in entries:
         words = entry.split(" ")

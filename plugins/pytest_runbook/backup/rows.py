@@ -1,10 +1,10 @@
-"""Counts the rows in a dump as it goes by in text: what pg_restore would load, table by table."""
+"""Counts the rows in a dump's data as they go by in text: what pg_restore would load, table by table."""
 
 from __future__ import annotations
 
 import re
 
-START = re.compile(rb'^COPY ((?:"(?:[^"]|"")+"|[^\s."]+)\.(?:"(?:[^"]|"")+"|[^\s."(]+)) .*FROM stdin;$')
+START = re.compile(rb'^COPY ((?:"(?:[^"]|"")+"|[^\s."]+)\.(?:"(?:[^"]|"")+"|[^\s."(]+)) .*FROM stdin;$', re.DOTALL)
 END = b"\\."
 NAME = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
 HELD = 1 << 20
@@ -12,7 +12,7 @@ HELD = 1 << 20
 
 
 class Rows:
-    """Takes the text of a dump, piece by piece."""
+    """Takes the text of a dump's data, piece by piece: in that of a function, any line may look like the beginning of rows."""
 
     def __init__(self) -> None:
         self.tables: dict[str, int] = {}
@@ -25,17 +25,23 @@ class Rows:
         data = self._held + piece
         at, end = 0, data.rfind(b"\n") + 1
         while at < end:
-            at = self._inside(data, at, end) if self._table else self._outside(data, at, end)
-        self._held = data[end:]
+            before, at = at, self._inside(data, at, end) if self._table else self._outside(data, at, end)
+            if at == before:
+                break
+        self._held = data[at:]
         if len(self._held) > HELD:  # only rows are as long as that; its beginning is of no interest any more
             self._held = b"x" + self._held[-1:]
 
     def _outside(self, data: bytes, at: int, end: int) -> int:
-        """Look for the beginning of a table's rows in DATA from AT; where to go on."""
+        """Look for the beginning of a table's rows in DATA from AT; where to go on: at AT itself when DATA ends within it."""
         start = at if data.startswith(b"COPY ", at) else data.find(b"\nCOPY ", at, end) + 1
         if start == 0 and not data.startswith(b"COPY ", at):
             return end
         stop = data.index(b"\n", start) + 1
+        while data.count(b'"', start, stop) % 2:  # a name has a newline in it
+            if stop == end:
+                return start
+            stop = data.index(b"\n", stop) + 1
         if found := START.match(data[start : stop - 1]):
             self._table = plain(found[1].decode(errors="replace"))
             self.tables.setdefault(self._table, 0)
