@@ -122,6 +122,9 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 [program:cache]
 command={redis} {place}/cache.conf
 startsecs=0
+[program:ml]
+command=sleep 86400
+startsecs=0
 """
 CHECK = """
 from pytest_runbook import check
@@ -170,9 +173,14 @@ class ManagedCache:
     def uri(self) -> str:
         return f"redis://:{SECRET}@127.0.0.1:{self.port}/0"
 
+    def control(self, *words: str) -> str:
+        """What supervisorctl says to WORDS."""
+        argv = [*CONTROL, "-c", str(self.config), *words]
+        return subprocess.run(argv, check=False, capture_output=True, text=True).stdout
+
     def stop(self) -> None:
         self.client.close()
-        subprocess.run([*CONTROL, "-c", str(self.config), "shutdown"], check=True, capture_output=True)
+        self.control("shutdown")
         pid = self.place / "supervisord.pid"
         until(lambda: not pid.exists())
 
@@ -197,7 +205,7 @@ def managed(folder: Path, checks: str = "postdeploy") -> Iterator[Shop]:
         made.write_settings()
         more = [
             f'[managers.lab]\nkind = "supervisor"\nsteady = 0.0\ncommand = {json.dumps([*CONTROL])}\nconfig = "{cache.config}"',
-            '[services.database]\n\n[services.cache]\nmanager = "lab"',
+            '[services.database]\n\n[services.cache]\nmanager = "lab"\n\n[services.ml]\nmanager = "lab"',
             f'[restore]\ncache = "cache"\nadmin = "{database.uri()}"\nchecks = "{checks}"',
             "[confirm]\nfailures = 1\nof = 1",
         ]

@@ -183,9 +183,9 @@ def _plan(found: Loaded, into: str, source: str, backup: str, parts: list[str]) 
         f'read "{backup}" back from "{source}", whole, and refuse it when anything is wrong with it',
         "back up what is there now",
         f"restore {', '.join(parts)} beside what is there, and compare with the manifest",
-        f"stop {', '.join(stopped) or 'nothing'}",
+        f"stop {', '.join(stopped) or 'nothing'}" + (", as far as they run" if own.stop else ""),
         "exchange what is there for what was restored, by renaming",
-        f"start {', '.join(reversed(stopped)) or 'nothing'}",
+        f"start {', '.join(reversed(stopped)) or 'nothing'}" + (", those that ran" if own.stop else ""),
         f'run the checks "{own.checks}", and put everything back when they fail' if own.checks else "run no checks",
     ]
 
@@ -225,6 +225,7 @@ def _ended(restore: Restore, *, undo: bool = False) -> int:
 
 
 def _line(one: Restore) -> str:
-    state = one.state if not one.open or one.state == "held" or one.alive else f"killed while {one.state} ({one.phase})"
+    left = one.open and one.state != "held" and not one.alive
+    state = f"not finished, and its process is gone; it was {one.state} ({one.phase})" if left else one.state
     told = "\n".join(f"    {line}" for line in one.story)
     return f"{one.id}  {state}: {', '.join(one.parts)} of {one.backup} from {one.source}\n{told}".rstrip()

@@ -59,8 +59,8 @@ class Restore(Record):
     """What is being done."""
     safety: str = ""
     """The backup of what was there before."""
-    stop: list[str] = field(default_factory=list)
-    """Services, in the order in which they are stopped."""
+    stop: list[str] | None = None
+    """Services that ran and are stopped, to be started again; None: nobody has looked which ones yet, or they run again."""
     swaps: list[Swap] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     """Paths that this restore made: removed when it is given up before the exchange, for then nobody has anything in them."""
@@ -113,14 +113,14 @@ class Journal:
     def save(self, restore: Restore) -> None:
         """Have RESTORE on disk, whole, before this returns; its parts are made ready side by side, and all of them say so."""
         folder = self.path(restore.id)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._writing:
-            descriptor, temporary = tempfile.mkstemp(dir=folder)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(restore.to_json(), file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(folder / NAME)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._writing:
+                _write(folder, restore)
+        except OSError as error:
+            raise RestoreError(
+                f'"{folder / NAME}" cannot be written: {(error.strerror or str(error)).lower()}'
+            ) from None
 
     def all(self, tell: Callable[[str], None] = lambda _: None) -> list[Restore]:
         """Every restore, the oldest first; TELL is told of journals that cannot be read, which keep nobody from restoring."""
@@ -152,3 +152,17 @@ class Journal:
         if found[0].alive and Process(**found[0].process) != Process.current():  # ours would have the lock
             raise RestoreError(f'the restore "{found[0].id}" is going on (process {found[0].process["pid"]})')
         return found[0]
+
+
+def _write(folder: Path, restore: Restore) -> None:
+    """Replace the journal of RESTORE in FOLDER, whole or not at all."""
+    descriptor, temporary = tempfile.mkstemp(dir=folder)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(restore.to_json(), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(folder / NAME)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -4,10 +4,9 @@ and exchanged back when they fail.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import journal, revisions, scratch, serving
+from pytest_runbook.backup.restore import exclusion, journal, revisions, scratch, serving
 from pytest_runbook.backup.restore.exchange import Exchange, drop_database, drop_roles, remove_made
 from pytest_runbook.backup.restore.journal import Journal, Restore
 from pytest_runbook.backup.restore.preparing import Preparing, administrator
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from pytest_runbook.settings import Loaded
 
 PARTS = ("database", "cache", "files", "config")
-LOCK = "restore"
 GOOD = (Outcome.PASSED, Outcome.SKIPPED, Outcome.WAIVED)
 """Outcomes of checks that speak for what was restored."""
 
@@ -54,6 +52,10 @@ class Production:
     """What was compared with the manifest before anything was exchanged."""
     _locks: list[Lock] = field(default_factory=list)
     """What is held now."""
+    _lenient: bool = False
+    """Whether a journal that cannot be written is only told: on the way back, where all else matters more."""
+    _unsaved: str = ""
+    """What was told of that."""
 
     @property
     def journal(self) -> Journal:
@@ -130,39 +132,38 @@ class Production:
         if safety:
             with self._phase(restore, "safety", "what is there now is backed up"):
                 restore.safety = everything.make(settings, self.root, to=(), prune=False).id
-                self.journal.save(restore)
+                self._save(restore)
         with self._connected(restore.source) as destination, scratch.folder(settings.drill.folder) as home:
-            save, tell = partial(self.journal.save, restore), partial(self.tell, restore)
+            save, tell = partial(self._save, restore), partial(self.tell, restore)
             ready = Preparing(settings, self.root, destination, manifest, restore, home, save, self.proofs, tell)
             with self._phase(restore, "prepare", "everything is made ready beside what is there"):
                 ready.run(partial(self._timed, restore))
         if not restore.swaps:
             raise RestoreError(f'the backup "{manifest.id}" holds nothing of {", ".join(restore.parts)}')
-        cache = settings.restore.cache
-        restore.stop = list(settings.restore.stop)
-        if cache and "cache" in restore.parts and manifest.cache and cache not in restore.stop:
-            restore.stop.append(cache)
 
     def _told_go(self, restore: Restore, store: Store) -> None:
-        """Go; who interrupts that, or meets an error nobody thought of, is told what to do."""
-        self._state(restore, journal.EXCHANGING)
+        """Go; what stops that in the middle is on record, and who meets it is told what to do."""
         try:
+            self._state(restore, journal.EXCHANGING)
             with self._services(store, restore.id):
                 self._go(restore)
-        except BaseException:
+        except BaseException as error:
             if restore.open:
-                self.say(f"it stopped in the middle ({restore.phase}): runbook restore --finish, or --undo")
+                self._lenient = True
+                why = str(error) or "it was interrupted"
+                self.tell(restore, f"it stopped in the middle ({restore.phase}): {why}\n  hint: --finish, or --undo")
             raise
 
     def _go(self, restore: Restore) -> None:
-        """Exchange, start and look; back again when that fails, or somebody interrupts it."""
+        """Exchange, start and look; back again when that fails, or anything interrupts it."""
         try:
-            with self._phase(restore, "stop", f"stopped: {', '.join(restore.stop) or 'nothing'}"):
+            title = f"stopped: {', '.join(self._noted(restore)) or 'nothing'}"
+            with self._phase(restore, "stop", title):
                 self._stop(restore)
             with self._phase(restore, "exchange", "what is there is exchanged for what was restored"):
                 renames = self.exchange(restore)
                 renames.begin(restore)
-                self.journal.save(restore)
+                self._save(restore)
                 renames.forward(restore)
             with self._phase(restore, "start", "the services are started"):
                 self._begin(restore)
@@ -171,14 +172,14 @@ class Production:
             with self._phase(restore, "checks", title) as phase:
                 good, why = self.look(restore)
                 phase.outcome = "failed" if not good else phase.outcome
-        except (RunbookError, KeyboardInterrupt) as error:
-            self._back(
-                restore, f'"{restore.phase}" failed: {error}' if str(error) else f'"{restore.phase}" was interrupted'
-            )
-            if isinstance(error, KeyboardInterrupt):
+        except BaseException as error:  # whatever it is: what was stopped has to run again, on what it ran on
+            why = f'"{restore.phase}" failed: {error}' if str(error) else f'"{restore.phase}" was interrupted'
+            self._back(restore, why)
+            if not isinstance(error, RunbookError | OSError):
                 raise
             return
         if good is None:
+            restore.stop = None  # all of them run: who stops one from now on does it on purpose
             self._state(restore, journal.HELD, f"nobody could look whether it is well: {why}")
         elif not good:
             self._back(restore, why)
@@ -217,6 +218,7 @@ class Production:
 
     def _back(self, restore: Restore, why: str) -> None:
         """Everything as it was before, and running. What was in use is renamed only: somebody may have written into it."""
+        self._lenient = True
         self.tell(restore, f"going back: {why}")
         with self._phase(restore, "back", "what was there before is put back") as phase:
             if restore.state != journal.BACK:
@@ -238,6 +240,7 @@ class Production:
         """Rename while nothing uses the names; False when something does not stop, and a person has to see to that."""
         exchange = self.exchange(restore)
         try:
+            self._noted(restore)
             self._stop(restore)
         except RunbookError as error:
             if not exchange.whole(restore):
@@ -245,12 +248,15 @@ class Production:
             # Better all that was restored, running, than half of it.
             self._state(restore, journal.HELD, f"it cannot be taken back now: {error}")
             self._start(restore)
+            restore.stop = None
+            self._save(restore)
             return False
         exchange.back(restore)
         return True
 
     def _give_up(self, restore: Restore) -> None:
         """Nothing was exchanged: remove what was made ready."""
+        self._lenient = True
         self._remove(restore)
         self._state(restore, journal.UNDONE, "nothing was exchanged")
 
@@ -264,29 +270,45 @@ class Production:
             for problem in drop_roles(server, restore.roles):
                 self.say(problem)
 
+    def _noted(self, restore: Restore) -> list[str]:
+        """Services to stop, and to start again, on disk before that: one that somebody stopped on purpose stays so."""
+        if restore.stop is None:  # else whoever was killed, or failed, has stopped them
+            cache = self.loaded.settings.restore.cache if restore.cache_files else None
+            wanted = dict.fromkeys([*self.loaded.settings.restore.stop, *([cache] if cache else [])])
+            idle = [one for one in wanted if one != cache and self._state_of(restore, one) == "stopped"]
+            restore.stop = [one for one in wanted if one not in idle]
+            for one in idle:
+                self.tell(restore, f'"{one}" does not run, and is not started')
+            self._save(restore)
+        return restore.stop
+
     def _stop(self, restore: Restore) -> None:
         """Those that work with the cache together, the cache after them."""
-        cache = self.loaded.settings.restore.cache
-        self._together(restore, [one for one in restore.stop if one != cache], "stop")
-        self._together(restore, [one for one in restore.stop if one == cache], "stop")
+        cache, others = self._cache_and_others(restore)
+        self._together(restore, others, "stop")
+        self._together(restore, cache, "stop")
 
     def _begin(self, restore: Restore) -> None:
         """The cache first: who works with it is started when it serves what was restored."""
-        cache = self.loaded.settings.restore.cache
-        self._together(restore, [one for one in restore.stop if one == cache], "start")
+        cache, others = self._cache_and_others(restore)
+        self._together(restore, cache, "start")
         if restore.cache:
             self.tell(restore, serving.compare(self.loaded.settings, restore.cache, restore.cache_files))
             restore.cache = None  # from now on others write into it
-            self.journal.save(restore)
-        self._together(restore, [one for one in restore.stop if one != cache], "start")
+            self._save(restore)
+        self._together(restore, others, "start")
 
     def _start(self, restore: Restore) -> None:
         """The cache first; one that does not start keeps no other from being started."""
-        cache = self.loaded.settings.restore.cache
+        cache, others = self._cache_and_others(restore)
         try:
-            self._together(restore, [one for one in restore.stop if one == cache], "start")
+            self._together(restore, cache, "start")
         finally:
-            self._together(restore, [one for one in restore.stop if one != cache], "start")
+            self._together(restore, others, "start")
+
+    def _cache_and_others(self, restore: Restore) -> tuple[list[str], list[str]]:
+        cache, noted = self.loaded.settings.restore.cache, restore.stop or []
+        return [one for one in noted if one == cache], [one for one in noted if one != cache]
 
     def _together(self, restore: Restore, services: Sequence[str], action: str) -> None:
         with ThreadPoolExecutor(max(len(services), 1)) as pool:
@@ -294,9 +316,15 @@ class Production:
                 done.result()
 
     def _managed(self, restore: Restore, service: str, action: str) -> None:
-        reach = Reach(self.loaded.settings, self.root, f"restore:{restore.id}")
-        manager, unit = reach.manager(service)
+        manager, unit = self._reach(restore).manager(service)
         getattr(manager, action)(unit, self.loaded.settings.restore.stopping)
+
+    def _state_of(self, restore: Restore, service: str) -> str:
+        manager, unit = self._reach(restore).manager(service)
+        return manager.status(unit).state
+
+    def _reach(self, restore: Restore) -> Reach:
+        return Reach(self.loaded.settings, self.root, f"restore:{restore.id}")
 
     def exchange(self, restore: Restore) -> Exchange:
         """What renames for RESTORE."""
@@ -312,10 +340,20 @@ class Production:
     def _watch(self) -> Stopwatch:
         return Stopwatch(self.phases, self.say)
 
+    def _save(self, restore: Restore) -> None:
+        try:
+            self.journal.save(restore)
+        except RestoreError as error:
+            if not self._lenient:
+                raise
+            if str(error) != self._unsaved:
+                self._unsaved = str(error)
+                self.say(f"{error}; it goes on without a record")
+
     @contextmanager
     def _phase(self, restore: Restore, name: str, title: str) -> Iterator[Phase]:
         restore.phase = name
-        self.journal.save(restore)
+        self._save(restore)
         with self._timed(restore, name, title) as phase:
             yield phase
 
@@ -324,19 +362,19 @@ class Production:
         with self._watch.phase(name, title) as phase:
             yield phase
         restore.story.append(f"{title} ({phase.outcome}, {clock.duration(phase.seconds)})")
-        self.journal.save(restore)
+        self._save(restore)
 
     def _state(self, restore: Restore, state: str, why: str = "") -> None:
         restore.state = state
         restore.finished = "" if restore.open else clock.iso(clock.now())
         if why:
             self.tell(restore, why)
-        self.journal.save(restore)
+        self._save(restore)
 
     def tell(self, restore: Restore, line: str) -> None:
         """Add LINE to the story of RESTORE, on disk, and say it."""
         restore.story.append(line)
-        self.journal.save(restore)
+        self._save(restore)
         self.say(line)
 
     @contextmanager
@@ -349,36 +387,13 @@ class Production:
 
     @contextmanager
     def alone(self, run: str) -> Iterator[Store]:
-        """Keep every other restore of this system out, and every deployment: it would migrate what is exchanged."""
-        from pytest_runbook.deploy.deployment import LOCK as DEPLOYMENT
-        from pytest_runbook.history import Store
-        from pytest_runbook.history.locks import Held
-
-        settings = self.loaded.settings
-        url = settings.history.url.get_secret_value()
-        store = Store.open(url, settings.system.name, settings.system.environment, root=self.root)
-        with ExitStack() as stack:
-            try:
-                self._locks = [stack.enter_context(store.lock(name, run)) for name in (LOCK, DEPLOYMENT)]
-            except Held as error:
-                raise RestoreError(f"another restore, or a deployment, is going on: {error}") from None
+        """Keep every other restore of this system out, and every deployment."""
+        with exclusion.alone(self.loaded.settings, self.root, run) as (store, self._locks):
             yield store
 
     @contextmanager
     def _services(self, store: Store, run: str) -> Iterator[None]:
-        """Keep runbooks off all services: one would start what is stopped for the exchange."""
-        from pytest_runbook.history.locks import Held
-
-        settings = self.loaded.settings
-        end = clock.monotonic() + settings.restore.stopping
-        with ExitStack() as stack:
-            for name in sorted(settings.services):
-                while True:
-                    try:
-                        self._locks.append(stack.enter_context(store.lock(name, run)))
-                        break
-                    except Held as error:
-                        if clock.monotonic() > end:
-                            raise RestoreError(f"somebody works on a service: {error}") from None
-                        time.sleep(0.2)
+        """Keep runbooks off all services."""
+        with exclusion.services(self.loaded.settings, store, run) as locks:
+            self._locks += locks
             yield

@@ -1,0 +1,55 @@
+"""Keeps others away while a restore goes on: other restores and deployments from its beginning, runbooks meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_runbook import clock
+from pytest_runbook.errors import RestoreError
+
+if TYPE_CHECKING:
+    from pytest_runbook.history import Lock, Store
+    from pytest_runbook.settings import Settings
+
+LOCK = "restore"
+
+
+@contextmanager
+def alone(settings: Settings, root: Path, run: str) -> Iterator[tuple[Store, list[Lock]]]:
+    """Keep every other restore of the system out, and every deployment: it would migrate what is exchanged."""
+    from pytest_runbook.deploy.deployment import LOCK as DEPLOYMENT
+    from pytest_runbook.history import Store
+    from pytest_runbook.history.locks import Held
+
+    url = settings.history.url.get_secret_value()
+    store = Store.open(url, settings.system.name, settings.system.environment, root=root)
+    with ExitStack() as stack:
+        try:
+            locks = [stack.enter_context(store.lock(name, run)) for name in (LOCK, DEPLOYMENT)]
+        except Held as error:
+            raise RestoreError(f"another restore, or a deployment, is going on: {error}") from None
+        yield store, locks
+
+
+@contextmanager
+def services(settings: Settings, store: Store, run: str) -> Iterator[list[Lock]]:
+    """Keep runbooks off all services: one would start what is stopped for the exchange."""
+    from pytest_runbook.history.locks import Held
+
+    end = clock.monotonic() + settings.restore.stopping
+    with ExitStack() as stack:
+        locks: list[Lock] = []
+        for name in sorted(settings.services):
+            while True:
+                try:
+                    locks.append(stack.enter_context(store.lock(name, run)))
+                    break
+                except Held as error:
+                    if clock.monotonic() > end:
+                        raise RestoreError(f"somebody works on a service: {error}") from None
+                    time.sleep(0.2)
+        yield locks

@@ -1,0 +1,146 @@
+"""Whatever breaks a restore off while services are stopped, they run again, on what they ran on, and no others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore.journal import Journal
+from pytest_runbook.backup.restore.production import Production
+from pytest_runbook.errors import RestoreError
+from pytest_runbook.runbooks import family
+
+from tests.backup.systems import ManagedCache, Shop, managed
+from tests.probes.databases import until
+
+COMMAND = [sys.executable, "-c", "from pytest_runbook.cli import main; main()", "restore"]
+STOPPED = 'restore.stop=["ml"]'
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with managed(tmp_path_factory.mktemp("shop"), checks="") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def backup(system: Shop) -> Manifest:
+    return system.backup()
+
+
+@pytest.fixture
+def cache(system: Shop, backup: Manifest) -> ManagedCache:
+    """The cache, which holds another key since the backup; `ml` runs as well."""
+    assert isinstance(system.cache, ManagedCache)
+    until(system.cache.client.flushall)
+    system.cache.client.set("later", "yes")
+    system.cache.control("start", "ml")
+    return system.cache
+
+
+def runs(cache: ManagedCache) -> dict[str, str]:
+    return {line.split()[0]: line.split()[1] for line in cache.control("status").splitlines()}
+
+
+def goes_on(cache: ManagedCache) -> bool:
+    """Whether all services run, on what they had."""
+    until(cache.client.ping)
+    return runs(cache) == {"cache": "RUNNING", "ml": "RUNNING"} and cache.client.keys("*") == ["later"]
+
+
+def begun(system: Shop, backup: Manifest) -> subprocess.Popen[str]:
+    """A restore of the cache, as far as its services are stopped."""
+    plain = {name: value for name, value in os.environ.items() if name != family.MARK}
+    told = [backup.id, "--from=away", "--only=cache", "--into=production", "--yes-overwrite=Shop", "--set", STOPPED]
+    process = subprocess.Popen(
+        [*COMMAND, *told, "--without-safety-backup"],
+        cwd=system.folder,
+        env={**plain, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    said = [process.stdout.readline()]
+    while "stopped: ml, cache" not in said[-1]:
+        assert said[-1], said
+        said.append(process.stdout.readline())
+    return process
+
+
+def last(system: Shop) -> journal.Restore:
+    return Journal(system.folder / system.loaded.settings.restore.journal).all()[-1]
+
+
+def test_a_lost_session_exchanges_everything_back(system: Shop, backup: Manifest, cache: ManagedCache) -> None:
+    process = begun(system, backup)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)  # the shell says so as well as the kernel
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2, output
+    assert "interrupted: what was begun is taken back" in output
+    assert last(system).state == journal.UNDONE
+    assert goes_on(cache)
+
+
+def test_a_pipe_that_nobody_reads_any_more_ends_no_restore(system: Shop, backup: Manifest, cache: ManagedCache) -> None:
+    process = begun(system, backup)
+    assert process.stdout
+    process.stdout.close()
+    assert process.wait(120) == 0
+    assert last(system).state == journal.DONE
+    assert runs(cache) == {"cache": "RUNNING", "ml": "RUNNING"}
+    assert sorted(cache.client.keys("*")) == ["cached", "queue", "session:1"]
+
+
+def test_a_journal_that_cannot_be_written_any_more_exchanges_everything_back(
+    system: Shop, backup: Manifest, cache: ManagedCache, tmp_path: Path
+) -> None:
+    """A file where its folder was stands for a full disk: both are an OSError."""
+    said: list[str] = []
+    folder = tmp_path / "journal"
+
+    def say(line: str) -> None:
+        said.append(line)
+        if line.startswith("stopped: "):
+            folder.rename(tmp_path / "away")
+            folder.touch()
+
+    production = Production(system.told(STOPPED, f"restore.journal={folder}"), system.folder, say=say)
+    done = production.restore("away", backup, ["cache"], safety=False)
+    assert done.state == journal.UNDONE
+    assert sum("cannot be written: not a directory; it goes on without a record" in line for line in said) == 1
+    assert goes_on(cache)
+
+
+def test_a_journal_that_is_not_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    one = Journal(tmp_path)
+    made = one.begin("20260101T000000Z-abcd", "b", "s", [])
+    (tmp_path / made.id / "restore.json").unlink()
+    (tmp_path / made.id / "restore.json").mkdir()
+    with pytest.raises(RestoreError, match=f'"{tmp_path}/{made.id}/restore.json" cannot be written: is a directory'):
+        one.save(made)
+    assert [path.name for path in (tmp_path / made.id).iterdir()] == ["restore.json"]
+
+
+@pytest.mark.parametrize("way", ["done", "undone"])
+def test_a_service_that_was_stopped_on_purpose_stays_so(
+    system: Shop, backup: Manifest, cache: ManagedCache, way: str
+) -> None:
+    cache.control("stop", "ml")
+    checks = "restore.checks=postdeploy and there_is_no_such" if way == "undone" else "restore.checks="
+    production = Production(system.told(STOPPED, checks), system.folder)
+    done = production.restore("away", backup, ["cache"], safety=False)
+    assert '"ml" does not run, and is not started' in done.story
+    if way == "undone":
+        assert done.state == journal.HELD
+        done = Production(system.told(STOPPED), system.folder).undo()
+    assert (done.state, runs(cache)) == (way, {"cache": "RUNNING", "ml": "STOPPED"})
