@@ -629,6 +629,28 @@ def test_the_command_restores_and_tells(system: Shop, backup: Manifest) -> None:
     assert (status.returncode, "done: database, cache, files, config" in status.stdout) == (0, True)
 
 
+def test_status_says_what_is_known_of_one_that_could_not_go_back(
+    system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(self: exchange.Exchange, restore: Restore) -> None:
+        raise RestoreError('"restore.admin": connection refused')
+
+    with monkeypatch.context() as patched:
+        patched.setattr(exchange.Exchange, "forward", down)
+        patched.setattr(exchange.Exchange, "back", down)
+        production = restoring(system)
+        with pytest.raises(RestoreError, match="connection refused"):
+            production.restore("away", backup, ["config"], safety=False)
+        broken = production.journal.all()[-1]
+        broken.process["pid"] = 2**22 + 1  # as after the end of this process
+        production.journal.save(broken)
+    status = run(system, "--status")
+    assert "not finished, and its process is gone; it was exchanging (back)" in status.stdout
+    assert 'it stopped in the middle (back): "restore.admin": connection refused' in status.stdout
+    assert "killed" not in status.stdout
+    assert restoring(system).undo().state == journal.UNDONE
+
+
 def test_the_command_restores_into_servers_to_look_at(system: Shop, backup: Manifest) -> None:
     done = run(system, backup.id, "--from=away", text="\n")
     assert (done.returncode, "addresses and passwords: " in done.stdout) == (0, True), done.stderr

@@ -192,6 +192,9 @@ def test_plan_is_shown_and_nothing_done(market: Shop) -> None:
     [
         (("deploy", GOOD), "nothing to do: web runs 1.4.2, ml runs 1.4.2"),
         (("deploy", "1.4 3"), '"1.4 3" cannot be a version'),
+        (("deploy", "latest"), '"latest" is no version: it moves'),
+        (("deploy", ""), "one of --status, --resume, --abort, --history, VERSION is expected"),
+        (("rollback", "--to", ""), '"" cannot be a version'),
         (("deploy", "1.4.3", "--set", "managers.shop.env_file=null"), 'nothing says which version of "web"'),
         (("deploy", "1.4.3", "--services", "shelf"), 'unknown service "shelf"'),
         (("deploy",), "one of --status, --resume, --abort, --history, VERSION is expected"),

@@ -25,6 +25,8 @@ from pytest_runbook.runbooks import family
 from pytest_runbook.runbooks.process import over
 from pytest_runbook.runbooks.reach import Reach
 
+MOVES = "latest"
+"""The tag that is another version tomorrow: nobody could go back to it."""
 LOCK = "the deployment"
 """What one process at a time holds; no service is called so."""
 
@@ -104,6 +106,11 @@ class Deployment:
             targets = dict.fromkeys(before, request.version)
         if wrong := [version for version in targets.values() if not VERSION.fullmatch(version)]:
             raise UsageError(f'"{wrong[0]}" cannot be a version\n  hint: {FORM}')
+        if MOVES in targets.values():
+            raise UsageError(
+                f'"{MOVES}" is no version: it moves, so nobody could go back to what it is now\n'
+                "  hint: name the tag of the release that it stands for"
+            )
         if targets == before:
             raise UsageError(
                 f"nothing to do: {', '.join(f'{name} runs {version}' for name, version in before.items())}"
