@@ -12,6 +12,8 @@ import pytest
 from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.restore import journal
 from pytest_runbook.backup.restore.journal import Restore
+from pytest_runbook.backup.restore.keeping import Keeping
+from pytest_runbook.backup.restore.preparing import Preparing
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import RestoreError
 
@@ -130,6 +132,29 @@ def test_a_server_that_serves_something_else_is_taken_back(
     assert (done.state, served(cache)) == (journal.UNDONE, dict.fromkeys(SAVED, "later"))
     assert "the cache does not serve what was restored" in done.story[-1]
     assert "database 0 has 0 keys, the manifest says 3 keys" in done.story[-1]
+
+
+def test_the_snapshot_from_before_is_kept_when_the_restore_does_not_come_to_its_end(
+    system: Shop, cache: ManagedCache, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = cache.place / "data" / "dump.rdb"
+    snapshot.unlink(missing_ok=True)
+    snapshot.write_bytes(b"the last good one, which nobody reads since appendonly was switched on")
+
+    def failing(*_: object) -> list[tuple[Path, str]]:
+        raise RestoreError("it cannot be made ready")
+
+    monkeypatch.setattr(Preparing, "_made", failing)
+    with pytest.raises(RestoreError, match="it cannot be made ready"):
+        restored(system, backup)
+    production = Production(system.told(), system.folder)
+    ended = production.journal.all()[-1]
+    assert ended.state == journal.UNDONE
+    assert any(f'is kept as "{ended.earlier}"' in line for line in ended.story)
+    assert Path(ended.earlier).read_bytes().startswith(b"the last good one")
+    assert b"later" in snapshot.read_bytes()
+    kept = {one.id: found for one, found in Keeping(production).all()}
+    assert [one.name for one in kept[ended.id]] == [ended.earlier]
 
 
 def test_a_replica_is_refused(system: Shop, cache: ManagedCache, backup: Manifest, tmp_path: Path) -> None:

@@ -87,6 +87,10 @@ class Exchange:
         names = [(one.kind, name) for one in restore.swaps for name in (one.aside, one.made)]
         return [(kind, name) for kind, name in names if self._is_there(kind, name)]
 
+    def earlier(self, restore: Restore) -> list[tuple[str, str]]:
+        """The same of the snapshot that the cache had before it was told to save."""
+        return [("path", restore.earlier)] if restore.earlier and os.path.lexists(restore.earlier) else []
+
     def kept(self, restore: Restore) -> list[str]:
         """The same in words."""
         return [f'the database "{name}"' if kind == "database" else f'"{name}"' for kind, name in self.beside(restore)]
@@ -217,7 +221,7 @@ def tag(id_: str) -> str:
 
 
 def beside(path: Path, restore: Restore, word: str) -> Path:
-    """The name beside PATH of what is to come (`restore`), or of what was there (`before`)."""
+    """The name beside PATH of what is to come (`restore`), or of what was there (`before`, `earlier`)."""
     return path.with_name(f"{path.name}.{word}-{tag(restore.id)}")
 
 

@@ -70,6 +70,8 @@ class Restore(Record):
     """What the cache has to show after its start; None: nothing was restored into it, or it has shown it."""
     cache_files: dict[str, str] = field(default_factory=dict)
     """What it said of its own files when data were made ready for them."""
+    earlier: str = ""
+    """The snapshot of the cache from before it was told to save: kept, it may be the last one that holds anything."""
     roles: list[str] = field(default_factory=list)
     """Roles of the database server that it made."""
     story: list[str] = field(default_factory=list)

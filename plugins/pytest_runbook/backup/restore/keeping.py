@@ -16,6 +16,9 @@ from pytest_runbook.backup.restore.journal import Restore
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import BackupError, RestoreError
 
+WORDS = ("before", "restore", "earlier")
+"""Of names that a restore gives."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -39,13 +42,14 @@ class Keeping:
 
     def all(self) -> list[tuple[Restore, list[Kept]]]:
         """Each restore that keeps something, the oldest first."""
-        found = [(one, self.of(one)) for one in self.production.journal.all(self.production.say) if one.touched]
+        found = [(one, self.of(one)) for one in self.production.journal.all(self.production.say)]
         return [(one, kept) for one, kept in found if kept]
 
     def of(self, restore: Restore) -> list[Kept]:
-        """What RESTORE keeps."""
+        """What RESTORE keeps; before its exchange that is an earlier snapshot of the cache at most."""
         exchange = self.production.exchange(restore)
-        return [Kept(kind, name, _size(kind, name, exchange.server)) for kind, name in exchange.beside(restore)]
+        beside = (exchange.beside(restore) if restore.touched else []) + exchange.earlier(restore)
+        return [Kept(kind, name, _size(kind, name, exchange.server)) for kind, name in beside]
 
     def discard(self, id_: str) -> list[Kept]:
         """Remove what the restore ID_ keeps; RestoreError while it is open, or when the system is not seen to be well."""
@@ -81,7 +85,7 @@ class Keeping:
 def refusal(kept: Kept, restore: Restore) -> str | None:
     """What speaks against removing KEPT; None when RESTORE put it aside. Changes nothing."""
     mark = "{word}_{tag}" if kept.kind == "database" else ".{word}-{tag}"
-    if not kept.name.endswith(tuple(mark.format(word=word, tag=tag(restore.id)) for word in ("before", "restore"))):
+    if not kept.name.endswith(tuple(mark.format(word=word, tag=tag(restore.id)) for word in WORDS)):
         return "its name is not one that a restore gives"
     if kept.kind == "database":
         return None

@@ -137,7 +137,13 @@ class Preparing:
                 f'the folder of the cache, "{folder}", is not on this machine\n'
                 "  hint: set restore.cache_folder, or restore it there"
             )
-        serving.prove(self.settings, folder / where["dbfilename"])
+        snapshot = folder.resolve() / where["dbfilename"]
+        earlier = exchange.beside(snapshot, self.restore, "earlier")
+        self.restore.earlier = str(earlier)
+        self.save()
+        serving.prove(self.settings, snapshot, earlier)
+        if earlier.exists():
+            self.tell(f'the snapshot of the cache from before is kept as "{earlier}"')
         least = int(told.version.partition(".")[0]) if told.server == "redis" else 0
         program = programs.redis(self.settings.backup.programs.redis, least=least)
         for source, name in self._made(program, where):

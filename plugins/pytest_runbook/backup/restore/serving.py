@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,8 +32,35 @@ def files(settings: Settings) -> dict[str, str]:
         return _files(client)
 
 
-def prove(settings: Settings, snapshot: Path) -> None:
-    """Have the cache write its snapshot, and see it come: RestoreError when SNAPSHOT is not the file that it writes."""
+def prove(settings: Settings, snapshot: Path, earlier: Path) -> None:
+    """Have the cache write its snapshot, and see it come: RestoreError when SNAPSHOT is not the file that it writes.
+
+    What it was before stays as EARLIER: a cache that runs empty writes an empty one over it.
+    """
+    _put_aside(snapshot, earlier)
+    before = _state(snapshot)
+    try:
+        _saved(settings, snapshot)
+    finally:
+        if _state(snapshot) == before:  # it was not written over
+            earlier.unlink(missing_ok=True)
+
+
+def _put_aside(snapshot: Path, earlier: Path) -> None:
+    """Have SNAPSHOT, if there is one, as EARLIER too; a copy where its disk knows no links, or we may make none."""
+    try:
+        os.link(snapshot, earlier)
+    except FileNotFoundError:
+        return
+    except OSError:
+        try:
+            shutil.copy2(snapshot, earlier)
+        except OSError as error:
+            earlier.unlink(missing_ok=True)
+            raise RestoreError(f'"{snapshot}" cannot be kept as "{earlier}": {error.strerror or error}') from None
+
+
+def _saved(settings: Settings, snapshot: Path) -> None:
     from redis import RedisError
 
     before, begun = _state(snapshot), clock.monotonic()
