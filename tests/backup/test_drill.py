@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -16,9 +17,11 @@ from pathlib import Path
 import pytest
 from pytest_runbook import clock
 from pytest_runbook.backup import everything
+from pytest_runbook.backup.destinations.folder import Folder
 from pytest_runbook.backup.drill import proving, refusal
 from pytest_runbook.backup.drill.certificate import Certificate
 from pytest_runbook.backup.drill.drill import Drill, elsewhere, lost
+from pytest_runbook.backup.drill.restoring import ScratchRestore
 from pytest_runbook.backup.drill.service import serving
 from pytest_runbook.backup.manifest import Manifest, Table
 from pytest_runbook.checkrun import CheckRun
@@ -119,6 +122,32 @@ def test_a_destination_without_a_backup_is_a_fault_and_one_that_is_unknown_bad_u
     assert (empty.verdict, [fault.reason for fault in empty.faults]) == ("failed", ["no-manifest"])
     with pytest.raises(UsageError, match='unknown destination "nowhere"'):
         Drill(system.loaded, system.folder, source="nowhere").run()
+
+
+def test_a_disk_without_room_proves_nothing_and_has_a_certificate(
+    system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert backup.database
+    huge = dataclasses.replace(backup, database=dataclasses.replace(backup.database, size=2**60))
+    monkeypatch.setattr(Folder, "manifest", lambda *_: huge)
+    one = drill(system)
+    paper = one.run()
+    assert (paper.verdict, paper.faults) == ("unmeasured", [])
+    assert f'"{system.scratch}/' in paper.trouble
+    assert "needs 1,152,921,504" in paper.trouble
+    assert "hint: make room, or set drill.folder" in paper.trouble
+    assert [path.suffix for path in one.publish(paper)] == [".html", ".json"]
+
+
+def test_a_disk_that_fills_up_proves_nothing(system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: ScratchRestore) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self.home))
+
+    monkeypatch.setattr(ScratchRestore, "_files", full)
+    paper = drill(system).run()
+    assert (paper.verdict, paper.faults) == ("unmeasured", [])
+    assert "it cannot be written: [Errno 28] No space left on device" in paper.trouble
+    assert [*system.scratch.iterdir()] == []
 
 
 def test_what_cannot_be_started_proves_nothing(system: Shop, backup: Manifest) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -186,6 +186,14 @@ def test_only_what_was_asked_for_is_touched(system: Shop, backup: Manifest) -> N
     seen = look(system)
     assert (done.state, seen.files) == (journal.DONE, BEFORE.files)
     assert (seen.customers, seen.keys, seen.config) == (AFTER.customers, AFTER.keys, AFTER.config)
+
+
+def test_what_has_no_room_is_not_begun(system: Shop, backup: Manifest) -> None:
+    assert backup.files
+    huge = replace(backup, files={name: replace(file, size=2**60) for name, file in backup.files.items()})
+    with pytest.raises(RestoreError, match=f'"{system.folder}" has .* MB free, .* needs .*\n  hint: make room'):
+        restoring(system).restore("away", huge, ["files"], safety=False)
+    assert (look(system), left(system)) == (AFTER, [])
 
 
 @pytest.mark.parametrize(

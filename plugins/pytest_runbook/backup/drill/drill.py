@@ -97,7 +97,7 @@ class Drill:
                 paper.faults.append(Fault(error.reason, "", _line(error)))
             else:
                 paper.trouble = _line(error)
-        except RunbookError as error:
+        except (RunbookError, OSError) as error:  # a full disk proves nothing, and has a certificate too
             paper.trouble = _line(error)
         paper.finished, paper.seconds = clock.iso(clock.now()), watch.seconds
         return paper
@@ -206,5 +206,5 @@ def elsewhere(overrides: Sequence[str], variables: Mapping[str, str]) -> list[st
     return [one for one in overrides if not (one.startswith("probes.") and one.split(".")[1].lower() in led)]
 
 
-def _line(error: RunbookError) -> str:
+def _line(error: Exception) -> str:
     return str(error).strip()

@@ -17,7 +17,7 @@ from pytest_runbook.backup.drill.service import serving
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Database, Manifest
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import fetching, files, together
+from pytest_runbook.backup.restore import fetching, files, room, together
 from pytest_runbook.backup.restore.cache import ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.exchange import drop_database
@@ -78,6 +78,7 @@ class ScratchRestore:
 
     def run(self) -> Restored:
         """Everything, side by side; faults of one part leave the others alone. RestoreError when it must not go on."""
+        room.insist(self.home, self._needed(), "make room, or set drill.folder to a folder that has it")
         parts = {"database": self._database, "cache": self._cache, "files": self._files}
         held = [part for name, part in parts.items() if getattr(self.manifest, name) is not None]
         together.work(held, self.home, self.given_up)
@@ -86,6 +87,11 @@ class ScratchRestore:
         elif not self.seen.faults:
             self._serve()
         return self.seen
+
+    def _needed(self) -> int:
+        """Bytes: of the backup, and of the database that is made of it here."""
+        own = self.manifest.database if not self._foreign else None
+        return self.manifest.size + (own.size if own else 0)
 
     def _database(self) -> None:
         told = self.manifest.database

@@ -18,7 +18,7 @@ from pytest_runbook.backup import comparing, contents, postgresql, programs
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Manifest
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import exchange, fetching, files, serving, together, tree
+from pytest_runbook.backup.restore import exchange, fetching, files, room, serving, together, tree
 from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.journal import Restore, Swap
@@ -67,6 +67,8 @@ class Preparing:
             part = partial(self._files, places)
             tasks.append(("files", "the files are restored beside those that are there", part))
 
+        self._insist_on_room(roots)
+
         def task(name: str, title: str, part: Callable[[], None]) -> None:
             with timed(name, title):
                 part()
@@ -74,6 +76,17 @@ class Preparing:
         together.work([partial(task, *one) for one in tasks], self.home, self._given_up)
         self.restore.swaps.sort(key=lambda one: (one.kind, one.live))  # whichever part was ready first
         self.save()
+
+    def _insist_on_room(self, roots: set[str]) -> None:
+        """Refuse to begin what has no room: what is fetched, and the files beside those that are there."""
+        stored, held = self.manifest.stored, self.manifest.files or {}
+        fetched = sum(one.size for name, one in stored.items() if name.partition("/")[0] in (DATABASE, CACHE))
+        room.insist(self.home, fetched, "make room, or set drill.folder to a folder that has it")
+        places = [path for name, path in self.settings.backup.files.roots.items() if name in roots]
+        if places:
+            size = sum(file.size for name, file in held.items() if name.partition("/")[0] in roots)
+            parent = (self.root / places[0]).resolve().parent  # where all of them are unpacked
+            room.insist(parent, size, "make room on the disk of the files, or leave them out with --only")
 
     def _database(self) -> None:
         """A new database beside the one that is there, compared with the manifest."""

@@ -55,7 +55,11 @@ def _made(parent: Path) -> Path:
     made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     made.chmod(0o711)
     mark = {"path": str(made), "made": clock.iso(clock.now()), "process": asdict(Process.current())}
-    (made / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+    try:
+        (made / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+    except OSError as error:  # a full disk
+        shutil.rmtree(made)
+        raise RestoreError(f'"{parent}" cannot be written to: {(error.strerror or str(error)).lower()}') from None
     return made
 
 
