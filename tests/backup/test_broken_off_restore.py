@@ -77,7 +77,8 @@ def begun(system: Shop, backup: Manifest) -> subprocess.Popen[str]:
 
 
 def last(system: Shop) -> journal.Restore:
-    return Journal(system.folder / system.loaded.settings.restore.journal).all()[-1]
+    there = Journal(system.folder / system.loaded.settings.restore.journal).all()
+    return max(there, key=lambda one: one.started)
 
 
 def test_a_lost_session_exchanges_everything_back(system: Shop, backup: Manifest, cache: ManagedCache) -> None:

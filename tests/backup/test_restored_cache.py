@@ -148,7 +148,7 @@ def test_the_snapshot_from_before_is_kept_when_the_restore_does_not_come_to_its_
     with pytest.raises(RestoreError, match="it cannot be made ready"):
         restored(system, backup)
     production = Production(system.told(), system.folder)
-    ended = production.journal.all()[-1]
+    ended = max(production.journal.all(), key=lambda one: one.started)
     assert ended.state == journal.UNDONE
     assert any(f'is kept as "{ended.earlier}"' in line for line in ended.story)
     assert Path(ended.earlier).read_bytes().startswith(b"the last good one")
