@@ -419,7 +419,7 @@ def test_one_that_was_killed_when_everything_was_back_is_only_started(system: Sh
 def test_one_that_was_killed_while_it_was_removed_can_be_taken_back(
     system: Shop, backup: Manifest, number: int
 ) -> None:
-    killed(system, backup.id, "prepare", 7)
+    killed(system, backup.id, "the database is restored beside")
     killed(system, "", "removal", number)
     undone_twice(system)
     assert left(system) == []
