@@ -67,7 +67,7 @@ class Preparing:
             part = partial(self._files, places)
             tasks.append(("files", "the files are restored beside those that are there", part))
 
-        self._insist_on_room(roots)
+        self._insist_on_room(places)
 
         def task(name: str, title: str, part: Callable[[], None]) -> None:
             with timed(name, title):
@@ -77,15 +77,14 @@ class Preparing:
         self.restore.swaps.sort(key=lambda one: (one.kind, one.live))  # whichever part was ready first
         self.save()
 
-    def _insist_on_room(self, roots: set[str]) -> None:
-        """Refuse to begin what has no room: what is fetched, and the files beside those that are there."""
+    def _insist_on_room(self, places: dict[str, Path]) -> None:
+        """Refuse to begin what has no room: what is fetched, and the files beside those that are there, at PLACES."""
         stored, held = self.manifest.stored, self.manifest.files or {}
         fetched = sum(one.size for name, one in stored.items() if name.partition("/")[0] in (DATABASE, CACHE))
         room.insist(self.home, fetched, "make room, or set drill.folder to a folder that has it")
-        places = [path for name, path in self.settings.backup.files.roots.items() if name in roots]
-        if places:
-            size = sum(file.size for name, file in held.items() if name.partition("/")[0] in roots)
-            parent = (self.root / places[0]).resolve().parent  # where all of them are unpacked
+        for some in _by_disk(places):
+            size = sum(file.size for name, file in held.items() if files.root_of(name) in some)
+            parent = next(iter(some.values())).parent
             room.insist(parent, size, "make room on the disk of the files, or leave them out with --only")
 
     def _database(self) -> None:
@@ -199,10 +198,7 @@ class Preparing:
 
     def _files(self, places: dict[str, Path]) -> None:
         """The files of each root beside the one that is there, at PLACES."""
-        disks: dict[int, dict[str, Path]] = {}
-        for name, path in places.items():
-            disks.setdefault(path.parent.stat().st_dev, {})[name] = path
-        for some in disks.values():  # nothing moves from one disk to another by renaming
+        for some in _by_disk(places):  # nothing moves from one disk to another by renaming
             self._on_one_disk(some)
 
     def _on_one_disk(self, places: dict[str, Path]) -> None:
@@ -260,3 +256,11 @@ def administrator(settings: Settings) -> Server:
         raise RestoreError(
             "restore.admin is no PostgreSQL URI\n  hint: postgresql://USER:PASSWORD@HOST:PORT/postgres"
         ) from None
+
+
+def _by_disk(places: dict[str, Path]) -> list[dict[str, Path]]:
+    """PLACES of roots, those whose folders lie on one disk together."""
+    disks: dict[int, dict[str, Path]] = {}
+    for name, path in places.items():
+        disks.setdefault(path.parent.stat().st_dev, {})[name] = path
+    return [*disks.values()]
