@@ -128,6 +128,15 @@ def test_files_of_a_backup_that_was_never_read_back_are_stored_again(backups: Ba
     assert backups.make().manifest.needs == set()
 
 
+def test_files_of_a_backup_whose_list_was_damaged_since_are_stored_again(backups: Backups) -> None:
+    first = backups.make().manifest
+    path = backups.local.path(first.id) / "manifest.json"
+    path.write_bytes(path.read_bytes()[:-20])  # what is short stands before the list, and is still read
+    assert making.relied(backups.local)
+    second = backups.make()
+    assert (second.good, second.manifest.needs) == (True, set())
+
+
 def test_a_backup_whose_files_lie_in_a_lost_one_is_not_good(backups: Backups) -> None:
     first, second = backups.make(), backups.make()
     backups.local.remove(first.manifest.id)

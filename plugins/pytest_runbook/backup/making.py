@@ -216,7 +216,10 @@ def relied(place: Folder) -> Head | None:
 def _earlier(place: Folder, without: Collection[str]) -> Mapping[str, File]:
     """Files that need not be stored again, and are in none of the backups WITHOUT."""
     newest = relied(place)
-    manifest = place.manifest(newest.id) if newest else None
+    try:
+        manifest = place.manifest(newest.id) if newest else None
+    except BackupError:  # its list was damaged since: everything is stored again
+        return {}
     if manifest is None or not isinstance(manifest.files, Files):
         return {}
     there = {one for one in manifest.files.holders if (place.path(one) / MANIFEST).is_file()}
