@@ -1,4 +1,4 @@
-"""The lab's system as what is backed up: real PostgreSQL, Redis and S3, behind the fault proxy."""
+"""What is backed up: the lab's system, real PostgreSQL, Redis and S3 behind the fault proxy, and a small one of its own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.destinations.folder import Folder
 from pytest_runbook.backup.everything import Made
 from pytest_runbook.backup.making import local
+from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.settings import Settings
 
 from lab import Lab, backup
 from lab.servers.s3 import BUCKET
+from tests.backup.systems import Shop, managed
 
 
 @dataclass
@@ -82,3 +84,16 @@ def s3(backups: Backups) -> Iterator[Destination]:
     """The bucket, asked once."""
     with closing("s3", backups.settings(), backups.folder, tries=1) as place:
         yield place
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A small system of this module, whose services are managed."""
+    with managed(tmp_path_factory.mktemp("shop")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", name="backup")
+def backup_of_the_system(system: Shop) -> Manifest:
+    """A backup of the module's system."""
+    return system.backup()

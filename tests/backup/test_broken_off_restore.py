@@ -30,11 +30,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def backup(system: Shop) -> Manifest:
-    return system.backup()
-
-
 @pytest.fixture
 def cache(system: Shop, backup: Manifest) -> ManagedCache:
     """The cache, which holds another key since the backup; `ml` runs as well."""

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from pytest_runbook import clock
-from pytest_runbook.backup import everything
+from pytest_runbook.backup import addresses, everything
 from pytest_runbook.backup.destinations.folder import Folder
-from pytest_runbook.backup.drill import proving, refusal
+from pytest_runbook.backup.drill import proving
 from pytest_runbook.backup.drill.certificate import Certificate
 from pytest_runbook.backup.drill.drill import Drill, elsewhere, lost
 from pytest_runbook.backup.drill.restoring import ScratchRestore
@@ -39,11 +39,6 @@ ROOT = Path(__file__).parents[2]
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with shop(tmp_path_factory.mktemp("shop")) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def backup(system: Shop) -> Manifest:
-    return system.backup()
 
 
 @pytest.fixture(scope="module")
@@ -281,10 +276,10 @@ def test_a_server_that_a_probe_looks_at_is_refused_under_another_address_too(
 ) -> None:
     named = drill(system, f"drill.server={other.uri()}", f"probes.standby.uri={other.uri()}").run()
     assert 'that of the probe "standby"' in named.trouble
-    assert refusal.same_place({"host": "localhost", "port": 5432}, {"host": "127.0.0.1"})
-    assert refusal.same_place({"host": "/run/postgresql"}, {"host": "127.0.0.2", "port": "5432"})
-    assert not refusal.same_place({"host": "localhost", "port": 5433}, {"host": "localhost"})
-    assert not refusal.same_place({"host": "192.0.2.1"}, {"host": "localhost"})
+    assert addresses.same_place({"host": "localhost", "port": 5432}, {"host": "127.0.0.1"})
+    assert addresses.same_place({"host": "/run/postgresql"}, {"host": "127.0.0.2", "port": "5432"})
+    assert not addresses.same_place({"host": "localhost", "port": 5433}, {"host": "localhost"})
+    assert not addresses.same_place({"host": "192.0.2.1"}, {"host": "localhost"})
 
 
 # -- the commands --------------------------------------------------------------------------------------------------------

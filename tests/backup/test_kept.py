@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,19 +14,8 @@ from pytest_runbook.backup.restore.keeping import Keeping, Kept, refusal
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import RestoreError
 
-from tests.backup.systems import Shop, managed
+from tests.backup.systems import Shop
 from tests.backup.test_restore import run
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with managed(tmp_path_factory.mktemp("shop")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def backup(system: Shop) -> Manifest:
-    return system.backup()
 
 
 @pytest.fixture(autouse=True)

@@ -14,29 +14,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from pytest_runbook.backup import postgresql
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import exchange, journal
+from pytest_runbook.backup.postgresql import Server
+from pytest_runbook.backup.restore import exchange, journal, room
 from pytest_runbook.backup.restore.journal import Journal, Restore, Swap
 from pytest_runbook.backup.restore.production import PARTS, Production
+from pytest_runbook.backup.restore.room import Need
+from pytest_runbook.backup.restore.services import Services
 from pytest_runbook.deploy import deployment
 from pytest_runbook.errors import ManagerError, RestoreError
 from pytest_runbook.history import Store
 from pytest_runbook.history.locks import Held
 from pytest_runbook.runbooks import family
 
-from tests.backup.systems import Shop, managed
+from tests.backup.systems import Shop
 from tests.probes.databases import SECRET, until
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with managed(tmp_path_factory.mktemp("shop")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def backup(system: Shop) -> Manifest:
-    return system.backup()
 
 
 @dataclass(frozen=True)
@@ -188,12 +181,46 @@ def test_only_what_was_asked_for_is_touched(system: Shop, backup: Manifest) -> N
     assert (seen.customers, seen.keys, seen.config) == (AFTER.customers, AFTER.keys, AFTER.config)
 
 
-def test_what_has_no_room_is_not_begun(system: Shop, backup: Manifest) -> None:
+def test_files_that_have_no_room_are_not_begun(system: Shop, backup: Manifest) -> None:
     assert backup.files
     huge = replace(backup, files={name: replace(file, size=2**60) for name, file in backup.files.items()})
-    with pytest.raises(RestoreError, match=f'"{system.folder}" has .* MB free, .* needs .*\n  hint: make room'):
+    with pytest.raises(
+        RestoreError, match=f'"{system.folder}" has .* MB free, .* needs .*\n  hint: make room on the disk'
+    ):
         restoring(system).restore("away", huge, ["files"], safety=False)
     assert (look(system), left(system)) == (AFTER, [])
+
+
+def test_a_database_that_has_no_room_beside_the_one_in_use_is_not_begun(system: Shop, backup: Manifest) -> None:
+    assert backup.database
+    huge = replace(backup, database=replace(backup.database, size=2**60))
+    folder = system.database.folder
+    with pytest.raises(
+        RestoreError, match=f'"{folder}" has .* MB free, .* needs .*\n  hint: make room: a database whose'
+    ):
+        restoring(system).restore("away", huge, ["database"], safety=False)
+    assert (look(system), left(system)) == (AFTER, [])
+
+
+def test_what_is_brought_to_one_disk_needs_room_there_together(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    one, other = Need(tmp_path, int(free * 0.6), "one"), Need(tmp_path / "gone" / "since", int(free * 0.7), "other")
+    room.insist([one])
+    room.insist([other])
+    with pytest.raises(RestoreError, match=f'"{tmp_path}" has .* MB free, .* on its disk needs .* MB\n  hint: other'):
+        room.insist([one, other])
+
+
+def test_room_on_a_disk_that_nobody_may_look_at_is_told_to_be_unknown(system: Shop, backup: Manifest) -> None:
+    system.database.sql("DROP ROLE IF EXISTS visitor")
+    system.database.sql(f"CREATE ROLE visitor LOGIN PASSWORD '{SECRET}'")
+    known = postgresql.of_backup(system.loaded.settings)
+    visitor = Server("visitor", {**known.address, "user": "visitor", "dbname": "postgres"})
+    assert room.of_database(visitor, 1) is None
+    assert room.of_database(Server("away", {"host": "192.0.2.1"}), 1) is None
+    need = room.of_database(known, 1)
+    assert need and need.folder == system.database.folder and 1 <= need.size <= 2**30 + 1
+    system.database.sql("DROP ROLE visitor")
 
 
 @pytest.mark.parametrize(
@@ -258,14 +285,14 @@ def test_what_was_written_into_a_restored_system_outlasts_its_undo(system: Shop,
 def test_a_service_that_does_not_stop_ends_the_restore_not_the_system(
     system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    managed = Production._managed
+    managed = Services.managed
 
-    def slow(self: Production, restore: Restore, service: str, action: str) -> None:
-        managed(self, restore, service, action)
+    def slow(self: Services, service: str, action: str) -> None:
+        managed(self, service, action)
         if action == "stop":
             raise ManagerError("it still stops")
 
-    monkeypatch.setattr(Production, "_managed", slow)
+    monkeypatch.setattr(Services, "managed", slow)
     production = restoring(system)
     done = production.restore("away", production.judge("away", backup.id), PARTS, safety=False)
     assert (done.state, look(system)) == (journal.UNDONE, AFTER)
@@ -278,15 +305,15 @@ def test_what_cannot_be_taken_back_now_is_left_running(
 ) -> None:
     production = restoring(system, "restore.checks=postdeploy and there_is_no_such")
     production.restore("away", production.judge("away", backup.id), PARTS, safety=False)
-    managed = Production._managed
+    managed = Services.managed
 
-    def slow(self: Production, restore: Restore, service: str, action: str) -> None:
-        managed(self, restore, service, action)
+    def slow(self: Services, service: str, action: str) -> None:
+        managed(self, service, action)
         if action == "stop":
             raise ManagerError("it still stops")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Production, "_managed", slow)
+        patched.setattr(Services, "managed", slow)
         held = restoring(system).undo()
     assert (held.state, look(system)) == (journal.HELD, BEFORE)
     assert (restoring(system).undo().state, look(system)) == (journal.UNDONE, AFTER)
@@ -483,14 +510,14 @@ def test_no_runbook_works_on_a_service_meanwhile(
 
 
 def test_who_lost_its_lock_renames_nothing(system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
-    managed = Production._managed
+    production, managed = restoring(system), Services.managed
 
-    def still(self: Production, restore: Restore, service: str, action: str) -> None:
-        managed(self, restore, service, action)
-        self._locks[-1]._taken = True
+    def still(self: Services, service: str, action: str) -> None:
+        managed(self, service, action)
+        production._locks[-1]._taken = True
 
-    monkeypatch.setattr(Production, "_managed", still)
-    done = restoring(system).restore("away", backup, PARTS, safety=False)
+    monkeypatch.setattr(Services, "managed", still)
+    done = production.restore("away", backup, PARTS, safety=False)
     assert (done.state, look(system)) == (journal.UNDONE, AFTER)
     assert "stood still" in done.story[-1]
     assert not any("before" in name for name in left(system))

@@ -15,6 +15,7 @@ from pytest_runbook.backup.restore.journal import Restore
 from pytest_runbook.backup.restore.keeping import Keeping
 from pytest_runbook.backup.restore.preparing import Preparing
 from pytest_runbook.backup.restore.production import Production
+from pytest_runbook.backup.restore.services import Services
 from pytest_runbook.errors import RestoreError
 
 from tests.backup.systems import ManagedCache, Shop, managed
@@ -116,18 +117,18 @@ def test_a_server_that_reads_other_files_since_its_start_is_taken_back(
 def test_a_server_that_serves_something_else_is_taken_back(
     system: Shop, cache: ManagedCache, backup: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    managing = Production._managed
+    managing = Services.managed
 
-    def emptied(self: Production, restore: Restore, service: str, action: str) -> None:
+    def emptied(self: Services, service: str, action: str) -> None:
         if (
             action == "start"
-            and restore.state == journal.EXCHANGING
-            and not any("going back" in one for one in restore.story)
+            and self.restore.state == journal.EXCHANGING
+            and not any("going back" in one for one in self.restore.story)
         ):
             shutil.rmtree(cache.place / "data" / "appendonlydir")
-        managing(self, restore, service, action)
+        managing(self, service, action)
 
-    monkeypatch.setattr(Production, "_managed", emptied)
+    monkeypatch.setattr(Services, "managed", emptied)
     done = restored(system, backup)
     assert (done.state, served(cache)) == (journal.UNDONE, dict.fromkeys(SAVED, "later"))
     assert "the cache does not serve what was restored" in done.story[-1]
@@ -171,15 +172,15 @@ def test_a_replica_is_refused(system: Shop, cache: ManagedCache, backup: Manifes
 def test_who_writes_at_once_does_not_take_it_back(
     system: Shop, cache: ManagedCache, backup: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    managing = Production._managed
+    managing = Services.managed
 
-    def used(self: Production, restore: Restore, service: str, action: str) -> None:
-        managing(self, restore, service, action)
+    def used(self: Services, service: str, action: str) -> None:
+        managing(self, service, action)
         if action == "start":
             until(cache.client.ping)
             cache.client.set("written", "at once")
 
-    monkeypatch.setattr(Production, "_managed", used)
+    monkeypatch.setattr(Services, "managed", used)
     done = restored(system, backup)
     assert (done.state, served(cache)) == (journal.DONE, {"written": "at once", **SAVED})
     assert any("somebody wrote since: database 0 has 4 keys" in line for line in done.story)

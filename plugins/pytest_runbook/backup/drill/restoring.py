@@ -22,6 +22,7 @@ from pytest_runbook.backup.restore.cache import ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.exchange import drop_database
 from pytest_runbook.backup.restore.postgresql import ScratchPostgresql
+from pytest_runbook.backup.restore.room import Need
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import BackupError, RestoreError
 
@@ -78,7 +79,7 @@ class ScratchRestore:
 
     def run(self) -> Restored:
         """Everything, side by side; faults of one part leave the others alone. RestoreError when it must not go on."""
-        room.insist(self.home, self._needed(), "make room, or set drill.folder to a folder that has it")
+        room.insist([Need(self.home, self._needed(), "make room, or set drill.folder to a folder that has it")])
         parts = {"database": self._database, "cache": self._cache, "files": self._files}
         held = [part for name, part in parts.items() if getattr(self.manifest, name) is not None]
         together.work(held, self.home, self.given_up)

@@ -22,6 +22,7 @@ from pytest_runbook.backup.restore import exchange, fetching, files, room, servi
 from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.journal import Restore, Swap
+from pytest_runbook.backup.restore.room import Need
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import RestoreError
 
@@ -78,14 +79,23 @@ class Preparing:
         self.save()
 
     def _insist_on_room(self, places: dict[str, Path]) -> None:
-        """Refuse to begin what has no room: what is fetched, and the files beside those that are there, at PLACES."""
+        """Refuse to begin what has no room: what is fetched, the database, and the files beside those at PLACES."""
         stored, held = self.manifest.stored, self.manifest.files or {}
         fetched = sum(one.size for name, one in stored.items() if name.partition("/")[0] in (DATABASE, CACHE))
-        room.insist(self.home, fetched, "make room, or set drill.folder to a folder that has it")
+        needs = [Need(self.home, fetched, "make room, or set drill.folder to a folder that has it")]
         for some in _by_disk(places):
             size = sum(file.size for name, file in held.items() if files.root_of(name) in some)
             parent = next(iter(some.values())).parent
-            room.insist(parent, size, "make room on the disk of the files, or leave them out with --only")
+            needs.append(Need(parent, size, "make room on the disk of the files, or leave them out with --only"))
+        if "database" in self.restore.parts and (told := self.manifest.database):
+            server = administrator(self.settings)
+            if need := room.of_database(server, told.size):
+                needs.append(need)
+            else:
+                self.tell(
+                    f'nobody could look at the disk of "{server.name}": the database needs {told.size / 1e6:,.1f} MB there'
+                )
+        room.insist(needs)
 
     def _database(self) -> None:
         """A new database beside the one that is there, compared with the manifest."""

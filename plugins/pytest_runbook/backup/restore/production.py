@@ -5,7 +5,6 @@ and exchanged back when they fail.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,16 +17,16 @@ from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import exclusion, journal, revisions, scratch, serving
+from pytest_runbook.backup.restore import exclusion, journal, revisions, scratch
 from pytest_runbook.backup.restore.exchange import Exchange, drop_database, drop_roles, remove_made
 from pytest_runbook.backup.restore.journal import Journal, Restore
 from pytest_runbook.backup.restore.preparing import Preparing, administrator
+from pytest_runbook.backup.restore.services import Services
 from pytest_runbook.backup.verifying import verify
 from pytest_runbook.checkrun import CheckRun
 from pytest_runbook.errors import RestoreError, RunbookError
 from pytest_runbook.model import Outcome
 from pytest_runbook.naming import new_id
-from pytest_runbook.runbooks.reach import Reach
 
 if TYPE_CHECKING:
     from pytest_runbook.backup.destinations import Destination
@@ -121,7 +120,7 @@ class Production:
             if restore.state == journal.PREPARING:
                 self._give_up(restore)
             else:
-                with self._services(store, restore.id):
+                with self._undisturbed(store, restore.id):
                     self._back(restore, "somebody took it back")
         return restore
 
@@ -145,7 +144,7 @@ class Production:
         """Go; what stops that in the middle is on record, and who meets it is told what to do."""
         try:
             self._state(restore, journal.EXCHANGING)
-            with self._services(store, restore.id):
+            with self._undisturbed(store, restore.id):
                 self._go(restore)
         except BaseException as error:
             if restore.open:
@@ -157,16 +156,16 @@ class Production:
     def _go(self, restore: Restore) -> None:
         """Exchange, start and look; back again when that fails, or anything interrupts it."""
         try:
-            title = f"stopped: {', '.join(self._noted(restore)) or 'nothing'}"
+            title = f"stopped: {', '.join(self._services(restore).noted()) or 'nothing'}"
             with self._phase(restore, "stop", title):
-                self._stop(restore)
+                self._services(restore).stop()
             with self._phase(restore, "exchange", "what is there is exchanged for what was restored"):
                 renames = self.exchange(restore)
                 renames.begin(restore)
                 self._save(restore)
                 renames.forward(restore)
             with self._phase(restore, "start", "the services are started"):
-                self._begin(restore)
+                self._services(restore).begin()
             self._state(restore, journal.CHECKING)
             title = f'the checks "{self.loaded.settings.restore.checks}" look at it'
             with self._phase(restore, "checks", title) as phase:
@@ -226,7 +225,7 @@ class Production:
                     phase.outcome = "failed"
                     return
                 self._state(restore, journal.BACK)
-            self._start(restore)
+            self._services(restore).start()
         if not restore.touched:
             self._remove(restore)
         for name in self.exchange(restore).kept(restore):
@@ -240,14 +239,14 @@ class Production:
         """Rename while nothing uses the names; False when something does not stop, and a person has to see to that."""
         exchange = self.exchange(restore)
         try:
-            self._noted(restore)
-            self._stop(restore)
+            self._services(restore).noted()
+            self._services(restore).stop()
         except RunbookError as error:
             if not exchange.whole(restore):
                 raise
             # Better all that was restored, running, than half of it.
             self._state(restore, journal.HELD, f"it cannot be taken back now: {error}")
-            self._start(restore)
+            self._services(restore).start()
             restore.stop = None
             self._save(restore)
             return False
@@ -270,61 +269,9 @@ class Production:
             for problem in drop_roles(server, restore.roles):
                 self.say(problem)
 
-    def _noted(self, restore: Restore) -> list[str]:
-        """Services to stop, and to start again, on disk before that: one that somebody stopped on purpose stays so."""
-        if restore.stop is None:  # else whoever was killed, or failed, has stopped them
-            cache = self.loaded.settings.restore.cache if restore.cache_files else None
-            wanted = dict.fromkeys([*self.loaded.settings.restore.stop, *([cache] if cache else [])])
-            idle = [one for one in wanted if one != cache and self._state_of(restore, one) == "stopped"]
-            restore.stop = [one for one in wanted if one not in idle]
-            for one in idle:
-                self.tell(restore, f'"{one}" does not run, and is not started')
-            self._save(restore)
-        return restore.stop
-
-    def _stop(self, restore: Restore) -> None:
-        """Those that work with the cache together, the cache after them."""
-        cache, others = self._cache_and_others(restore)
-        self._together(restore, others, "stop")
-        self._together(restore, cache, "stop")
-
-    def _begin(self, restore: Restore) -> None:
-        """The cache first: who works with it is started when it serves what was restored."""
-        cache, others = self._cache_and_others(restore)
-        self._together(restore, cache, "start")
-        if restore.cache:
-            self.tell(restore, serving.compare(self.loaded.settings, restore.cache, restore.cache_files))
-            restore.cache = None  # from now on others write into it
-            self._save(restore)
-        self._together(restore, others, "start")
-
-    def _start(self, restore: Restore) -> None:
-        """The cache first; one that does not start keeps no other from being started."""
-        cache, others = self._cache_and_others(restore)
-        try:
-            self._together(restore, cache, "start")
-        finally:
-            self._together(restore, others, "start")
-
-    def _cache_and_others(self, restore: Restore) -> tuple[list[str], list[str]]:
-        cache, noted = self.loaded.settings.restore.cache, restore.stop or []
-        return [one for one in noted if one == cache], [one for one in noted if one != cache]
-
-    def _together(self, restore: Restore, services: Sequence[str], action: str) -> None:
-        with ThreadPoolExecutor(max(len(services), 1)) as pool:
-            for done in [pool.submit(self._managed, restore, one, action) for one in services]:
-                done.result()
-
-    def _managed(self, restore: Restore, service: str, action: str) -> None:
-        manager, unit = self._reach(restore).manager(service)
-        getattr(manager, action)(unit, self.loaded.settings.restore.stopping)
-
-    def _state_of(self, restore: Restore, service: str) -> str:
-        manager, unit = self._reach(restore).manager(service)
-        return manager.status(unit).state
-
-    def _reach(self, restore: Restore) -> Reach:
-        return Reach(self.loaded.settings, self.root, f"restore:{restore.id}")
+    def _services(self, restore: Restore) -> Services:
+        save, tell = partial(self._save, restore), partial(self.tell, restore)
+        return Services(self.loaded.settings, self.root, restore, save, tell)
 
     def exchange(self, restore: Restore) -> Exchange:
         """What renames for RESTORE."""
@@ -392,7 +339,7 @@ class Production:
             yield store
 
     @contextmanager
-    def _services(self, store: Store, run: str) -> Iterator[None]:
+    def _undisturbed(self, store: Store, run: str) -> Iterator[None]:
         """Keep runbooks off all services."""
         with exclusion.services(self.loaded.settings, store, run) as locks:
             self._locks += locks
