@@ -1,7 +1,8 @@
 """Whether a backup lies ready that is recent and good, here and off-site: without one, a deployment must not begin.
 
 A backup is a folder with a `manifest.json` that is written last; `verified.json` says that all of it was read back from there,
-and `restored.json` that a drill restored it. What has no manifest did not finish, and does not count.
+`refuted.json` that this found it bad, and `restored.json` that a drill restored it. What has no manifest did not finish, and
+does not count; nor does one that is being read back, for as long as this may take.
 """
 
 import statistics
@@ -73,12 +74,19 @@ def _faults(place, settings, limits, measure, name, most=None):
     if not found:
         yield f'there is no finished one in "{place.name}"'
         return
+    while len(found) > 1 and _is_being_read(place, found[-1], limits):
+        found.pop()
     newest = found[-1]
     manifest = place.manifest(newest)
     yield from _missing(manifest, settings)
     yield from _changed(place, manifest, most)
     if not place.noted(newest, "verified.json"):
-        yield f'nobody has read "{newest}" back'
+        bad = place.noted(newest, "refuted.json")
+        yield (
+            f'who read "{newest}" back found it {", ".join(bad["reasons"])}'
+            if bad
+            else f'nobody has read "{newest}" back: runbook backup --verify {newest} does'
+        )
     if not measure(f"{name}.age", (clock.now() - manifest.moment).total_seconds(), "s") < limits.backup.age:
         yield f'"{newest}" is too old'
     if not measure(f"{name}.size", _size(manifest), "B") >= limits.backup.size:
@@ -86,6 +94,14 @@ def _faults(place, settings, limits, measure, name, most=None):
     before = statistics.median([_size(one) for one in _heads(place, found[:-1])] or [0])
     if before and not measure(f"{name}.to_previous", _size(manifest) / before, "ratio") >= limits.backup.shrink:
         yield f'"{newest}" is much smaller than those before'
+
+
+def _is_being_read(place, backup, limits):
+    """Whether BACKUP was made just now, and nobody has read it back yet, or was killed while doing so."""
+    noted = any(place.noted(backup, name) is not None for name in ("verified.json", "refuted.json"))
+    return (
+        not noted and (clock.now() - clock.parse(place.head(backup).finished)).total_seconds() < limits.backup.reading
+    )
 
 
 def _missing(manifest, settings):

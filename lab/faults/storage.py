@@ -126,8 +126,22 @@ def of_the_future(lab: Lab) -> None:
 
 @fault("backup-unverified", service="storage", fails=HERE)
 def unverified(lab: Lab) -> None:
-    """Nobody has read the newest backup back."""
+    """Nobody has read the newest backup back, which was made three hours ago."""
     lab.remove_file(newest(lab.site) / "verified.json")
+    change(lab, lambda told: told.update(created=days_ago(4 / 24), finished=days_ago(3 / 24)))
+
+
+@fault("backup-refuted", service="storage", fails=HERE)
+def refuted(lab: Lab) -> None:
+    """Somebody has just read the newest backup back, and its dump is none; it looks as good as the one before."""
+    folder = newest(lab.site)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    again = f"{datetime.fromisoformat(manifest['created']) + timedelta(seconds=1):%Y%m%dT%H%M%SZ}"
+    for file in folder.rglob("*"):
+        if file.is_file() and file.name not in ("manifest.json", "verified.json"):
+            lab.replace_file(folder.with_name(again) / file.relative_to(folder), file.read_bytes())
+    lab.replace_file(folder.with_name(again) / "refuted.json", json.dumps({"reasons": ["not-a-dump"]}))
+    lab.replace_file(folder.with_name(again) / "manifest.json", json.dumps({**manifest, "id": again}))
 
 
 @fault("backup-files-gone", service="storage", fails=HERE)

@@ -180,6 +180,7 @@ def test_another_key_is_told(backups: Backups, kind: str) -> None:
             place.manifest(ID)
         assert caught.value.reason == "wrong-key"
         assert verify(place, ID).reasons == ["wrong-key"]
+        assert place.noted(ID, "refuted.json") is None, "who cannot read it has not seen that it is bad"
 
 
 def test_a_key_that_others_can_read_is_not_used(backups: Backups) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 """Of the shape below; raised when a reader of the old one would be wrong. 1 knew no folders."""
-MANIFEST, VERIFIED, RESTORED = "manifest.json", "verified.json", "restored.json"
+MANIFEST, VERIFIED, REFUTED, RESTORED = "manifest.json", "verified.json", "refuted.json", "restored.json"
 DATABASE, ROLES, CACHE, FILES = "database", "roles.sql", "cache.rdb", "files.tar.zst"
 HASHING = 2
 """How checksums of rows are computed; 1 took the OIDs of enums and objects for their values, which no other server has."""

@@ -17,7 +17,7 @@ from pytest_runbook.backup import archives, programs, reading
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.destinations.folder import Folder
 from pytest_runbook.backup.filelist import Files
-from pytest_runbook.backup.manifest import CACHE, DATABASE, FILES, ID, MANIFEST, VERIFIED, Manifest, Stored
+from pytest_runbook.backup.manifest import CACHE, DATABASE, FILES, ID, MANIFEST, REFUTED, VERIFIED, Manifest, Stored
 from pytest_runbook.backup.verdict import Fault, Verdict
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings import Settings
@@ -30,7 +30,7 @@ def verify(destination: Destination, id: str, *, note: bool = True, reread: floa
     """Read the backup ID back from DESTINATION, whole, and say what is wrong with it.
 
     Archives of earlier backups that were read within REREAD days, and are there as they were, are not read again.
-    With NOTE a good one is noted there as verified, and a bad one is no more. Raises nothing that is a fault of the backup.
+    With NOTE a good one is noted there as verified, a bad one as refuted. Raises nothing that is a fault of the backup.
     """
     begun = clock.monotonic()
     verdict = Verdict(id, destination.name)
@@ -43,10 +43,15 @@ def verify(destination: Destination, id: str, *, note: bool = True, reread: floa
     if note and not {"no-manifest", "unreachable"} & set(verdict.reasons):
         if verdict.good:
             destination.note(id, VERIFIED, {**_noted(verdict), **archives.noted(read.archives.pop(id, ""))})
+            if destination.noted(id, REFUTED) is not None:
+                destination.forget(id, REFUTED)
             for earlier, mark in read.archives.items():
                 archives.note(destination, earlier, mark)
         else:
             destination.forget(id, VERIFIED)
+            if "wrong-key" not in verdict.reasons:  # who cannot read it has not seen that it is bad
+                # The note can be read where the backup itself is encrypted: it names no file and no table.
+                destination.note(id, REFUTED, {**_noted(verdict), "reasons": verdict.reasons})
             _distrust(destination, _damaged(verdict))
     return verdict
 

@@ -116,7 +116,7 @@ def _list(settings: Settings, root: Path, names: list[str], as_json: bool) -> in
         return silent
     for row in rows:
         size = "cannot be read" if row["bytes"] is None else f"{row['bytes']:,} bytes"
-        told = f"verified {row['verified']}" if row["verified"] else "not verified"
+        told = next((f"{word} {row[word]}" for word in ("verified", "refuted") if row[word]), "not verified")
         back = f", restored {row['restored']}" if row["restored"] else ""
         early = ", of the future" if is_ahead(row["id"]) else ""
         tell(f"{row['id']}  {row['destination']}  {size}  {told}{back}{early}")
@@ -127,13 +127,13 @@ def _list(settings: Settings, root: Path, names: list[str], as_json: bool) -> in
 
 def _row(place: Destination, backup: str) -> dict[str, Any]:
     """What there is to say of one backup."""
-    from pytest_runbook.backup.manifest import RESTORED, VERIFIED
+    from pytest_runbook.backup.manifest import REFUTED, RESTORED, VERIFIED
     from pytest_runbook.errors import BackupError
 
     row: dict[str, Any] = {"id": backup, "destination": place.name, "bytes": None}
     with suppress(BackupError):
         row["bytes"] = place.head(backup).size
-    for key, note in (("verified", VERIFIED), ("restored", RESTORED)):
+    for key, note in (("verified", VERIFIED), ("refuted", REFUTED), ("restored", RESTORED)):
         row[key] = (place.noted(backup, note) or {}).get("at")
     return row
 

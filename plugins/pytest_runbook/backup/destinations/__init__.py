@@ -80,7 +80,7 @@ class Destination(Protocol):
         """Remove the whole backup, its manifest first."""
 
     def note(self, id: str, name: str, data: Mapping[str, Any]) -> None:  # noqa: A002
-        """Write DATA as `verified.json` or `restored.json`, which is what NAME is."""
+        """Write DATA as `verified.json`, `refuted.json` or `restored.json`, which is what NAME is."""
 
     def noted(self, id: str, name: str) -> dict[str, Any] | None:  # noqa: A002
         """What was noted as NAME; None when nothing was, or nothing that can be read."""

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from pytest_runbook.backup.checksums import of_stream
-from pytest_runbook.backup.manifest import ID, MANIFEST, RESTORED, VERIFIED, Head, Manifest, Stored
+from pytest_runbook.backup.manifest import ID, MANIFEST, REFUTED, RESTORED, VERIFIED, Head, Manifest, Stored
 from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
     from pytest_runbook.settings import Settings as AllSettings
 
-NOTES = (VERIFIED, RESTORED)
+NOTES = (VERIFIED, REFUTED, RESTORED)
 ENDING = ".age"
 SEALED = ".sealed-"
 """What the folder of encrypted files begins with, beside the local backups."""
@@ -198,7 +198,7 @@ class Place(ABC, Generic[S]):
                 self._delete([f"{id}/{name}" for name in some])
 
     def note(self, id: str, name: str, data: Mapping[str, Any]) -> None:  # noqa: A002
-        """Write DATA as NAME, `verified.json` or `restored.json`."""
+        """Write DATA as NAME, one of `NOTES`."""
         if name not in NOTES:
             raise ValueError(name)
         with tempfile.TemporaryDirectory(prefix="runbook-") as folder:
