@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pytest_runbook.backup import archive, destinations, reading
+from pytest_runbook.backup import archive, destinations, owners, reading
 from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.manifest import FILES, MANIFEST
 from pytest_runbook.backup.restore import journal, tree
@@ -290,12 +292,42 @@ def test_roots_on_several_disks_are_made_ready_each_on_its_own(system: Filesyste
     assert system.beside == [f"config.before-{tag(done.id)}"]
 
 
-def test_all_of_a_root_belongs_to_whom_the_root_that_is_there_belongs_to(system: Filesystem) -> None:
+def owner(path: Path) -> tuple[int, int]:
+    seen = path.lstat()
+    return seen.st_uid, seen.st_gid
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_each_file_link_and_folder_belongs_to_whom_it_belonged_to(system: Filesystem) -> None:
+    (system.uploads / "private").mkdir()
+    (system.uploads / "link").symlink_to("a.wav")
+    given = {"": "daemon:daemon", "a.wav": "nobody:nogroup", "link": "bin:bin", "private": "daemon:4321"}
+    for name, whose in given.items():
+        os.chown(system.uploads / name, *owners.numbers(whose), follow_symlinks=False)
+    (system.uploads / "private").chmod(0o2770)
+    before = {name: owner(system.uploads / name) for name in given}
+    assert {user for user, _ in before.values()} == {pwd.getpwnam(name).pw_uid for name in ("daemon", "nobody", "bin")}
+    made = system.backup()
+    assert made.files
+    assert {name: made.files[f"uploads/{name}".rstrip("/")].owner for name in given} == given
+    system.lose()
+    system.restore(made)
+    assert {name: owner(system.uploads / name) for name in given} == before
+    assert stat.S_IMODE((system.uploads / "private").stat().st_mode) == 0o2770
+    assert not any("what belonged to" in line for line in system.said)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("saved", ["", "of-another-machine:daemon"])
+def test_what_belonged_to_nobody_known_belongs_to_whom_the_root_that_is_there_belongs_to(
+    system: Filesystem, saved: str
+) -> None:
     (system.uploads / "private").mkdir(mode=0o700)
     made = system.backup()
-    if os.geteuid() == 0:
-        os.chown(system.uploads, 1234, 4321)
-    owner = system.uploads.stat()
-    system.restore(made)
-    found = {(path.stat().st_uid, path.stat().st_gid) for path in (system.uploads, *tree.below(system.uploads))}
-    assert found == {(owner.st_uid, owner.st_gid)}
+    assert made.files
+    older = replace(made, files={name: replace(file, owner=saved) for name, file in made.files.items()})
+    os.chown(system.uploads, 1234, 4321)
+    Production(system.loaded, system.folder, say=system.said.append).restore("local", older, ["files"], safety=False)
+    assert {owner(path) for path in (system.uploads, *tree.below(system.uploads))} == {(1234, 4321)}
+    told = f'of "uploads", what belonged to {saved} belongs to the owner of its folder: this machine does not know them'
+    assert system.said.count(told) == bool(saved)

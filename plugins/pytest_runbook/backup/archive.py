@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import IO, BinaryIO, cast
 
+from pytest_runbook.backup import owners
 from pytest_runbook.backup.filelist import File, Files
 from pytest_runbook.backup.manifest import FILES
 from pytest_runbook.errors import BackupError
@@ -132,15 +133,15 @@ def _below(name: str, base: Path, exclude: Sequence[str]) -> Iterator[tuple[str,
 def _one(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File | None) -> File | None:
     """What is known of PATH, which is added to TAR if need be; None when it is nothing that can be saved."""
     seen = path.lstat()
-    mode = stat.S_IMODE(seen.st_mode)
+    mode, owner = stat.S_IMODE(seen.st_mode), owners.named(seen.st_uid, seen.st_gid)
     if stat.S_ISLNK(seen.st_mode):
-        return File(0, mode, seen.st_mtime, "", "", str(path.readlink()))
+        return File(0, mode, seen.st_mtime, "", "", str(path.readlink()), owner=owner)
     if stat.S_ISDIR(seen.st_mode):
         member = tarfile.TarInfo(name)
         member.type, member.mode, member.mtime = tarfile.DIRTYPE, mode, seen.st_mtime
         tar.addfile(member)
         tar.members = []  # type: ignore[attr-defined] # they would all be kept in memory
-        return File(0, mode, seen.st_mtime, "", backup, folder=True)
+        return File(0, mode, seen.st_mtime, "", backup, folder=True, owner=owner)
     if stat.S_ISREG(seen.st_mode):
         return _file(tar, name, path, backup, before if before and before.sha256 else None)
     return None
@@ -150,7 +151,8 @@ def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File
     """What is known of the file PATH, which is added to TAR unless it is as it was BEFORE."""
     with path.open("rb") as source:
         seen = os.fstat(source.fileno())
-        now = File(seen.st_size, stat.S_IMODE(seen.st_mode), seen.st_mtime, "", backup, ctime=seen.st_ctime)
+        mode, owner = stat.S_IMODE(seen.st_mode), owners.named(seen.st_uid, seen.st_gid)
+        now = File(seen.st_size, mode, seen.st_mtime, "", backup, ctime=seen.st_ctime, owner=owner)
         if before and (before.size, before.mtime, before.ctime) == (now.size, now.mtime, now.ctime):
             return replace(now, sha256=before.sha256, backup=before.backup)
         content = source.read(seen.st_size) if seen.st_size <= SMALL else None

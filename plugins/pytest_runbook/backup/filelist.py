@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from pytest_runbook.errors import BackupError
 from pytest_runbook.model import Record
 
-COLUMNS = "size, mode, mtime, sha256, backup, link, ctime, folder"
+COLUMNS = "size, mode, mtime, sha256, backup, link, ctime, folder, owner"
 SETUP = f"""
     PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8192;
     CREATE TABLE file (name BLOB PRIMARY KEY, {", ".join(COLUMNS.split(", "))}) WITHOUT ROWID;
@@ -43,6 +43,8 @@ class File(Record):
     """When anything of it last changed, which nobody can set back, as `cp -p` does the mtime; None in older manifests."""
     folder: bool = False
     """Manifests of version 1 name none."""
+    owner: str = ""
+    """`USER:GROUP`, by name; empty in older manifests."""
 
 
 class Files(MutableMapping[str, File]):
@@ -75,9 +77,10 @@ class Files(MutableMapping[str, File]):
             link,
             file.ctime,
             file.folder,
+            file.owner,
         )
         try:
-            self._rows.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._rows.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.OperationalError as error:
             raise BackupError(
                 f"the list of files does not go on in the folder for temporary files: {error}\n"
@@ -147,8 +150,9 @@ class _Values(ValuesView[File]):
 
 
 def _file(row: Iterable[Any]) -> File:
-    size, mode, mtime, sha256, backup, link, ctime, folder = row
-    return File(size, mode, mtime, sha256, backup, None if link is None else os.fsdecode(link), ctime, bool(folder))
+    size, mode, mtime, sha256, backup, link, ctime, folder, owner = row
+    leads = None if link is None else os.fsdecode(link)
+    return File(size, mode, mtime, sha256, backup, leads, ctime, bool(folder), owner)
 
 
 class Reader:

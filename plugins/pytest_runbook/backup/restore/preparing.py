@@ -14,7 +14,7 @@ from threading import Event
 from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_runbook import managers
-from pytest_runbook.backup import comparing, contents, postgresql, programs
+from pytest_runbook.backup import comparing, contents, owners, postgresql, programs
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Manifest
 from pytest_runbook.backup.postgresql import Server
@@ -220,7 +220,24 @@ class Preparing:
             root = (self.manifest.files or {}).get(name)
             mode = root.mode & files.OF_FOLDERS if root and root.folder else None
             self._beside(staging / name, target, like=target if target.exists() else target.parent, mode=mode)
+            if os.geteuid() == 0:
+                self._owned(name, Path(self.restore.swaps[-1].made))
         staging.rmdir()
+
+    def _owned(self, root: str, new: Path) -> None:
+        """Give what is NEW of ROOT back to whom each part belonged to; where that cannot be, it stays as it is."""
+        stays = dict[str, str]()
+        for name, file in (self.manifest.files or {}).items():
+            if files.root_of(name) != root or not file.owner:
+                continue
+            try:
+                os.chown(new / name.partition("/")[2], *owners.numbers(file.owner), follow_symlinks=False)
+            except KeyError:
+                stays[file.owner] = "this machine does not know them"
+            except OSError as error:  # as in a container that has not all users
+                stays[file.owner] = (error.strerror or str(error)).lower()
+        for owner, why in sorted(stays.items()):
+            self.tell(f'of "{root}", what belonged to {owner} belongs to the owner of its folder: {why}')
 
     def _beside(self, source: Path, target: Path, *, like: Path, mode: int | None = None) -> None:
         """Move SOURCE beside TARGET, owned by whom LIKE belongs to; the exchange brings it there.
