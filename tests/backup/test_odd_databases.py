@@ -234,3 +234,28 @@ def test_neither_bodies_of_functions_nor_newlines_in_names_make_a_backup_bad(sys
         "public.two\nlines": 2,
     }
     assert judged(drilled(system, name)) == PROVEN
+
+
+LONG = """
+    CREATE TABLE kept (id serial PRIMARY KEY);
+    INSERT INTO kept SELECT FROM generate_series(1, 3);
+    DO $$ DECLARE kind text := repeat('t', 60); first text; BEGIN
+        EXECUTE format('CREATE DOMAIN %I AS integer', kind);
+        FOREACH first IN ARRAY ARRAY['integer', 'kept'] LOOP
+            FOR n IN 1..90 LOOP  -- a listing names each with all its arguments
+                EXECUTE format('CREATE FUNCTION of_%s_%s(%s%s) RETURNS integer LANGUAGE sql AS $f$SELECT 1$f$',
+                               first, n, first, repeat(', ' || kind, 90));
+            END LOOP;
+        END LOOP;
+    END $$;
+"""
+
+
+def test_the_listing_of_a_dump_may_be_as_long_as_it_is(system: Shop, name: str) -> None:
+    """The table stands in the middle of it: the functions that take one of its rows come later."""
+    system.database.sql(f"CREATE DATABASE {name}")
+    system.database.sql(LONG, name)
+    manifest = saved(system, name)
+    assert manifest.database
+    assert [*manifest.database.tables] == ["public.kept"]
+    assert judged(drilled(system, name)) == PROVEN

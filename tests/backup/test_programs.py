@@ -58,6 +58,21 @@ def test_debian_has_a_folder_for_each_version(
     assert programs.postgresql(None, ["pg_dump"]) == tmp_path / "15" / "bin"
 
 
+def test_of_those_that_know_the_server_the_nearest_is_taken(
+    install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A later one says what an earlier server does not know."""
+    for version in ("14", "15"):
+        (tmp_path / version).mkdir()
+        install(f"{version}/bin", "pg_dump", version=f"{version}.1")
+    path = install("path", "pg_dump", version="17.4")
+    monkeypatch.setenv("PATH", str(path))
+    monkeypatch.setattr(programs, "DEBIAN", tmp_path)
+    assert programs.postgresql(None, ["pg_dump"], least=13) == tmp_path / "14" / "bin"
+    assert programs.postgresql(None, ["pg_dump"], least=15) == tmp_path / "15" / "bin"
+    assert programs.postgresql(None, ["pg_dump"], least=16) == path
+
+
 def test_redis_or_valkey(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     place = install("path", "valkey-server", version="9.1.2")
     monkeypatch.setenv("PATH", str(place))

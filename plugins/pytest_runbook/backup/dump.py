@@ -17,7 +17,7 @@ from pytest_runbook.backup import contents, postgresql, programs
 from pytest_runbook.backup.manifest import DATABASE, ROLES, Database
 from pytest_runbook.backup.reading import flat, names
 from pytest_runbook.backup.rows import plain
-from pytest_runbook.backup.running import run
+from pytest_runbook.backup.running import output, run
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings import Settings
 
@@ -63,7 +63,7 @@ def dump(settings: Settings, folder: Path, mark: str) -> Dumped:
             except BaseException:
                 postgresql.cut(other)  # it may wait for a lock, and nobody waits for it any more
                 raise
-    listing = run([place / "pg_restore", "--list", folder / DATABASE], dict(os.environ), LISTING).stdout
+    listing = output([place / "pg_restore", "--list", folder / DATABASE], dict(os.environ), LISTING)
     excluded = _excluded(listing, found.database) if part.exclude else []
     dumped = _sequences(place, folder / DATABASE, listing)
     sequences = {name: dumped.get(name) for name in found.database.sequences}
@@ -116,8 +116,8 @@ def _sequences(place: Path, dumped: Path, listing: str) -> dict[str, int | None]
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="runbook-") as chosen:
         chosen.write("\n".join(SET.findall(listing)) + "\n")
         chosen.flush()
-        command: list[str | Path] = [place / "pg_restore", "-f", "-", "-L", chosen.name, dumped]
-        text = run(command, dict(os.environ), LISTING).stdout
+        command: list[str | Path] = [place / "pg_restore", "-L", chosen.name, dumped]
+        text = output(command, dict(os.environ), LISTING)
     found = VALUE.findall(text)
     return {plain(name.replace("''", "'")): int(value) if used == "true" else None for name, value, used in found}
 

@@ -21,19 +21,22 @@ QUESTION = 20.0
 
 
 def postgresql(setting: Path | None, programs: Sequence[str], *, least: int = 0) -> Path:
-    """The folder that has all PROGRAMS, of major version LEAST or later; BackupError says where was looked.
+    """The folder that has all PROGRAMS, of major version LEAST or the next later one; BackupError says where was looked.
 
-    SETTING is looked at alone when it is given. LEAST is the server's version: an older client cannot read it.
+    SETTING is looked at alone when it is given. LEAST is the server's version: an older client cannot read it, and a later
+    one says what it does not know.
     """
-    looked: list[str] = []
+    looked, there = list[str](), list[tuple[int, Path]]()
     for folder in dict.fromkeys([setting] if setting else _folders(programs)):
         missing = [name for name in programs if not os.access(folder / name, os.X_OK)]
         if missing:
             looked.append(f'"{folder}" has no {missing[0]}')
-        elif least and (found := version(folder / programs[0])) < (least,):
+        elif (found := version(folder / programs[0]) if least else (0,)) < (least,):
             looked.append(f'"{folder}" is of version {".".join(map(str, found)) or "unknown"}')
         else:
-            return folder
+            there.append((found[0], folder))
+    if there:
+        return min(there, key=lambda one: one[0])[1]
     wanted = f"{', '.join(programs)}{f' of version {least} or later' if least else ''}"
     raise BackupError(
         f"no {wanted}: {'; '.join(looked) or 'neither on PATH, nor by pg_config, nor below ' + str(DEBIAN)}\n"

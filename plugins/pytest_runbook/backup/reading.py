@@ -19,7 +19,7 @@ from pytest_runbook.backup.checksums import PIECE, of_stream
 from pytest_runbook.backup.filelist import Files
 from pytest_runbook.backup.manifest import Cache, Database, Manifest, Stored
 from pytest_runbook.backup.rows import Rows
-from pytest_runbook.backup.running import run
+from pytest_runbook.backup.running import output, run
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import BackupError
 
@@ -51,7 +51,7 @@ def dump(folder: Path, bindir: Path, manifest: Manifest, database: Database) -> 
     # The time of an archive is told in the time zone of the reader; UTC is what it was written in.
     environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
     try:
-        listing = run([bindir / "pg_restore", "--list", folder], environment, TIMEOUT, reason="not-a-dump").stdout
+        listing = output([bindir / "pg_restore", "--list", folder], environment, TIMEOUT, reason="not-a-dump")
     except BackupError as error:
         yield Fault("not-a-dump", name, str(error))
         return

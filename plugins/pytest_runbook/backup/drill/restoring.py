@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -120,6 +120,7 @@ class ScratchRestore:
             refusal.database(found, self.settings, self.manifest)
             if given:
                 self._alone(found)
+            self.seen.left_out += _another_release(found, told)
             self._emptied(found, told)
             return found
 
@@ -231,6 +232,14 @@ class ScratchRestore:
             except RestoreError as error:
                 phase.outcome = "failed"
                 self.seen.faults.append(Fault("not-restored", "service", str(error)))
+
+
+def _another_release(server: Server, told: Database) -> Iterator[str]:
+    """What restoring into SERVER does not prove of a server such as the backup TOLD of."""
+    with server.connect() as session:
+        here = session.info.server_version // 10000
+    if str(here) != (there := told.server_version.partition(".")[0]):
+        yield f"the server of the drill is PostgreSQL {here}, that of the backup {there}: nobody restored into one of those"
 
 
 def _locales(told: Mapping[str, str]) -> list[Mapping[str, str]]:

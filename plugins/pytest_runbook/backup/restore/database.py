@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_runbook.backup import programs, reading
-from pytest_runbook.backup.running import run
+from pytest_runbook.backup.running import last, output, run
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import BackupError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_runbook.backup.manifest import Database, Manifest
     from pytest_runbook.backup.postgresql import Server
+    from pytest_runbook.runbooks.commands import Finished
     from pytest_runbook.settings import Settings
 
     Session = psycopg.Connection[tuple[Any, ...]]
@@ -28,6 +29,12 @@ PROPERTY = re.compile(r'(ALTER DATABASE |(?:GRANT|REVOKE) [A-Z, ]+ ON DATABASE )
 NAME = r'("(?:[^"]|"")+"|[^\s";]+)'
 ABOUT = re.compile(rf"(?:(?:CREATE|ALTER|COMMENT ON) ROLE|GRANT {NAME} TO) {NAME}")
 """Whom a statement about roles changes: the last name."""
+LATER = 17
+"""Version of pg_restore from which on it sets `transaction_timeout`, which no earlier server has."""
+CAME_TO_ITS_END = re.compile(r"^pg_restore: warning: errors ignored on restore: \d+$", re.MULTILINE)
+REFUSED = re.compile(r"^pg_restore: error: ", re.MULTILINE)
+UNKNOWN = re.compile(f"{REFUSED.pattern}.+\nCommand was: SET transaction_timeout = 0;$", re.MULTILINE)
+"""What each of its sessions says of that, the server in a language of its own."""
 MISSING = re.compile(r'extension "([^"]+)" is not available|could not open extension control file')
 
 
@@ -89,14 +96,14 @@ class Restoring:
         told = manifest.database
         assert told
         try:
-            listing = self._restore("--list", str(dump), reason="not-a-dump")
+            listing = self._answer("--list", str(dump))
         except BackupError as error:
             return [_fault(error)]
         if faults := list(reading.listed(listing, "database", manifest, told)):
             return faults
-        options = ["--exit-on-error", "--no-tablespaces", f"--jobs={self.jobs}", f"--dbname={name}", *self.options]
+        options = ["--no-tablespaces", f"--jobs={self.jobs}", f"--dbname={name}", *self.options]
         try:
-            self._restore(*options, str(dump), reason="not-restored")
+            self._restore(*self._severity(), *options, str(dump), reason="not-restored")
         except BackupError as refused:
             try:  # what cannot even be unpacked is no dump, whatever server it should go to
                 self._restore("--file=/dev/null", str(dump), reason="not-a-dump")
@@ -111,7 +118,7 @@ class Restoring:
         """
         from psycopg import sql
 
-        script = self._restore("--create", "--schema-only", "--file=-", str(dump), reason="not-a-dump")
+        script = self._answer("--create", "--schema-only", str(dump))
         own = sql.Identifier(name)
         with self.server.connect() as session:
             for line in script.splitlines():
@@ -119,15 +126,37 @@ class Restoring:
                 if found and found[2].strip('"').replace('""', '"') == told.name and "TABLESPACE" not in found[3]:
                     session.execute(sql.SQL("{}{}{}").format(_raw(found[1]), own, _raw(found[3])))
 
-    def _restore(self, *arguments: str, reason: str) -> str:
-        program = [str(self.bindir / "pg_restore"), "--no-password", *arguments]
-        return run(program, self.server.environment, self.timeout, mark=self.mark, reason=reason).stdout
+    def _severity(self) -> list[str]:
+        """The first error ends pg_restore, unless it makes one itself: on a server of an earlier version than its own."""
+        with self.server.connect() as session:
+            earlier = session.info.server_version // 10000 < LATER <= programs.version(self.bindir / "pg_restore")[0]
+        return [] if earlier else ["--exit-on-error"]
+
+    def _command(self, *arguments: str) -> list[str | Path]:
+        return [self.bindir / "pg_restore", "--no-password", *arguments]
+
+    def _restore(self, *arguments: str, reason: str) -> None:
+        command, environment = self._command(*arguments), self.server.environment
+        run(command, environment, self.timeout, mark=self.mark, reason=reason, complaint=_complaint)
+
+    def _answer(self, *arguments: str) -> str:
+        command, environment = self._command(*arguments), self.server.environment
+        return output(command, environment, self.timeout, mark=self.mark, reason="not-a-dump")
 
 
 def place(settings: Settings, told: Database, *needed: str) -> Path:
     """The folder of the programs NEEDED: not older than the server and the pg_dump that the backup TOLD is from."""
     least = max(int(text.partition(".")[0]) for text in (told.server_version, told.dump_version or "0"))
     return programs.postgresql(settings.backup.programs.postgresql, ("pg_restore", *needed), least=least)
+
+
+def _complaint(done: Finished) -> list[str]:
+    """What pg_restore was refused, from the first on; a setting that an earlier server does not know is none, if that is all."""
+    rest = UNKNOWN.sub("", done.stderr)
+    first = REFUSED.search(rest)
+    if first is None and done.whole and CAME_TO_ITS_END.search(rest):
+        return []
+    return rest[first.start() if first else 0 :].strip().splitlines() or last(done)
 
 
 def _statements(text: str) -> Iterator[str]:
