@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_runbook.backup import comparing, everything
+from pytest_runbook.backup import comparing, contents, everything, postgresql
 from pytest_runbook.backup.drill.certificate import Certificate
 from pytest_runbook.backup.drill.drill import Drill
-from pytest_runbook.backup.manifest import MANIFEST, Manifest
+from pytest_runbook.backup.manifest import DATABASE, MANIFEST, Manifest
+from pytest_runbook.backup.restore import database as restoring
 from pytest_runbook.errors import BackupError
 
 from tests.backup.systems import Shop, shop
@@ -133,6 +134,56 @@ def test_settings_of_the_database_are_restored_and_do_not_end_the_drill(system: 
     system.database.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     saved(system, name)
     assert judged(drilled(system, name)) == PROVEN
+
+
+GIVEN = """
+    ALTER ROLE shopkeeper IN DATABASE odd SET search_path = shop, public;
+    ALTER DATABASE odd SET app.motd = 'two
+lines; it''s \\ "done" -- so';
+    COMMENT ON DATABASE odd IS 'of the TABLESPACE; it''s
+--
+ours';
+    GRANT CONNECT ON DATABASE odd TO shopkeeper;
+"""
+OWN = """
+    SELECT coalesce(setrole::regrole::text, ''), setconfig, shobj_description(d.oid, 'pg_database'), datacl::text
+    FROM pg_database d JOIN pg_db_role_setting ON setdatabase = d.oid WHERE datname = '{}' ORDER BY 1
+"""
+
+
+def test_whatever_the_database_itself_was_given_is_restored_and_compared(system: Shop, name: str) -> None:
+    system.database.sql(f"CREATE DATABASE {name}")
+    system.database.sql("CREATE TABLE rows AS SELECT generate_series(1, 100) AS id", name)
+    system.database.sql(GIVEN)
+    manifest = saved(system, name)
+    own = manifest.database
+    assert own
+    assert [*own.properties] == ["comment", "setting app.motd", "setting search_path of shopkeeper"]
+    paper = drilled(system, name)
+    assert judged(paper) == PROVEN
+    assert {proof.what: proof.found for proof in paper.proofs}["its own settings"] == "3"
+    settings = system.told(*told(system, name)).settings
+    again = restoring.Restoring(restoring.place(settings, own), postgresql.of_backup(settings), jobs=1, timeout=60)
+    again.create("odd_again")
+    try:
+        again.properties("odd_again", system.folder / "local" / manifest.id / DATABASE, own)
+        assert system.database.sql(OWN.format("odd_again")) == system.database.sql(OWN.format(name))
+    finally:
+        system.database.sql("DROP DATABASE odd_again")
+
+
+def test_a_setting_that_was_lost_is_told(system: Shop, name: str) -> None:
+    system.database.sql(f"CREATE DATABASE {name}")
+    system.database.sql(GIVEN)
+    with system.database.connect(database=name) as session, contents.transaction(session):
+        given = contents.look(session, checksum_rows=0)
+    proofs, faults = comparing.properties(given, {**given.properties, "setting app.motd": "another", "comment": "ours"})
+    assert [str(fault) for fault in faults] == [
+        "not-restored: database:comment: is not there, or not as it was",
+        "not-restored: database:setting app.motd: is not there, or not as it was",
+    ]
+    assert [(proof.expected, proof.found, proof.ok) for proof in proofs] == [("3", "1", False)]
+    assert comparing.properties(dataclasses.replace(given, properties={}), {}) == ([], [])
 
 
 def test_bytes_that_are_of_no_encoding_do_no_harm(system: Shop, name: str) -> None:

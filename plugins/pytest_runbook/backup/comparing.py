@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST = 20
 """Faults of one kind that are told one by one."""
+LOST = "is not there, or not as it was"
 AMCHECK = """
     SELECT c.oid, n.nspname || '.' || c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
     JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
@@ -64,7 +65,7 @@ def database(
         # What a later server brings along with an extension, or in roles of its own, is no fault of the backup.
         wrong = [name for name in here if name not in there or (what == "sequences" and here[name] != there[name])]
         proofs.append(_same(what, len(here), len(here) - len(wrong)))
-        faults += _told("not-restored", f"database:{what.partition(',')[0]}", wrong, "is not there, or not as it was")
+        faults += _told("not-restored", f"database:{what.partition(',')[0]}", wrong, LOST)
     proofs += [
         _same("constraints", told.constraints, seen.constraints),
         *(_same(f"{what}, counted", number, seen.objects.get(what, 0)) for what, number in told.objects.items()),
@@ -87,6 +88,13 @@ def database(
             )
         )
     return proofs, faults
+
+
+def properties(told: Database, seen: Mapping[str, str]) -> tuple[list[Proof], list[Fault]]:
+    """The same of what the database itself was given: SEEN of the restored one, which gets it last."""
+    wrong = [name for name, value in told.properties.items() if seen.get(name) != value]
+    proofs = [_same("its own settings", len(told.properties), len(told.properties) - len(wrong))]
+    return proofs if told.properties else [], list(_told("not-restored", "database", wrong, LOST))
 
 
 def _tables(told: Mapping[str, Table], seen: Mapping[str, Table]) -> Iterable[Fault]:

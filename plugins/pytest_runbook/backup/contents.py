@@ -77,6 +77,17 @@ OBJECTS = f"""
     JOIN pg_namespace n ON n.oid = t.relnamespace WHERE {OURS} AND {NOT_OF_EXTENSION}
     UNION ALL SELECT 'large objects', count(*) FROM pg_largeobject_metadata
 """  # noqa: S608 - constants
+# A list of names may come back from a dump with other blanks and quotes.
+PROPERTIES = """
+    SELECT 'setting ' || split_part(one, '=', 1) || coalesce(' of ' || r.rolname, ''),
+           hashtextextended(regexp_replace(one, '[[:space:]"]', '', 'g'), 0)::text
+    FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole,
+         unnest(s.setconfig) AS one
+    WHERE d.datname = current_database()
+    UNION ALL SELECT 'comment', hashtextextended(description, 0)::text
+    FROM pg_database d, shobj_description(d.oid, 'pg_database') AS description
+    WHERE d.datname = current_database() AND description IS NOT NULL ORDER BY 1
+"""
 SETTINGS = """
     SELECT name, setting FROM pg_settings
     WHERE source IN ('configuration file', 'command line', 'database', 'global') AND name !~ 'password|conninfo|key|command'
@@ -158,7 +169,13 @@ def look(
         locale=_locale(session),
         hashing=HASHING,
         objects=dict(sorted(_all(session, OBJECTS))),
+        properties=properties(session),
     )
+
+
+def properties(session: Session) -> dict[str, str]:
+    """What the database itself was given, as a manifest has it."""
+    return dict(_all(session, PROPERTIES))
 
 
 def _locale(session: Session) -> dict[str, str]:

@@ -82,6 +82,9 @@ class Database(Record):
     """How the checksums of rows were computed, `HASHING`."""
     objects: dict[str, int] = field(default_factory=dict)
     """How many `functions`, `triggers`, `policies`, `views`, `materialised views`, `large objects`; empty: nobody asked."""
+    properties: dict[str, str] = field(default_factory=dict)
+    """`comment`, `setting work_mem`, `setting search_path of ROLE`: what the database itself was given, as hashes, since some
+    of it is secret; empty: nothing, or nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,9 +120,10 @@ class Proving:
             found = trees.result() if trees else ([], [])
         given = bool(self.settings.drill.server.get_secret_value())
         proofs, faults = comparing.database(told, seen, self.settings.drill.ignore, roles=not given)
+        own = comparing.properties(told, seen.properties) if not given else ([], [])
         self.newest = clock.parse(seen.newest_row) if seen.newest_row else None
-        self.paper.proofs += [*proofs, *found[0]]
-        self.paper.faults += [*faults, *found[1]]
+        self.paper.proofs += [*proofs, *own[0], *found[0]]
+        self.paper.faults += [*faults, *own[1], *found[1]]
         self.paper.left_out += [f"a role is not as it was: {problem}" for problem in self.restored.roles]
         if left := len(told.tables) - len(chosen):
             self.paper.left_out.append(f"rows of {left} tables were counted and not compared: drill.checksum_rows")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,17 @@ if TYPE_CHECKING:
 
 ROLE_STATEMENT = re.compile(r"(CREATE|ALTER|COMMENT ON) ROLE |GRANT (?!.* ON TABLESPACE )")
 """The only kinds of statement of `roles.sql` that are executed: no tablespace is made in a folder of somebody else's choice."""
-PROPERTY = re.compile(r'(ALTER DATABASE |(?:GRANT|REVOKE) [A-Z, ]+ ON DATABASE )("(?:[^"]|"")+"|[^\s"]+)( .+;)')
 NAME = r'("(?:[^"]|"")+"|[^\s";]+)'
+OF_DATABASE = re.compile(r"^\d+; \d+ \d+ (?:DATABASE|(?:COMMENT|ACL|SECURITY LABEL) - DATABASE) .*$", re.MULTILINE)
+"""What a dump tells of the database itself, in its listing, and below in statements."""
+PROPERTY = re.compile(
+    r"((?:ALTER|COMMENT ON) DATABASE |(?:GRANT|REVOKE) [A-Z, ]+ ON DATABASE |SECURITY LABEL FOR \S+ ON DATABASE |"
+    rf"ALTER ROLE (?:{NAME}) IN DATABASE ){NAME}( .+)",
+    re.DOTALL,
+)
+ELSEWHERE = " SET TABLESPACE "
+TOKEN = re.compile(r"""--[^\n]*|^\\[^\n]*|E'(?:[^'\\]|\\.)*'|'[^']*'|"[^"]*"|.""", re.DOTALL | re.MULTILINE)
+"""Of a script: a comment, a word to psql, a text, a name, or any other letter."""
 ABOUT = re.compile(rf"(?:(?:CREATE|ALTER|COMMENT ON) ROLE|GRANT {NAME} TO) {NAME}")
 """Whom a statement about roles changes: the last name."""
 LATER = 17
@@ -118,13 +128,20 @@ class Restoring:
         """
         from psycopg import sql
 
-        script = self._answer("--create", "--schema-only", str(dump))
-        own = sql.Identifier(name)
+        own, script = sql.Identifier(name), self._of_database(dump)
         with self.server.connect() as session:
-            for line in script.splitlines():
-                found = PROPERTY.fullmatch(line)
-                if found and found[2].strip('"').replace('""', '"') == told.name and "TABLESPACE" not in found[3]:
-                    session.execute(sql.SQL("{}{}{}").format(_raw(found[1]), own, _raw(found[3])))
+            for statement in _parted(script):
+                found = PROPERTY.fullmatch(statement)
+                if found and found[3].strip('"').replace('""', '"') == told.name and not found[4].startswith(ELSEWHERE):
+                    session.execute(sql.SQL("{}{}{}").format(_raw(found[1]), own, _raw(found[4])))
+
+    def _of_database(self, dump: Path) -> str:
+        """The script of what DUMP tells of the database itself; no body of a function stands in it."""
+        listing = self._answer("--create", "--list", str(dump))
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="runbook-") as chosen:
+            chosen.write("\n".join(OF_DATABASE.findall(listing)) + "\n")
+            chosen.flush()
+            return self._answer("--create", f"--use-list={chosen.name}", str(dump))
 
     def _severity(self) -> list[str]:
         """The first error ends pg_restore, unless it makes one itself: on a server of an earlier version than its own."""
@@ -148,6 +165,18 @@ def place(settings: Settings, told: Database, *needed: str) -> Path:
     """The folder of the programs NEEDED: not older than the server and the pg_dump that the backup TOLD is from."""
     least = max(int(text.partition(".")[0]) for text in (told.server_version, told.dump_version or "0"))
     return programs.postgresql(settings.backup.programs.postgresql, ("pg_restore", *needed), least=least)
+
+
+def _parted(script: str) -> Iterator[str]:
+    """The statements of SCRIPT, in whose texts and names anything may stand."""
+    words = list[str]()
+    for found in TOKEN.finditer(script):
+        word = found[0]
+        if word == ";":
+            yield "".join(words).strip()
+            words.clear()
+        elif not word.startswith(("--", "\\")):
+            words.append(word)
 
 
 def _complaint(done: Finished) -> list[str]:
