@@ -114,3 +114,57 @@ def test_rows_that_a_policy_hides_are_an_error_and_not_a_smaller_count(server: P
         session.execute("SET ROLE reader")
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
             look(session)
+
+
+def test_a_sample_by_a_key_of_text_is_the_same_whatever_the_locale_sorts_last(server: PostgresServer) -> None:
+    found = []
+    for name, locale in (
+        ("as_c", "LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'"),
+        ("as_icu", "LOCALE_PROVIDER icu ICU_LOCALE 'fr'"),
+    ):
+        server.sql(f"DROP DATABASE IF EXISTS {name}")
+        server.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' {locale}")
+        server.sql("CREATE TABLE word (part int, name text, PRIMARY KEY (part, name))", name)
+        server.sql("INSERT INTO word SELECT n % 2, chr(64 + n) FROM generate_series(1, 60) AS n", name)
+        with server.connect(database=name) as session:
+            found.append(look(session, most=10))
+    assert found[0].tables == found[1].tables
+    assert found[0].tables["public.word"].sampled
+    # What an older release took as the last rows nobody knows on another machine: its rows are counted.
+    with server.connect(database="as_c") as session:
+        assert look(session, most=10, told=replace(found[0], hashing=2)).tables == {"public.word": Table(60)}
+
+
+def test_times_that_no_clock_shows_end_no_backup(session: contents.Session) -> None:
+    session.execute("CREATE TABLE a (at timestamptz, day date, noted text)")
+    session.execute("INSERT INTO a VALUES ('2026-01-02 03:04:05Z', '2026-01-03', '2026-01-04T00:00:00Z')")
+    session.execute("INSERT INTO a VALUES ('infinity', 'infinity', 'infinity'), ('20000-01-01', '300000-01-01', NULL)")
+    session.execute("INSERT INTO a VALUES ('-infinity', '4000-01-01 BC', NULL)")
+    session.execute("CREATE TABLE b (at timestamp); INSERT INTO b VALUES ('infinity')")
+    with contents.transaction(session):
+        seen = contents.look(session, checksum_rows=0, newest=["a.at", "a.day", "a.noted", "b.at", "none.at"])
+    assert seen.newest == {
+        "a.at": "2026-01-02T03:04:05.000Z",
+        "a.day": "2026-01-03T00:00:00.000Z",
+        "a.noted": "2026-01-04T00:00:00.000Z",
+        "b.at": None,
+        "none.at": None,
+    }
+
+
+def test_locks_of_tables_and_sequences_are_given_back(session: contents.Session) -> None:
+    """All at once, with those of the indexes, they would take the room that the whole server has."""
+    session.execute("CREATE TABLE a (id serial PRIMARY KEY, name text UNIQUE); INSERT INTO a (name) VALUES ('x')")
+    session.execute("CREATE SEQUENCE unused")
+    with contents.transaction(session):
+        seen = contents.look(session, checksum_rows=1000)
+        assert seen.sequences == {"public.a_id_seq": 1, "public.unused": None}
+        assert seen.tables["public.a"].rows == 1
+        assert locked(session) == []
+        contents.hold(session)
+        assert locked(session) == ["a"]
+
+
+def locked(session: contents.Session) -> list[str]:
+    held = "SELECT relname FROM pg_locks JOIN pg_class ON relation = pg_class.oid WHERE pid = pg_backend_pid()"
+    return [name for (name,) in session.execute(f"{held} AND relnamespace = 'public'::regnamespace")]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from pytest_runbook.backup import comparing, contents, everything, postgresql
 from pytest_runbook.backup.drill.certificate import Certificate
 from pytest_runbook.backup.drill.drill import Drill
-from pytest_runbook.backup.manifest import DATABASE, MANIFEST, Manifest
+from pytest_runbook.backup.drill.restoring import locks
+from pytest_runbook.backup.manifest import DATABASE, HASHING, MANIFEST, Manifest, Table
 from pytest_runbook.backup.restore import database as restoring
 from pytest_runbook.errors import BackupError
 
 from tests.backup.systems import Shop, shop
+from tests.probes.databases import until
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def test_rows_with_enums_and_names_of_objects_are_compared_by_what_they_say(syst
     assert {proof.what: proof.found for proof in paper.proofs}["checksums of tables"] == "2"
     assert not [one for one in paper.left_out if "rows of" in one]
     assert manifest.database
-    assert manifest.database.hashing == 2
+    assert manifest.database.hashing == HASHING
 
 
 FOLDED = """
@@ -243,6 +246,14 @@ def test_what_is_no_table_is_counted(system: Shop, name: str) -> None:
     assert faults == ["not-restored: database: 0 triggers of 1", "not-restored: database: 0 views of 1"]
 
 
+def test_the_server_of_a_drill_has_room_for_the_locks_of_all_that_was_saved(system: Shop, name: str) -> None:
+    with system.database.connect() as session, contents.transaction(session):
+        few = contents.look(session, checksum_rows=0)
+    many = dataclasses.replace(few, tables={f"public.part_{n}": Table(0) for n in range(30_000)})
+    assert locks(few) == 64, "as by default"
+    assert locks(many) * 100 > 30_000
+
+
 def test_a_database_without_a_table_is_no_good_backup(system: Shop, name: str) -> None:
     system.database.sql(f"CREATE DATABASE {name}")
     with pytest.raises(BackupError, match="no-tables: database: it holds none"):
@@ -285,6 +296,26 @@ def test_neither_bodies_of_functions_nor_newlines_in_names_make_a_backup_bad(sys
         "public.two\nlines": 2,
     }
     assert judged(drilled(system, name)) == PROVEN
+
+
+SLOW = """
+    CREATE VIEW slow AS SELECT now() AS at FROM pg_sleep(4);
+    CREATE TABLE staged AS SELECT generate_series(1, 1000) AS id;
+"""
+
+
+def test_a_table_that_is_emptied_after_the_dump_and_before_its_figures_stays_as_it_is(system: Shop, name: str) -> None:
+    """The newest times are asked before rows are counted: here that takes longer than the dump."""
+    system.database.sql(f"CREATE DATABASE {name}")
+    system.database.sql(SLOW, name)
+    settings = system.told(*told(system, name, 'backup.database.newest=["slow.at"]')).settings
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(everything.make, settings, system.folder)
+        until(lambda: making.done() or [*system.folder.glob("local/.partial-*/roles.sql")])
+        system.database.sql("TRUNCATE staged", name)
+        manifest = making.result()
+    assert manifest.database
+    assert manifest.database.tables["public.staged"].rows == 1000
 
 
 LONG = """

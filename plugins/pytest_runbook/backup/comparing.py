@@ -127,7 +127,7 @@ def incomparable(told: Database, seen: Database, tables: Collection[str]) -> lis
     older = "the backup is of an older release"
     found = []
     if left := sum(then.checksum is not None and now.checksum is None for then, now in both):
-        found.append(f"rows of {left} tables with types of their own were counted and not compared: {older}")
+        found.append(f"rows of {left} tables were counted and not compared: {older}")
     if not told.objects:
         found.append(f"functions, triggers, policies, views and large objects were not compared: {older}")
     if large := told.objects.get("large objects"):

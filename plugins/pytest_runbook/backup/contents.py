@@ -37,6 +37,15 @@ SESSION = {
 """What decides how a row looks as text."""
 RECORDS = 140000
 """Version of PostgreSQL from which on it can hash a record."""
+BY_VALUE, BY_BYTES = 2, 3
+"""Since which `HASHING` enums are told by what they say, and the last rows are those with the last bytes in their key."""
+SPAN = "BETWEEN '0001-01-02' AND '9999-12-30'"
+"""Times that a clock can show: infinity is none."""
+ROOM = """
+    SELECT current_setting('max_locks_per_transaction')::bigint
+           * (current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer)
+"""
+"""How many locks all sessions of a server can have together."""
 OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 NOT_OF_EXTENSION = """NOT EXISTS (SELECT FROM pg_depend d
                       WHERE d.objid = c.oid AND d.classid = c.tableoid AND d.deptype = 'e')"""
@@ -47,12 +56,18 @@ PLAIN = """NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type w ON w.oid = a.at
                          AND (t.oid >= 16384 OR t.typtype NOT IN ('b', 'r', 'm') OR t.typname ~ '^(reg|aclitem|money)'))"""
 TABLES = f"""
     SELECT n.nspname, c.relname,
-           ARRAY(SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(number, place), pg_attribute a
+           ARRAY(SELECT ARRAY[a.attname::text, CASE WHEN a.attcollation <> 0 THEN ' COLLATE pg_catalog."C"' ELSE '' END]
+                 FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(number, place), pg_attribute a
                  WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.number ORDER BY k.place),
            CASE WHEN c.reltuples > 0 THEN c.reltuples ELSE pg_relation_size(c.oid) / 64 END,
            {PLAIN}
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1, 2
+"""  # noqa: S608 - constants
+# Not of `pg_sequences`, which locks them all until the transaction ends.
+SEQUENCES = f"""
+    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {OURS} ORDER BY 1, 2
 """  # noqa: S608 - constants
 INDEXES = f"""
     SELECT n.nspname || '.' || c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -112,6 +127,19 @@ def transaction(session: Session, snapshot: sql.Literal | None = None) -> Iterat
             session.execute("ROLLBACK")
 
 
+def hold(session: Session) -> None:
+    """Keep every table as it is until the transaction of SESSION ends: TRUNCATE empties one for earlier snapshots too.
+
+    pg_dump does the same, but lets go when it ends, and figures may take longer; and who waits to empty a table meanwhile lets
+    nobody in who comes later. Not done where it would take more than half of the room that the whole server has for locks.
+    """
+    from psycopg import sql
+
+    tables = [sql.Identifier(schema, name) for schema, name, *_ in _all(session, TABLES)]
+    if tables and len(tables) <= _one(session, ROOM) // 2:
+        session.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(sql.SQL(", ONLY ").join(tables)))
+
+
 def look(
     session: Session,
     *,
@@ -128,7 +156,7 @@ def look(
     """
     version = session.info.server_version
     other = int(told.server_version.partition(".")[0]) * 10000 if told else version
-    of_records, current = min(version, other) >= RECORDS, told is None or told.hashing == HASHING
+    of_records, hashing = min(version, other) >= RECORDS, told.hashing if told else HASHING
     lsn = _one(
         session, "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
     )
@@ -148,19 +176,14 @@ def look(
                 session,
                 schema,
                 name,
-                key,
+                key if hashing >= BY_BYTES or not any(collation for _, collation in key) else (),
                 guess,
-                checksum_rows if (only is None or table in only) and (plain or current) else 0,
+                checksum_rows if (only is None or table in only) and (plain or hashing >= BY_VALUE) else 0,
                 of_records and plain,
             )
             for schema, name, key, guess, plain in _all(session, TABLES)
         },
-        sequences={
-            f"{schema}.{name}": value
-            for schema, name, value in _all(
-                session, "SELECT schemaname, sequencename, last_value FROM pg_sequences ORDER BY 1, 2"
-            )
-        },
+        sequences={f"{schema}.{name}": _sequence(session, schema, name) for schema, name in _all(session, SEQUENCES)},
         extensions=dict(_all(session, "SELECT extname, extversion FROM pg_extension ORDER BY 1")),
         indexes=[name for (name,) in _all(session, INDEXES)],
         constraints=int(_one(session, CONSTRAINTS)),
@@ -204,16 +227,44 @@ def revision(session: Session, column: str) -> str | None:
     return ",".join(value for (value,) in rows) or None
 
 
+def _sequence(session: Session, schema: str, name: str) -> int | None:
+    from psycopg import sql
+
+    question = sql.SQL("SELECT last_value FROM {} WHERE is_called").format(sql.Identifier(schema, name))
+    value: int | None = _allowed(session, question)
+    return value
+
+
 def _table(
-    session: Session, schema: str, name: str, key: Sequence[str], guess: float, most: int, of_records: bool
+    session: Session,
+    schema: str,
+    name: str,
+    key: Sequence[tuple[str, str]],
+    guess: float,
+    most: int,
+    of_records: bool,
 ) -> Table:
     """How many rows a table has, and a checksum: the sum of a hash of each, which no order of rows changes.
 
-    GUESS is how many it may have: where all fit in, they are counted on the way.
+    KEY has columns, and what sorts them the same way everywhere. GUESS is how many rows it may have: where all fit in, they are
+    counted on the way. Its lock and those of its indexes are given back: a server has not room for those of all tables.
     """
     from psycopg import sql
 
-    table = sql.Identifier(schema, name)
+    with session.transaction(force_rollback=True):
+        return _rows(session, sql.Identifier(schema, name), key, guess, most, of_records)
+
+
+def _rows(
+    session: Session,
+    table: sql.Identifier,
+    key: Sequence[tuple[str, str]],
+    guess: float,
+    most: int,
+    of_records: bool,
+) -> Table:
+    from psycopg import sql
+
     whole = sql.SQL('ONLY {} AS "its row"').format(table)
     if most and guess <= most:
         rows, checksum = _checksum(session, whole, of_records)
@@ -224,7 +275,7 @@ def _table(
         return Table(rows)
     if rows <= most:
         return Table(rows, _checksum(session, whole, of_records)[1])
-    order = sql.SQL(", ").join(sql.SQL("{} DESC").format(sql.Identifier(column)) for column in key)
+    order = sql.SQL(", ").join(sql.SQL("{}{} DESC").format(sql.Identifier(name), sql.SQL(way)) for name, way in key)
     last = sql.SQL('(SELECT * FROM ONLY {} ORDER BY {} LIMIT {}) AS "its row"').format(table, order, sql.Literal(most))
     return Table(rows, _checksum(session, last, of_records)[1], True)
 
@@ -249,12 +300,15 @@ def _checksum(session: Session, source: sql.Composed, of_records: bool) -> tuple
 
 
 def _newest(session: Session, column: str) -> datetime | None:
+    """The newest time in COLUMN; one row of a user that says `infinity`, or a year beyond 9999, tells of none."""
     from psycopg import sql
 
     table, name = _column(column)
     if _one(session, "SELECT to_regclass(%s)::text", (_quoted(session, table),)) is None:
         return None
-    question = sql.SQL("SELECT max({})::timestamptz FROM {}").format(sql.Identifier(name), sql.Identifier(*table))
+    question = sql.SQL("SELECT max({0})::timestamptz FROM {1} WHERE {0} {2}").format(
+        sql.Identifier(name), sql.Identifier(*table), sql.SQL(SPAN)
+    )
     moment: datetime | None = _one(session, question)
     return moment.astimezone(UTC) if moment else None
 
@@ -286,12 +340,12 @@ def _query(question: str | sql.Composed) -> Any:
     return question.encode() if isinstance(question, str) else question
 
 
-def _allowed(session: Session, question: str) -> Any:
-    """The answer to QUESTION; None when the role may not ask."""
+def _allowed(session: Session, question: str | sql.Composed) -> Any:
+    """The answer to QUESTION; None when the role may not ask. What it locks is given back."""
     from psycopg import errors
 
     try:
-        with session.transaction():
+        with session.transaction(force_rollback=True):
             return _one(session, question)
     except errors.InsufficientPrivilege:
         return None

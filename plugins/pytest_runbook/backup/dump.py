@@ -129,6 +129,7 @@ def _look(settings: Settings, session: contents.Session, snapshot: str, version:
     part = settings.backup.database
     try:
         with contents.transaction(session, sql.Literal(snapshot)):
+            contents.hold(session)
             found = contents.look(session, checksum_rows=part.checksum_rows, newest=part.newest, dump_version=version)
             return Dumped(found, contents.revision(session, part.revision) if part.revision else None)
     except Error as error:

@@ -34,6 +34,7 @@ MAIN, BESIDE = "postgres", "template1"
 """The databases that are always there, to make others from; the second makes the first."""
 C = {"collate": "C", "ctype": "C"}
 """The locale that every server has."""
+LOCKS = "max_locks_per_transaction"
 OWNERS = ("--no-owner", "--no-acl")
 """On a server that is not ours the roles of the backup are not made."""
 
@@ -133,7 +134,7 @@ class ScratchRestore:
 
     def _own(self, told: Database) -> Server:
         bindir = place(self.settings, told, "initdb", "postgres")
-        self.scratch = self.stack.enter_context(ScratchPostgresql(self.home, bindir))
+        self.scratch = self.stack.enter_context(ScratchPostgresql(self.home, bindir, {LOCKS: str(locks(told))}))
         self.scratch.create()
         self.scratch.start()
         return Server("scratch", self.scratch.address())
@@ -232,6 +233,11 @@ class ScratchRestore:
             except RestoreError as error:
                 phase.outcome = "failed"
                 self.seen.faults.append(Fault("not-restored", "service", str(error)))
+
+
+def locks(told: Database) -> int:
+    """Of each session: together they have room for all that TOLD names, as one takes who asks a parent of many partitions."""
+    return 64 + (len(told.tables) + len(told.indexes) + len(told.sequences)) // 50
 
 
 def _another_release(server: Server, told: Database) -> Iterator[str]:
