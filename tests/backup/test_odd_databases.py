@@ -175,6 +175,17 @@ def test_whatever_the_database_itself_was_given_is_restored_and_compared(system:
         system.database.sql("DROP DATABASE odd_again")
 
 
+def test_what_it_was_given_is_written_in_its_own_encoding(system: Shop, name: str) -> None:
+    system.database.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+    with system.database.connect(database=name) as session:
+        session.execute("SET client_encoding = 'UTF8'")
+        session.execute('CREATE TABLE "été" AS SELECT 1 AS id')
+        session.execute(f"COMMENT ON DATABASE {name} IS 'été'")
+        session.execute(f"ALTER DATABASE {name} SET app.motd = 'été'")
+    saved(system, name)
+    assert judged(drilled(system, name)) == PROVEN
+
+
 def test_a_setting_that_was_lost_is_told(system: Shop, name: str) -> None:
     system.database.sql(f"CREATE DATABASE {name}")
     system.database.sql(GIVEN)

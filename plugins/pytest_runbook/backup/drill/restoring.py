@@ -255,7 +255,7 @@ def _locales(told: Mapping[str, str]) -> list[Mapping[str, str]]:
     return [told, {**told, "collate": "C", "ctype": "C.UTF-8"}, {**told, **C}, {"collate": "C", "ctype": "C.UTF-8"}, C]
 
 
-def _refused(give: Callable[[], None]) -> list[Fault]:
+def _refused(give: Callable[[], object]) -> list[Fault]:
     """What the server says against what GIVE does."""
     try:
         give()

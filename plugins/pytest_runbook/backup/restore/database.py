@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_runbook.backup import programs, reading
+from pytest_runbook.backup import contents, programs, reading
 from pytest_runbook.backup.running import last, output, run
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import BackupError
@@ -122,18 +122,20 @@ class Restoring:
             return [_fault(refused)]
         return []
 
-    def properties(self, name: str, dump: Path, told: Database) -> None:
-        """Give the database NAME owner, rights and settings of the one that DUMP is of: pg_restore gives them only to one
-        that it makes itself.
+    def properties(self, name: str, dump: Path, told: Database) -> dict[str, str]:
+        """Give the database NAME owner, rights and settings of the one that DUMP is of; those that it has then.
+
+        pg_restore gives them only to one that it makes itself. Inside of it, since they are written in its encoding.
         """
         from psycopg import sql
 
         own, script = sql.Identifier(name), self._of_database(dump)
-        with self.server.connect() as session:
+        with self.server.connect(dbname=name) as session:
             for statement in _parted(script):
                 found = PROPERTY.fullmatch(statement)
                 if found and found[3].strip('"').replace('""', '"') == told.name and not found[4].startswith(ELSEWHERE):
                     session.execute(sql.SQL("{}{}{}").format(_raw(found[1]), own, _raw(found[4])))
+            return contents.properties(session)  # others may not be let in any more
 
     def _of_database(self, dump: Path) -> str:
         """The script of what DUMP tells of the database itself; no body of a function stands in it."""

@@ -120,8 +120,7 @@ class Preparing:
         restoring.create(new, told.encoding or "UTF8", locale=told.locale)
         self._whole(restoring.fill(new, folder / DATABASE, self.manifest))
         part = self.settings.backup.database
-        beside = Server(server.name, {**server.address, "dbname": new})
-        with beside.connect() as session:
+        with Server(server.name, {**server.address, "dbname": new}).connect() as session:
             with contents.transaction(session):
                 seen = contents.look(session, checksum_rows=part.checksum_rows, newest=list(told.newest), told=told)
             self._compared(comparing.database(told, seen))
@@ -131,9 +130,8 @@ class Preparing:
             if told.locale and not same:
                 self._whole([Fault("not-restored", "database", f"it sorts as {seen.locale}, not as {told.locale}")])
             session.execute("ANALYZE")
-        restoring.properties(new, folder / DATABASE, told)  # last: its settings are meant for the system, not for us
-        with beside.connect() as session:
-            self._compared(comparing.properties(told, contents.properties(session)))
+        # Last: its settings are meant for the system, not for us.
+        self._compared(comparing.properties(told, restoring.properties(new, folder / DATABASE, told)))
 
     def _roles(self, restoring: Restoring, text: str) -> None:
         """Make the roles that are missing: production's own are not touched."""
