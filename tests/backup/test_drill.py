@@ -345,8 +345,8 @@ def test_checks_ask_one_drill(system: Shop, backup: Manifest, tmp_path: Path) ->
         "database_is_restored": "passed",
         "cache_is_restored": "passed",
         "files_are_restored": "passed",
-        # Nobody looked at it: there are no recovery checks.
-        "restored_system_serves": "unmeasured",
+        # The settings name neither a service nor recovery checks.
+        "restored_system_serves": "skipped",
         "recovery_time": "passed",
         "recovery_point": "passed",
     }
@@ -357,4 +357,4 @@ def test_checks_ask_one_drill(system: Shop, backup: Manifest, tmp_path: Path) ->
     unasked = CheckRun(project, tmp_path / "unasked", "").record()
     assert {one.outcome for one in unasked.results} == {"skipped"}
     bad = CheckRun(project, tmp_path / "bad", "drill", overrides=["backup.destinations.away.path=/nowhere"]).record()
-    assert {one.outcome for one in bad.results} == {"failed", "unmeasured"}
+    assert {one.outcome for one in bad.results} == {"failed", "unmeasured", "skipped"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pytest_runbook import clock
 from pytest_runbook.backup.destinations import Destination
@@ -22,15 +22,28 @@ def ours(destination: Destination, backup: str) -> bool:
         return True
 
 
-def newest(destination: Destination, most: int = 1) -> list[str]:
-    """IDs of the newest MOST backups of ours in DESTINATION, the oldest of them first; one of the future is none of them."""
+def newest(destination: Destination, most: int = 1, by: datetime | None = None) -> list[str]:
+    """IDs of the newest MOST backups of ours in DESTINATION, the oldest of them first; one of the future is none of them.
+
+    BY: only those that were finished at that moment.
+    """
     found: list[str] = []
     for backup in reversed(destination.backups()):
         if len(found) == most:
             break
-        if not is_ahead(backup) and ours(destination, backup):
+        if not is_ahead(backup) and ours(destination, backup) and (by is None or _is_finished(destination, backup, by)):
             found.append(backup)
     return found[::-1]
+
+
+def _is_finished(destination: Destination, backup: str, by: datetime) -> bool:
+    """Whether BACKUP was finished BY that moment; whether it was begun, where nobody can read its manifest."""
+    try:
+        return clock.parse(destination.head(backup).finished) <= by
+    except BackupError as error:
+        if error.reason == "unreachable":
+            raise
+        return backup.partition("-")[0] <= f"{by.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def is_ahead(backup: str, now: datetime | None = None) -> bool:

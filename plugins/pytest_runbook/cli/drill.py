@@ -24,7 +24,8 @@ SHOWN = 20
     epilog="""\b
 Exit codes:
   0    proven: everything is as it was, within the targets; with --dry-run: shown
-  1    not proven: something is not as it was, took too long, or could not be looked at
+  1    not proven: something is not as it was, took too long, or could not be looked at;
+       or its certificate could not be written
   2    interrupted
   4    bad settings, no such backup or destination
 """
@@ -34,7 +35,12 @@ Exit codes:
 @click.option(
     "--from", "source", metavar="DESTINATION", default="", help="Where to take it from (default: drill.source)."
 )
-@click.option("--disaster", metavar="TIME", default="", help="Moment of the disaster, ISO 8601 (default: now).")
+@click.option(
+    "--disaster",
+    metavar="TIME",
+    default="",
+    help="Moment of the disaster, ISO 8601 (default: now): no backup is taken that was finished later.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done; nothing is restored.")
 @click.option("--json", "as_json", is_flag=True, help="The certificate as one JSON object.")
 def command(
@@ -63,8 +69,8 @@ def command(
         tell(json.dumps(redactor.value(paper.to_json()), indent=1, ensure_ascii=False))
     else:
         tell(redactor.text("\n".join(_lines(paper))))
-        tell(f"certificate: {written[0]}")
-    return 0 if paper.verdict == PROVEN else 1
+        tell(f"certificate: {written[0] if written else 'none'}")
+    return 0 if paper.verdict == PROVEN and written else 1
 
 
 def _lines(paper: Certificate) -> Iterator[str]:

@@ -42,7 +42,7 @@ class Drill:
     source: str = ""
     """Name of the destination; empty: that of the settings."""
     backup: str = ""
-    """ID; empty: the newest that is there."""
+    """ID; empty: the newest that was finished before the disaster."""
     disaster: datetime | None = None
     """Up to when data would have been lost; None: now."""
     say: Callable[[str], None] = field(default=lambda _: None)
@@ -103,13 +103,26 @@ class Drill:
         return paper
 
     def publish(self, paper: Certificate) -> list[Path]:
-        """Write the certificate, and note it beside the backup; the files."""
-        redactor = Redactor(self.loaded.secrets)
-        written = papers.write(paper, self.folder(paper), redactor)
+        """Note it beside the backup, and write the certificate; its files.
+
+        What cannot be written takes nothing from what was proven: it is told, and stands in `left_out`.
+        """
+        redactor, written = Redactor(self.loaded.secrets), list[Path]()
         if paper.backup and paper.verdict != papers.UNMEASURED:
-            with self._destination() as destination:
+            with self._telling(paper, f"{RESTORED} beside the backup"), self._destination() as destination:
                 destination.note(paper.backup, RESTORED, redactor.value(paper.note()))
+        with self._telling(paper, "the certificate"):
+            written = papers.write(paper, self.folder(paper), redactor)
         return written
+
+    @contextmanager
+    def _telling(self, paper: Certificate, what: str) -> Iterator[None]:
+        """Tell that WHAT could not be written, when the block fails to."""
+        try:
+            yield
+        except (RunbookError, OSError) as error:
+            paper.left_out.append(f"{what} could not be written: {_line(error)}")
+            self.say(paper.left_out[-1])
 
     def folder(self, paper: Certificate) -> Path:
         """Where the certificate lies."""
@@ -177,15 +190,28 @@ class Drill:
 
     def _chosen(self, destination: Destination) -> str:
         """The backup that was asked for, or the newest: good or not, that is what a disaster leaves."""
-        for notice in () if self.backup else ahead(destination):
+        if self.backup:
+            self._insist(destination)
+            return self.backup
+        for notice in ahead(destination):
             self.say(notice)
-        there = [self.backup] if self.backup else newest(destination)
+        there = newest(destination, by=self.disaster)
         if not there:
+            when = f" of before {clock.iso(self.disaster)}" if self.disaster else ""
             raise BackupError(
-                f'"{destination.name}" ({destination.place}) holds no finished backup\n  hint: runbook backup',
+                f'"{destination.name}" ({destination.place}) holds no finished backup{when}\n  hint: runbook backup',
                 reason="no-manifest",
             )
         return there[-1]
+
+    def _insist(self, destination: Destination) -> None:
+        """Raise UsageError when the disaster came before the backup that was asked for: it would have left another one."""
+        if self.disaster and clock.parse(when := destination.head(self.backup).finished) > self.disaster:
+            moment = clock.iso(self.disaster)
+            raise UsageError(
+                f'the backup "{self.backup}" was finished at {when}, after the disaster of {moment}\n'
+                "  hint: name an earlier one, or none: then it is the newest of before the disaster"
+            )
 
 
 def lost(manifest: Manifest, newest: datetime | None, disaster: datetime, limit: float) -> Target:

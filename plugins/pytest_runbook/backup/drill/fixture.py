@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_runbook.backup.comparing import Proof
     from pytest_runbook.backup.drill.certificate import Certificate, Phase, Target
     from pytest_runbook.backup.verdict import Fault
+    from pytest_runbook.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -22,17 +24,23 @@ class Drilled:
 
     certificate: Certificate
     files: list[Path]
+    belongs: Collection[str] = ("database", "cache", "files", "service")
+    """Which parts the settings name."""
 
     def faults(self, *parts: str) -> list[str]:
-        """What is wrong with those PARTS of the backup (`database`, `cache`, `files`), all of it without any.
+        """What is wrong with those PARTS of the backup (`database`, `cache`, `files`) or with its `service`, all without any.
 
-        Unmeasured when the drill came to no end, or did not come to them: then nobody knows.
+        Unmeasured when the drill came to no end, or did not come to them: then nobody knows. The check is skipped where the
+        settings name none of them.
         """
-        paper = self.certificate
+        paper, wanted = self.certificate, {*parts}
+        seen = {*map(_part, paper.faults), *map(_of, paper.proofs)}
+        if wanted and not wanted & {*seen, *self.belongs}:
+            pytest.skip(f"the settings name no {' and no '.join(parts)} for a drill")
         if paper.trouble:
             raise Unmeasured(f"the drill came to no end: {paper.trouble}")
-        found = [str(fault) for fault in paper.faults if not parts or _part(fault) in parts or _part(fault) == ""]
-        if not found and parts and not any(_of(proof) in parts for proof in paper.proofs):
+        found = [str(fault) for fault in paper.faults if not parts or _part(fault) in {*parts, ""}]
+        if not found and wanted and not wanted & seen:
             raise Unmeasured(f"the backup holds nothing of {', '.join(parts)}, or the drill did not come to it")
         return found
 
@@ -60,7 +68,19 @@ def drill(request: pytest.FixtureRequest) -> Drilled:
     session = request.config.stash[SESSION]
     one = Drill(session.loaded, request.config.rootpath, settings_file(request.config))
     paper = one.run()
-    return Drilled(paper, one.publish(paper))
+    return Drilled(paper, one.publish(paper), belonging(session.loaded.settings))
+
+
+def belonging(settings: Settings) -> list[str]:
+    """The parts that SETTINGS name: what belongs to a backup, and a service that is started or looked at."""
+    own = settings.backup
+    named = {
+        "database": own.database.probe,
+        "cache": own.cache.probe,
+        "files": own.files.roots,
+        "service": settings.drill.service.command or settings.drill.checks,
+    }
+    return [part for part, told in named.items() if told]
 
 
 def _asked(config: pytest.Config) -> bool:
@@ -83,4 +103,4 @@ def _of(proof: Proof) -> str:
         return "files"
     if proof.what.startswith("keys"):
         return "cache"
-    return "service" if proof.what.startswith("recovery") else "database"
+    return "service" if proof.what.startswith(("recovery", "service")) else "database"

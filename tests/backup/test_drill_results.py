@@ -1,0 +1,109 @@
+"""What came of a drill is told, wherever it may be written, and says no more and no less than was looked at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pytest_runbook import clock
+from pytest_runbook.backup import everything
+from pytest_runbook.backup.drill.drill import Drill
+from pytest_runbook.backup.drill.fixture import Drilled, belonging
+from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.errors import UsageError
+
+from tests.backup.systems import Shop, shop
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with shop(tmp_path_factory.mktemp("shop")) as made:
+        yield made
+
+
+@pytest.fixture
+def newer(system: Shop, backup: Manifest) -> Iterator[Manifest]:
+    """A backup that is newer than the module's, without a cache."""
+    made = everything.make(system.told("backup.cache.probe=").settings, system.folder, prune=False)
+    yield made
+    for name in ("local", "away"):
+        system.place(name).remove(made.id)
+
+
+def drilled(system: Shop, *overrides: str) -> Drilled:
+    """A drill as the fixture of that name makes it."""
+    told = system.told(*overrides)
+    one = Drill(told, system.folder)
+    return Drilled(one.run(), [], belonging(told.settings))
+
+
+def test_one_whose_note_cannot_be_written_is_told_and_certified(system: Shop, backup: Manifest) -> None:
+    """Off-site may be a place that a drill may only read."""
+    block = system.folder / "away" / backup.id / "restored.json"
+    block.unlink(missing_ok=True)  # of another test
+    (block / "in-the-way").mkdir(parents=True)
+    argv = [sys.executable, "-c", "from pytest_runbook.cli import main; main()", "drill", "--settings=shop.toml"]
+    try:
+        done = subprocess.run(argv, cwd=system.folder, capture_output=True, text=True, check=False)
+    finally:
+        (block / "in-the-way").rmdir()
+        block.rmdir()
+    assert (done.returncode, "proven: Shop can be restored from away" in done.stdout) == (0, True), done.stderr
+    assert "drill: restored.json beside the backup could not be written: " in done.stdout
+    human = Path(done.stdout.partition("certificate: ")[2].strip())
+    paper = json.loads(human.with_suffix(".json").read_text())
+    assert [one for one in paper["left_out"] if "restored.json beside the backup could not be written" in one]
+
+
+def test_one_without_a_certificate_is_told_and_not_green(system: Shop, backup: Manifest) -> None:
+    (system.folder / "in-the-way").write_text("")
+    argv = [sys.executable, "-c", "from pytest_runbook.cli import main; main()", "drill", "--settings=shop.toml"]
+    done = subprocess.run(
+        [*argv, "--set=drill.reports=in-the-way"], cwd=system.folder, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "proven: Shop can be restored" in done.stdout) == (1, True), done.stderr
+    assert "the certificate could not be written: " in done.stdout
+    assert "certificate: none" in done.stdout
+
+
+def test_a_part_that_the_settings_do_not_name_is_skipped(system: Shop, newer: Manifest) -> None:
+    found = drilled(system, "backup.cache.probe=")
+    assert (found.certificate.verdict, found.certificate.backup) == ("proven", newer.id)
+    assert (found.faults("database"), found.faults("files")) == ([], [])
+    with pytest.raises(pytest.skip.Exception, match="the settings name no cache for a drill"):
+        found.faults("cache")
+    with pytest.raises(pytest.skip.Exception, match="the settings name no service for a drill"):
+        found.faults("service")
+    assert drilled(system).faults("cache") == ["missing: cache: was not backed up"]
+
+
+def test_an_empty_cache_is_restored(system: Shop, backup: Manifest) -> None:
+    system.cache.client.flushall()
+    empty = system.backup()
+    try:
+        assert empty.cache and empty.cache.keys == {}
+        found = drilled(system)
+        assert (found.certificate.verdict, found.faults("cache")) == ("proven", [])
+        assert [str(one.found) for one in found.certificate.proofs if one.what == "keys of all databases"] == ["0 keys"]
+    finally:
+        system.cache.client.set("session:1", "open")
+        for name in ("local", "away"):
+            system.place(name).remove(empty.id)
+
+
+def test_a_disaster_leaves_what_was_finished_before_it(system: Shop, backup: Manifest, newer: Manifest) -> None:
+    between = clock.parse(newer.finished) - timedelta(milliseconds=1)
+    assert clock.parse(backup.finished) < between
+    one = Drill(system.loaded, system.folder, disaster=between)
+    assert one.plan()[0].startswith(f'take the backup "{backup.id}"')
+    never = Drill(system.loaded, system.folder, disaster=clock.parse(backup.created) - timedelta(days=20)).run()
+    assert (never.verdict, [fault.reason for fault in never.faults]) == ("failed", ["no-manifest"])
+    assert "holds no finished backup of before" in never.faults[0].message
+    late = Drill(system.loaded, system.folder, backup=newer.id, disaster=between)
+    with pytest.raises(UsageError, match=f'the backup "{newer.id}" was finished at .*, after the disaster of '):
+        late.run()
