@@ -40,9 +40,12 @@ def encrypt(path: Path, target: Path, keys: Encryption) -> None:
 
 
 @contextmanager
-def decrypted(secret: BinaryIO, keys: Encryption, root: Path) -> Iterator[BinaryIO]:
-    """The plain content of the stream SECRET, as a stream; reading it raises BackupError `wrong-key` or `corrupt`."""
-    reader = _Decrypted(secret, identities(keys, root))
+def decrypted(secret: BinaryIO, private: list[Any]) -> Iterator[BinaryIO]:
+    """The plain content of the stream SECRET, by one of the PRIVATE keys, as a stream.
+
+    Reading it raises BackupError `wrong-key` or `corrupt`, and what SECRET raises.
+    """
+    reader = _Decrypted(secret, private)
     try:
         yield cast(BinaryIO, io.BufferedReader(reader, 1 << 20))
     finally:
@@ -53,7 +56,7 @@ def blind(destination: Destination) -> str:
     """Why nothing that lies encrypted in DESTINATION can be read here: there is no private key; empty when it can be."""
     try:
         if destination.encrypted:
-            identities(destination.settings.backup.encryption, destination.root)
+            destination.private_keys()
     except BackupError as error:
         return str(error)
     return ""
@@ -118,23 +121,43 @@ def _recipient(text: str) -> Any:
         ) from None
 
 
+class _Source:
+    """Reads a stream, and remembers its error: the library words that as if what came was no encryption."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.error: BackupError | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece."""
+        try:
+            return self._stream.read(size)
+        except BackupError as error:
+            self.error = error
+            raise
+        except OSError as error:
+            self.error = BackupError(f"it cannot be read: {error.strerror or error}", reason="unreachable")
+            raise
+
+
 class _Decrypted(io.RawIOBase):
     """Reads what a thread decrypts into a pipe; the end of the pipe is the end of the content only if that succeeded."""
 
     def __init__(self, secret: BinaryIO, private: list[Any]) -> None:
         self._out, write = os.pipe()
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._pump, args=(secret, write, private), daemon=True)
+        self._source = _Source(secret)
+        self._thread = threading.Thread(target=self._pump, args=(write, private), daemon=True)
         self._thread.start()
 
-    def _pump(self, secret: BinaryIO, write: int, private: list[Any]) -> None:
+    def _pump(self, write: int, private: list[Any]) -> None:
         import pyrage
 
         try:
             with os.fdopen(write, "wb") as plain:
-                pyrage.decrypt_io(secret, plain, private)
+                pyrage.decrypt_io(self._source, plain, private)
         except Exception as error:  # told by the reader, at the end of what came
-            self._error = error
+            self._error = self._source.error or error
 
     def readable(self) -> bool:
         return True

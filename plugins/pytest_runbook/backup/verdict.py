@@ -32,6 +32,8 @@ REASONS: Mapping[str, str] = {
     "not-restored": "what was restored is not what was saved",
 }
 """Reason to what it means."""
+UNSEEN = frozenset({"no-manifest", "unknown-version", "wrong-key", "unreachable", "unverified"})
+"""Those that say that nobody could look: they are no evidence against what was seen before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,11 @@ class Verdict(Record):
     def reasons(self) -> list[str]:
         """Reasons of the faults, each once, in order."""
         return list(dict.fromkeys(fault.reason for fault in self.faults))
+
+    @property
+    def damage(self) -> list[Fault]:
+        """The faults that somebody saw: what nobody could look at is none of them."""
+        return [fault for fault in self.faults if fault.reason not in UNSEEN]
 
     def to_json(self) -> dict[str, Any]:
         """The verdict, and whether it is good."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -37,22 +38,13 @@ def verify(destination: Destination, id: str, *, note: bool = True, reread: floa
     read = _Reading(destination, verdict.looked, reread)
     try:
         verdict.faults.extend(read.faults(id))
-    except BackupError as error:
+    except (BackupError, OSError) as error:
         verdict.faults.append(_as_fault(error, MANIFEST))
     verdict = Verdict(id, verdict.destination, verdict.faults, read.bytes, clock.monotonic() - begun, verdict.looked)
-    if note and not {"no-manifest", "unreachable"} & set(verdict.reasons):
-        if verdict.good:
-            destination.note(id, VERIFIED, {**_noted(verdict), **archives.noted(read.archives.pop(id, ""))})
-            if destination.noted(id, REFUTED) is not None:
-                destination.forget(id, REFUTED)
-            for earlier, mark in read.archives.items():
-                archives.note(destination, earlier, mark)
-        else:
-            destination.forget(id, VERIFIED)
-            if "wrong-key" not in verdict.reasons:  # who cannot read it has not seen that it is bad
-                # The note can be read where the backup itself is encrypted: it names no file and no table.
-                destination.note(id, REFUTED, {**_noted(verdict), "reasons": verdict.reasons})
-            _distrust(destination, _damaged(verdict))
+    if note and verdict.good:
+        _confirm(destination, verdict, read.archives)
+    elif note and verdict.damage:  # who could not look has nothing against what others saw
+        _refute(destination, verdict)
     return verdict
 
 
@@ -66,9 +58,28 @@ def software() -> str:
     return f"pytest-runbook {version('pytest-runbook')}"
 
 
+def _confirm(destination: Destination, verdict: Verdict, read: dict[str, str]) -> None:
+    """Note that a backup is good, and when the archives of those that it needs were READ."""
+    own = archives.noted(read.pop(verdict.id, ""))
+    destination.note(verdict.id, VERIFIED, {**_noted(verdict), **own})
+    if destination.noted(verdict.id, REFUTED) is not None:
+        destination.forget(verdict.id, REFUTED)
+    for earlier, mark in read.items():
+        archives.note(destination, earlier, mark)
+
+
+def _refute(destination: Destination, verdict: Verdict) -> None:
+    """Note that a backup is bad, and so is what needs the same archives of files."""
+    destination.forget(verdict.id, VERIFIED)
+    reasons = list(dict.fromkeys(fault.reason for fault in verdict.damage))
+    # The note can be read where the backup itself is encrypted: it names no file and no table.
+    destination.note(verdict.id, REFUTED, {**_noted(verdict), "reasons": reasons})
+    _distrust(destination, _damaged(verdict))
+
+
 def _damaged(verdict: Verdict) -> set[str]:
     """IDs of backups whose archive of files is not what was written, which others may need as well."""
-    wheres = [fault.where for fault in verdict.faults if fault.reason not in ("wrong-key", "unreachable")]
+    wheres = [fault.where for fault in verdict.damage]
     own = {verdict.id for where in wheres if where.partition(":")[0] == FILES}
     return own | {where.partition("/")[0] for where in wheres if ID.match(where) and where.partition("/")[2]}
 
@@ -160,7 +171,7 @@ class _Reading:
                         file.write(piece)
 
                 return list(reading.compared(stream, name, told, take))
-        except BackupError as error:
+        except (BackupError, OSError) as error:
             return [_as_fault(error, name)]
 
     def _dump(self, folder: Path, manifest: Manifest) -> Iterator[Fault]:
@@ -169,7 +180,7 @@ class _Reading:
         try:
             bindir = programs.postgresql(self._from.settings.backup.programs.postgresql, ("pg_restore",), least=least)
         except BackupError as error:
-            yield Fault("not-a-dump", DATABASE, f"nobody can tell: {error}")
+            yield Fault("unverified", DATABASE, f"nobody can tell: {error}")
             return
         yield from reading.dump(folder, bindir, manifest, manifest.database)
         self._looked[DATABASE] = f"all of it unpacked by pg_restore of {bindir}"
@@ -203,7 +214,7 @@ class _Reading:
             try:
                 with self._from.read(backup, FILES) as stream:
                     yield from reading.files(stream, own, where, strict=backup == manifest.id)
-            except BackupError as error:
+            except (BackupError, OSError) as error:
                 yield _as_fault(error, where)
         left = sum(file.backup in spared for file in manifest.files.values()) if spared else 0
         earlier = f", of this backup and {len(needs) - len(spared)} earlier ones" if needs else ""
@@ -237,5 +248,11 @@ def _touched(bad: set[str], names: list[str]) -> bool:
     return any(name in bad for name in names)
 
 
-def _as_fault(error: BackupError, where: str) -> Fault:
-    return Fault(error.reason or "corrupt", where, str(error))
+def _as_fault(error: BackupError | OSError, where: str) -> Fault:
+    """ERROR, met at WHERE; that of a disk, which has no reason, says that nobody could look."""
+    if isinstance(error, BackupError):
+        return Fault(error.reason or "unreachable", where, str(error))
+    said = f'"{error.filename or where}": {(error.strerror or str(error)).lower()}'
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Fault("unverified", where, f"it cannot be read back: {said}\n  hint: make room beside the local backups")
+    return Fault("unreachable", where, f"{said}\n  hint: see the disk")

@@ -70,6 +70,9 @@ class Destination(Protocol):
     def read(self, id: str, name: str) -> AbstractContextManager[BinaryIO]:  # noqa: A002
         """The plain content of NAME, decrypted, as a stream; `missing` when it is not there."""
 
+    def private_keys(self) -> list[Any]:
+        """The private keys for what is encrypted there; `wrong-key` when there are none."""
+
     def compared(self, id: str, name: str, told: Stored) -> str:  # noqa: A002
         """What is wrong with NAME, which should be as TOLD, in words; empty when nothing is."""
 

@@ -62,6 +62,7 @@ class Place(ABC, Generic[S]):
         """Told of each piece that was copied, for a progress bar."""
         self.tries = TRIES
         self._seen: dict[str, frozenset[str]] = {}
+        self._private: list[Any] = []
         self._asking = threading.Lock()
 
     # What a kind says. A key is `ID/NAME`, with the ending of encryption.
@@ -159,8 +160,16 @@ class Place(ABC, Generic[S]):
                 return
             from pytest_runbook.backup.encryption import decrypted  # late: most destinations are not encrypted
 
-            with decrypted(raw, self.settings.backup.encryption, self.root) as plain:
+            with decrypted(raw, self.private_keys()) as plain:
                 yield plain
+
+    def private_keys(self) -> list[Any]:
+        """The private keys, asked for once: a vault answers only so often; BackupError `wrong-key` when there are none."""
+        from pytest_runbook.backup.encryption import identities
+
+        with self._asking:
+            self._private = self._private or identities(self.settings.backup.encryption, self.root)
+            return self._private
 
     def compared(self, id: str, name: str, told: Stored) -> str:  # noqa: A002
         """What is wrong with NAME, which should be as TOLD, in words; empty when nothing is."""

@@ -67,7 +67,7 @@ class Folder(Place[FolderSettings]):
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise BackupError(f'"{self.name}" has no "{key}"', reason="missing") from None
         except OSError as error:
-            raise BackupError(f'"{self.folder / key}" cannot be read: {error.strerror}') from None
+            raise BackupError(f'"{self.folder / key}" cannot be read: {error.strerror}', reason="unreachable") from None
 
     def _put(self, key: str, path: Path) -> None:
         target = self.folder / key
