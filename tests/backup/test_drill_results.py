@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from pytest_runbook import clock
 from pytest_runbook.backup import everything
+from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.drill import Drill
 from pytest_runbook.backup.drill.fixture import Drilled, belonging
 from pytest_runbook.backup.manifest import Manifest
@@ -33,6 +34,18 @@ def newer(system: Shop, backup: Manifest) -> Iterator[Manifest]:
     yield made
     for name in ("local", "away"):
         system.place(name).remove(made.id)
+
+
+SERVICE = """
+import http.server, os, pathlib, sys, psycopg, redis
+with psycopg.connect(os.environ["DATABASE"], autocommit=True) as session:
+    session.execute("INSERT INTO note VALUES ('started')")
+    session.execute("ALTER TABLE purchase ADD COLUMN paid boolean")
+redis.Redis.from_url(os.environ["CACHE"]).set("heartbeat", "now")
+next(pathlib.Path(os.environ["FILES"], "uploads").rglob("*.bin")).unlink()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+"""It writes into the database and the cache, and removes a file, before it serves."""
 
 
 def drilled(system: Shop, *overrides: str) -> Drilled:
@@ -107,3 +120,29 @@ def test_a_disaster_leaves_what_was_finished_before_it(system: Shop, backup: Man
     late = Drill(system.loaded, system.folder, backup=newer.id, disaster=between)
     with pytest.raises(UsageError, match=f'the backup "{newer.id}" was finished at .*, after the disaster of '):
         late.run()
+
+
+def test_what_a_service_writes_when_it_starts_is_no_difference(system: Shop, backup: Manifest) -> None:
+    (system.folder / "service.py").write_text(SERVICE)
+    command = json.dumps([sys.executable, str(system.folder / "service.py"), "{port}"])
+    told = {name.upper(): f"{{{name}}}" for name in ("database", "cache", "files")}
+    found = drilled(
+        system,
+        f"drill.service.command={command}",
+        "drill.service.health=/",
+        f"drill.service.environment={json.dumps(told)}",
+    )
+    paper = found.certificate
+    assert (paper.faults, paper.trouble, paper.verdict) == ([], "", "proven")
+    assert found.faults("service") == []
+    assert paper.rto and "until the restored system served, but for the time that comparing took" in paper.rto.meaning
+    seconds = {phase.name: phase.seconds for phase in paper.phases}
+    assert [name for name in seconds if name in ("compare", "service")] == ["compare", "service"]
+    assert paper.rto.seconds <= paper.seconds - seconds["compare"] - seconds["remove"]
+
+
+def test_a_proof_that_failed_is_enough_to_fail(system: Shop, backup: Manifest) -> None:
+    paper = drilled(system).certificate
+    assert paper.verdict == "proven"
+    paper.proofs.append(Proof("files, by their checksums", "8", "7", ok=False))
+    assert (paper.verdict, paper.sentence) == ("failed", "Shop cannot be restored whole from away")

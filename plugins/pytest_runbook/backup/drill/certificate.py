@@ -97,10 +97,15 @@ class Certificate(Record):
     @property
     def verdict(self) -> str:
         """PROVEN, FAILED or UNMEASURED."""
-        if self.faults or any(target and not target.ok for target in (self.rto, self.rpo)):
+        if self.differs or any(target and not target.ok for target in (self.rto, self.rpo)):
             return FAILED
         compared = any(proof.ok is not None for proof in self.proofs)
         return PROVEN if compared and self.rto and not self.trouble else UNMEASURED
+
+    @property
+    def differs(self) -> bool:
+        """Whether something is not as it was: a proof that failed is enough, also where nobody made it a fault."""
+        return bool(self.faults) or any(proof.ok is False for proof in self.proofs)
 
     @property
     def sentence(self) -> str:
@@ -109,7 +114,7 @@ class Certificate(Record):
             return f"{self.system} can be restored from {self.source}"
         if self.verdict == UNMEASURED:
             return f"nobody knows whether {self.system} can be restored from {self.source}: the drill came to no end"
-        if self.faults:
+        if self.differs:
             return f"{self.system} cannot be restored whole from {self.source}"
         return f"{self.system} can be restored from {self.source}, and it takes or costs too much"
 

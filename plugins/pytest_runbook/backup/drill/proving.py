@@ -49,7 +49,6 @@ class Proving:
         """Everything that was restored, with everything that was saved."""
         with self.watch.phase("compare", "what was restored is compared with what was saved", restoring=False) as phase:
             before = len(self.paper.faults)
-            self.paper.left_out += self.restored.left_out
             self._database()
             self._cache()
             self._files()
@@ -151,7 +150,11 @@ class Proving:
         seen = Counter(told[name].folder for name in names if name in told)
         expected = Counter(file.folder for file in told.values())
         for what, kind in (("files, by their checksums", False), ("folders", True)):
-            self.paper.proofs.append(Proof(what, str(expected[kind]), str(seen[kind]), seen[kind] == expected[kind]))
+            ok = seen[kind] == expected[kind]
+            self.paper.proofs.append(Proof(what, str(expected[kind]), str(seen[kind]), ok))
+            if not ok and not self.restored.faults:  # those say why
+                word = what.partition(",")[0]
+                self.paper.faults.append(Fault("missing", "files", f"{seen[kind]} {word} of {expected[kind]}"))
 
 
 def sample(told: Database, most: int) -> set[str]:

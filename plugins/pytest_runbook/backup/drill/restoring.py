@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pytest_runbook.backup import programs
+from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill import refusal
 from pytest_runbook.backup.drill.service import serving
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
@@ -79,16 +80,30 @@ class ScratchRestore:
     given_up: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> Restored:
-        """Everything, side by side; faults of one part leave the others alone. RestoreError when it must not go on."""
+        """Everything, side by side, without a service on it: that would write into it, and has to wait for who compares.
+
+        Faults of one part leave the others alone. RestoreError when it must not go on.
+        """
         room.insist([Need(self.home, self._needed(), "make room, or set drill.folder to a folder that has it")])
         parts = {"database": self._database, "cache": self._cache, "files": self._files}
         held = [part for name, part in parts.items() if getattr(self.manifest, name) is not None]
         together.work(held, self.home, self.given_up)
-        if not self.settings.drill.service.command:
-            self.seen.left_out.append("no service was started on what was restored: drill.service.command is empty")
-        elif not self.seen.faults:
-            self._serve()
         return self.seen
+
+    def serve(self) -> tuple[list[Proof], list[Fault]]:
+        """Start the service on what was restored, if that was whole; what shows that it serves, and that it does not."""
+        own = self.settings.drill.service
+        if not own.command:
+            self.seen.left_out.append("no service was started on what was restored: drill.service.command is empty")
+        if not own.command or self.seen.faults:
+            return [], []
+        with self.watch.phase("service", "a service is started on what was restored") as phase:
+            try:
+                self.seen.url = self.stack.enter_context(serving(own, self.home, self.seen.places))
+            except RestoreError as error:
+                phase.outcome = "failed"
+                return [], [Fault("not-restored", "service", str(error))]
+        return [Proof(f"service, by its answer to {own.health}", "200", "200", ok=True)], []
 
     def _needed(self) -> int:
         """Bytes: of the backup, and of the database that is made of it here."""
@@ -224,15 +239,6 @@ class ScratchRestore:
             phase.outcome = "failed" if faults else phase.outcome
             self.seen.faults += faults
         return not faults
-
-    def _serve(self) -> None:
-        own = self.settings.drill.service
-        with self.watch.phase("service", "a service is started on what was restored") as phase:
-            try:
-                self.seen.url = self.stack.enter_context(serving(own, self.home, self.seen.places))
-            except RestoreError as error:
-                phase.outcome = "failed"
-                self.seen.faults.append(Fault("not-restored", "service", str(error)))
 
 
 def locks(told: Database) -> int:

@@ -22,6 +22,11 @@ class Stopwatch:
         """Since it was made."""
         return clock.monotonic() - self._begun
 
+    @property
+    def waited(self) -> float:
+        """The same without phases that only prove something: for those no user would wait."""
+        return self.seconds - sum(phase.seconds for phase in self._phases if not phase.restoring)
+
     @contextmanager
     def phase(self, name: str, title: str, *, restoring: bool = True) -> Iterator[Phase]:
         """The length of a `with` block; what it raises ends the phase as failed."""
