@@ -3,14 +3,18 @@
 A backup is a folder with a `manifest.json` that is written last; `verified.json` says that all of it was read back from there,
 `refuted.json` that this found it bad, and `restored.json` that a drill restored it. What has no manifest did not finish, and
 does not count; nor does one that is being read back, for as long as this may take.
+
+Of a large backup only some files are read, others every time: all of it was read when it was made, and is by a drill.
 """
 
+import random
 import statistics
 from contextlib import contextmanager
 
 import pytest
-from pytest_runbook import BackupError, Unreachable, check, clock
-from pytest_runbook.backup import belonging, closing
+from pytest_runbook import BackupError, Unmeasured, Unreachable, check, clock
+from pytest_runbook.backup import belonging, closing, encryption
+from pytest_runbook.backup.verdict import UNSEEN
 
 HELD = "files.tar.zst"
 """What is stored of the files: each one once, by the first backup that met it."""
@@ -18,9 +22,15 @@ HELD = "files.tar.zst"
 
 @check("predeploy daily", severity="P1", runbook="backup-missing", timeout=300)
 def test_recent_backup_is_good(pytestconfig, settings, limits, measure):
-    """The newest backup on the machine is recent, whole, read back, not suspiciously small, and each file is what was written."""
+    """The newest backup on the machine is recent, whole, read back, not suspiciously small, and its files are what was written.
+
+    No more than `limits.backup.read_here` bytes are read; the other files are compared by their size.
+    """
     with _looking(settings.backup.local, settings, pytestconfig) as place:
-        faults = [*_faults(place, settings, limits, measure, "backup"), *belonging.ahead(place)]
+        faults = [
+            *_faults(place, settings, limits, measure, "backup", limits.backup.read_here),
+            *belonging.ahead(place),
+        ]
     assert not faults, f"the newest backup on the machine is not good: {'; '.join(faults)}"
 
 
@@ -28,7 +38,8 @@ def test_recent_backup_is_good(pytestconfig, settings, limits, measure):
 def test_recent_backup_is_off_site(pytestconfig, settings, limits, measure):
     """The newest backup off-site is recent, whole and read back: it is what is left when the machine is not.
 
-    Files above `limits.backup.read` are compared by their size only: reading them back every night would cost a fortune.
+    No more than `limits.backup.read` bytes are read, since all of them every night would cost a fortune; the other files are
+    compared by their size.
     """
     others = [name for name in settings.backup.destinations if name != settings.backup.local]
     if not others:
@@ -58,18 +69,22 @@ def test_a_backup_was_restored_lately(pytestconfig, settings, limits, measure):
 
 @contextmanager
 def _looking(name, settings, config):
-    """The destination NAME, to look at; what cannot be read in it is a failure, that it does not answer is none."""
+    """The destination NAME, to look at; what is wrong in it is a failure, that nobody can look at it is none."""
     try:
         with closing(name, settings, config.rootpath, tries=1) as place:
             yield place
     except BackupError as error:
         if error.reason == "unreachable":
             raise Unreachable(str(error)) from None
+        if error.reason in UNSEEN:
+            raise Unmeasured(str(error)) from None
         raise AssertionError(str(error)) from None
+    except OSError as error:
+        raise Unmeasured(f'"{name}" cannot be read: {error}') from None
 
 
-def _faults(place, settings, limits, measure, name, most=None):
-    """Everything that is wrong with the newest backup in PLACE; of files above MOST bytes the size has to do."""
+def _faults(place, settings, limits, measure, name, most):
+    """Everything that is wrong with the newest backup in PLACE, of which no more than MOST bytes are read."""
     found = belonging.newest(place, 6)
     if not found:
         yield f'there is no finished one in "{place.name}"'
@@ -117,19 +132,48 @@ def _missing(manifest, settings):
 
 def _changed(place, manifest, most):
     """What is wrong with the files of the backup of MANIFEST, and with those of earlier ones that it needs."""
-    there = place.names(manifest.id)
+    there, right = place.names(manifest.id), []
     for name, written in manifest.stored.items():
-        if name not in there:
-            yield f'"{name}" is missing'
-        elif not written.size:
+        if not written.size:
             yield f'"{name}" is empty'
-        elif not place.encrypted and there[name] != written.size:
-            yield f'"{name}" has {there[name]} bytes, {written.size} were written'
-        elif (most is None or written.size <= most) and (why := place.compared(manifest.id, name, written)):
+        elif why := _resized(place, name, written, there):
             yield why
+        else:
+            right.append((name, written))
+    for name, written in random.sample(right, len(right)):  # so each has its turn
+        if written.size <= most:
+            most -= written.size
+            if why := place.compared(manifest.id, name, written):
+                yield why
     for needed in sorted(manifest.needs):
-        if HELD not in place.names(needed):
-            yield f'files of it are in "{needed}", which is not there'
+        if why := _lacks(place, needed):
+            yield f'files of it are in "{needed}", {why}'
+
+
+def _lacks(place, needed):
+    """What is wrong with the archive of files of NEEDED, an earlier backup."""
+    if HELD not in (there := place.names(needed)):
+        return "which is not there"
+    try:
+        written = place.head(needed).stored.get(HELD)
+    except BackupError as error:
+        if error.reason in UNSEEN - {"no-manifest"}:
+            raise
+        return f"whose manifest cannot be read: {error}"
+    if written is None:
+        return "which knows of none"
+    why = _resized(place, HELD, written, there)
+    return f"of which {why}" if why else ""
+
+
+def _resized(place, name, written, there):
+    """What is wrong with the size of NAME, as it lies THERE; encrypted it is somewhat larger than it was WRITTEN."""
+    if name not in there:
+        return f'"{name}" is missing'
+    least = encryption.least(written.size) if place.encrypted else written.size
+    if there[name] < least or (there[name] > least and not place.encrypted):
+        return f'"{name}" has {there[name]} bytes, {"at least " * place.encrypted}{least} were written'
+    return ""
 
 
 def _heads(place, ids):

@@ -16,7 +16,7 @@ from lab.servers.s3 import BUCKET
 HERE = ["storage/freshness::recent_backup_is_good"]
 OFF_SITE = ["storage/freshness::recent_backup_is_off_site"]
 RESTORED = ["storage/freshness::a_backup_was_restored_lately"]
-DUMP = "database/toc.dat"
+DUMP, FILES = "database/toc.dat", "files.tar.zst"
 
 
 @fault(
@@ -153,6 +153,21 @@ def files_gone(lab: Lab) -> None:
             one["backup"] = "20200101T000000Z" if one["backup"] else ""
 
     change(lab, elsewhere)
+
+
+@fault("backup-files-emptied", service="storage", fails=HERE)
+def files_emptied(lab: Lab) -> None:
+    """A full disk left nothing of the archive in an earlier backup, which holds files that did not change since."""
+    folder = newest(lab.site)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    earlier = f"{datetime.fromisoformat(manifest['created']) - timedelta(seconds=1):%Y%m%dT%H%M%SZ}"
+    for one in manifest["files"].values():
+        one["backup"] = one["backup"] and earlier
+    of_it = manifest | {"id": earlier, "listed": {**manifest["listed"], "needs": []}}
+    lab.replace_file(folder.with_name(earlier) / FILES, b"")
+    lab.replace_file(folder.with_name(earlier) / "manifest.json", json.dumps(of_it))
+    manifest["listed"]["needs"] = [earlier]
+    lab.replace_file(folder / "manifest.json", json.dumps(manifest))
 
 
 @fault("backup-not-off-site", service="storage", fails=OFF_SITE)

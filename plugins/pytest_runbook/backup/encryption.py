@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 QUESTION = 60.0
 """Seconds that the command for the keys may take."""
 TEMPORARY = ".writing"
+CHUNK, TAG, NONCE = 64 * 1024, 16, 16
+"""Bytes of the format: what is encrypted at once, what shows that a piece is whole, what comes before the first one."""
 
 
 def encrypt(path: Path, target: Path, keys: Encryption) -> None:
@@ -37,6 +39,11 @@ def encrypt(path: Path, target: Path, keys: Encryption) -> None:
         raise BackupError(f'"{target}" cannot be written: {error.strerror or error}') from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def least(size: int) -> int:
+    """Bytes that SIZE bytes take when they are encrypted, but for a header, whose length depends on the keys."""
+    return NONCE + size + TAG * max(1, -(-size // CHUNK))
 
 
 @contextmanager

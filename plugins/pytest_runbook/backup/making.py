@@ -19,7 +19,7 @@ from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.destinations.base import SEALED
 from pytest_runbook.backup.destinations.folder import COPYING, Folder, sync
 from pytest_runbook.backup.filelist import File, Files
-from pytest_runbook.backup.manifest import MANIFEST, PARTIAL, Cache, Head, Manifest, Stored
+from pytest_runbook.backup.manifest import FILES, MANIFEST, PARTIAL, Cache, Head, Manifest, Stored
 from pytest_runbook.backup.progress import Progress
 from pytest_runbook.backup.running import end_left
 from pytest_runbook.backup.verifying import remove_left, software, verified
@@ -222,9 +222,17 @@ def _earlier(place: Folder, without: Collection[str]) -> Mapping[str, File]:
         return {}
     if manifest is None or not isinstance(manifest.files, Files):
         return {}
-    there = {one for one in manifest.files.holders if (place.path(one) / MANIFEST).is_file()}
-    manifest.files.keep(there - set(without))
+    manifest.files.keep({one for one in manifest.files.holders if _holds(place, one)} - set(without))
     return manifest.files
+
+
+def _holds(place: Folder, backup: str) -> bool:
+    """Whether the archive of files of BACKUP is there, as large as it was written."""
+    try:
+        written = place.head(backup).stored.get(FILES)
+    except BackupError:
+        return False
+    return written is not None and place.names(backup).get(FILES) == written.size
 
 
 def _last(place: Folder) -> int:
