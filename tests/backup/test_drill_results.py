@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.errors import UsageError
 
 from tests.backup.systems import Shop, shop
+from tests.backup.test_files import mounted
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +149,29 @@ def test_a_proof_that_failed_is_enough_to_fail(system: Shop, backup: Manifest) -
     assert paper.verdict == "proven"
     paper.proofs.append(Proof("files, by their checksums", "8", "7", ok=False))
     assert (paper.verdict, paper.sentence) == ("failed", "Shop cannot be restored whole from away")
+
+
+def test_files_of_earlier_backups_need_room_too(system: Shop, backup: Manifest) -> None:
+    """A drill does not begin where it would fill the disk, and what it asks for is enough."""
+    large = system.folder / "uploads" / "large.bin"
+    large.write_bytes(os.urandom(40_000_000))
+    holder = system.backup()
+    newest = system.backup()
+    disk = system.scratch / "disk"
+    disk.mkdir()
+    try:
+        assert (newest.needs >= {holder.id}, newest.size < 40_000_000) == (True, True)
+        with mounted("-t", "tmpfs", "-o", "size=100m", "none", disk):
+            paper = drilled(system, f"drill.folder={disk}").certificate
+            assert (paper.verdict, paper.faults) == ("unmeasured", [])
+            found = re.search(r"has 104.9 MB free, what is restored on its disk needs ([\d.]+) MB", paper.trouble)
+        assert found, paper.trouble
+        with mounted("-t", "tmpfs", "-o", f"size={int(float(found[1]) * 1e6) + 100_000}", "none", disk):
+            paper = drilled(system, f"drill.folder={disk}").certificate
+            assert (paper.trouble, paper.faults, paper.verdict) == ("", [], "proven")
+    finally:
+        large.unlink()
+        disk.rmdir()
+        for name in ("local", "away"):
+            system.place(name).remove(newest.id)
+            system.place(name).remove(holder.id)

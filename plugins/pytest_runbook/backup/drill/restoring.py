@@ -16,7 +16,7 @@ from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill import refusal
 from pytest_runbook.backup.drill.service import serving
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
-from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Database, Manifest
+from pytest_runbook.backup.manifest import CACHE, DATABASE, FILES, ROLES, Database, Manifest
 from pytest_runbook.backup.postgresql import Server
 from pytest_runbook.backup.restore import fetching, files, room, together
 from pytest_runbook.backup.restore.cache import ScratchRedis
@@ -36,6 +36,10 @@ MAIN, BESIDE = "postgres", "template1"
 C = {"collate": "C", "ctype": "C"}
 """The locale that every server has."""
 LOCKS = "max_locks_per_transaction"
+BLOCK = 4096
+"""Bytes of a disk by which a file grows."""
+CLUSTER = 64_000_000
+"""Bytes of a PostgreSQL cluster without a database of ours: what initdb makes, and the first of its log."""
 OWNERS = ("--no-owner", "--no-acl")
 """On a server that is not ours the roles of the backup are not made."""
 
@@ -106,9 +110,11 @@ class ScratchRestore:
         return [Proof(f"service, by its answer to {own.health}", "200", "200", ok=True)], []
 
     def _needed(self) -> int:
-        """Bytes: of the backup, and of the database that is made of it here."""
+        """Bytes: of what is fetched, of all files, whichever backup holds them, and of the cluster that is made here."""
+        fetched = sum(one.size for name, one in self.manifest.stored.items() if name != FILES)
+        files = self.manifest.held + BLOCK * len(self.manifest.files or ())
         own = self.manifest.database if not self._foreign else None
-        return self.manifest.size + (own.size if own else 0)
+        return fetched + files + (own.size + CLUSTER if own else 0)
 
     def _database(self) -> None:
         told = self.manifest.database
