@@ -159,6 +159,31 @@ def test_what_nobody_can_finish_off_site_is_removed(backups: Backups, s3: Destin
     assert not [*(backups.folder / "backups").glob(".begun-*")]
 
 
+def test_what_an_interrupted_prune_left_is_removed_by_the_next_backup(
+    backups: Backups, s3: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = backups.make("s3", full=True).manifest.id
+    for place in (backups.local, s3):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(place), "_delete", dying(type(place)._delete))  # type: ignore[attr-defined]
+            with pytest.raises(KeyboardInterrupt):
+                place.remove(old)
+        assert place.partial() == [old]
+    assert backups.make("s3", full=True).good
+    assert (backups.local.names(old), s3.names(old)) == ({}, {})
+
+
+def dying(delete: Callable[[Destination, list[str]], None]) -> Callable[[Destination, list[str]], None]:
+    """DELETE, which is interrupted once the manifest is gone."""
+
+    def once(self: Destination, keys: list[str]) -> None:
+        if "manifest.json" not in keys[0]:
+            raise KeyboardInterrupt
+        delete(self, keys)
+
+    return once
+
+
 def test_a_copy_that_was_begun_is_known_until_it_ends(backups: Backups, s3: Destination) -> None:
     made = backups.make()
     backups.local.path(made.manifest.id).joinpath("roles.sql").unlink()

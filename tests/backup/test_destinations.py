@@ -126,6 +126,46 @@ def test_removing_takes_all_of_one_and_nothing_of_another(place: Destination, tm
     place.remove(ID)
 
 
+def interrupted(place: Destination, error: BaseException, call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the backup ID from PLACE; its CALL-th deletion ends in ERROR."""
+    delete, calls = type(place)._delete, list[list[str]]()  # type: ignore[attr-defined]
+
+    def once(self: Destination, keys: list[str]) -> None:
+        calls.append(keys)
+        if len(calls) == call:
+            raise error
+        delete(self, keys)
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(type(place), "_delete", once)
+        place.remove(ID)
+
+
+def test_a_removal_that_was_interrupted_is_finished_later(
+    place: Destination, tmp_path: Path, backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its manifest it is no backup any more, in no list, and still takes its room."""
+    for name in ("database/1.dat", "manifest.json"):
+        put(place, tmp_path, name, manifest().text().encode())
+    interrupted(place, KeyboardInterrupt(), 2, monkeypatch)
+    assert (place.backups(), place.partial(), set(place.names(ID))) == ([], [ID], {"database/1.dat"})
+    with closing("other", backups.settings(), backups.folder, tries=1) as again:
+        assert again.finish() == [ID]
+        assert (again.partial(), again.names(ID), again.finish()) == ([], {}, [])
+    assert not list((backups.folder / "backups").glob(".removing-*"))
+
+
+def test_one_whose_removal_did_not_begin_stays(
+    place: Destination, tmp_path: Path, backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("database/1.dat", "manifest.json"):
+        put(place, tmp_path, name, manifest().text().encode())
+    interrupted(place, BackupError("it does not answer"), 1, monkeypatch)
+    assert place.finish() == []
+    assert (place.backups(), set(place.names(ID))) == ([ID], {"database/1.dat", "manifest.json"})
+    assert not list((backups.folder / "backups").glob(".removing-*"))
+
+
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "", "a//b", "./x", "a\\b"])
 def test_a_name_that_leads_out_is_refused(place: Destination, tmp_path: Path, name: str) -> None:
     with pytest.raises(BackupError) as caught:

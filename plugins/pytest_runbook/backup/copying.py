@@ -48,6 +48,8 @@ def copy(source: Folder, target: Destination, backup: str, progress: Progress) -
 
 def left_over(source: Folder, target: Destination) -> list[str]:
     """Backups whose copy broke off and that are still here; what we began and nobody can finish is removed from TARGET."""
+    with suppress(BackupError):
+        target.finish()
     here, begun, found = set(source.backups()), _begun(source, target), []
     for backup in target.partial():
         if backup in here and ours(source, backup):

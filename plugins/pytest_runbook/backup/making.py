@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Event
@@ -77,7 +77,7 @@ def alone(settings: Settings, root: Path) -> Iterator[None]:
 
 
 def clean(settings: Settings, root: Path) -> list[str]:
-    """Remove what backups that died left in the local folder; what was removed. Only for who is `alone`."""
+    """Remove what backups and removals that died left in the local folder; what was removed. Only for who is `alone`."""
     place = local(settings, root)
     end_left(_mark(place))
     remove_left(place.folder)
@@ -91,7 +91,10 @@ def clean(settings: Settings, root: Path) -> list[str]:
     for path in place.folder.glob(f"{SEALED}*/*"):
         if path.name not in ours and not path.is_symlink() and not path.parent.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
-    return [path.name.removeprefix(PARTIAL) for path in left]
+    removed = [path.name.removeprefix(PARTIAL) for path in left]
+    with suppress(BackupError):  # it keeps no backup from being made; retention tells of it
+        removed += place.finish()
+    return removed
 
 
 def make(

@@ -86,10 +86,11 @@ def _why(backup: str, seen: _Seen, good: list[str], settings: Retention, now: da
 
 
 def apply(destination: Destination, settings: Retention, now: datetime) -> list[Judged]:
-    """Remove what `judge` says; a refusal, as of an object lock, is told and no error.
+    """Remove what `judge` says, and what an earlier time left half-way; a refusal, as of an object lock, is told and no error.
 
     The newest first: what stays after all keeps those that it needs files of.
     """
+    destination.finish()
     done: list[Judged] = []
     needed: dict[str, str] = {}
     for one in judge(destination, settings, now):

@@ -82,6 +82,9 @@ class Destination(Protocol):
     def remove(self, id: str) -> None:  # noqa: A002
         """Remove the whole backup, its manifest first."""
 
+    def finish(self) -> list[str]:
+        """Remove what is left of backups whose removal was interrupted; their IDs."""
+
     def note(self, id: str, name: str, data: Mapping[str, Any]) -> None:  # noqa: A002
         """Write DATA as `verified.json`, `refuted.json` or `restored.json`, which is what NAME is."""
 

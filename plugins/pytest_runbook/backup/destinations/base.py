@@ -26,6 +26,8 @@ NOTES = (VERIFIED, REFUTED, RESTORED)
 ENDING = ".age"
 SEALED = ".sealed-"
 """What the folder of encrypted files begins with, beside the local backups."""
+REMOVING = ".removing-"
+"""What the folder begins with, beside the local backups, that names what is being removed from a destination."""
 TRIES = 6
 """How often a place is asked that does not serve, with longer and longer pauses; whoever only looks asks once."""
 NOTE_SIZE = 200_000_000
@@ -199,12 +201,28 @@ class Place(ABC, Generic[S]):
             self._forget_sealed(id)
 
     def remove(self, id: str) -> None:  # noqa: A002
-        """Remove the whole backup, its manifest first: what is left of it then is no backup."""
+        """Remove the whole backup, its manifest first: what is left of it then is no backup, and `finish` removes it."""
         found = sorted(self._list(checked(id)), key=lambda name: (not name.startswith(MANIFEST), name))
         self._refuse([f"{id}/{name}" for name in found])
+        mark = self._beside(REMOVING) / id
+        with suppress(OSError):  # on a full disk nothing can be noted, and something has to be removed
+            mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            mark.touch()
         for some in (found[:1], found[1:]):
             if some:
                 self._delete([f"{id}/{name}" for name in some])
+        _unmark(mark)
+
+    def finish(self) -> list[str]:
+        """Remove what is left of backups whose removal was interrupted; their IDs."""
+        marks = sorted(self._beside(REMOVING).glob("*"))
+        left = set(self.partial()) if marks else set()
+        for mark in marks:
+            if mark.name in left:
+                self.remove(mark.name)
+            else:  # it is whole: it was not removed after all
+                _unmark(mark)
+        return sorted(mark.name for mark in marks if mark.name in left)
 
     def note(self, id: str, name: str, data: Mapping[str, Any]) -> None:  # noqa: A002
         """Write DATA as NAME, one of `NOTES`."""
@@ -249,8 +267,12 @@ class Place(ABC, Generic[S]):
     @property
     def sealed(self) -> Path:
         """Where encrypted files wait until they are there."""
+        return self._beside(SEALED)
+
+    def _beside(self, kind: str) -> Path:
+        """Where something of this destination stands beside the local backups: a KIND, and its name."""
         local = self.settings.backup.destinations.get(self.settings.backup.local)
-        return self.root / getattr(local, "path", "var/backups") / f"{SEALED}{self.name}"
+        return self.root / getattr(local, "path", "var/backups") / f"{kind}{self.name}"
 
     @property
     def _recipients(self) -> str:
@@ -268,6 +290,12 @@ class Place(ABC, Generic[S]):
 
     def _key(self, id: str, name: str) -> str:  # noqa: A002
         return f"{checked(id)}/{safe(name)}" + ("" if self._is_plain(name) else ENDING)
+
+
+def _unmark(mark: Path) -> None:
+    with suppress(OSError):  # it was never made, or others are still there
+        mark.unlink()
+        mark.parent.rmdir()
 
 
 def order(id: str) -> tuple[str, int]:  # noqa: A002
