@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,21 @@ def test_neither_a_drill_nor_a_restore_chooses_it(ahead: Backups) -> None:
     assert refused.returncode == 4
     assert TOLD in refused.stderr
     assert "or the ID of one" in refused.stderr
+
+
+def test_when_all_are_old_at_once_nothing_goes_and_it_is_said(backups: Backups) -> None:
+    """As a clock that is 40 days ahead sees them; `--prune` is asked for by somebody, and goes on."""
+    old = [clock.now() - timedelta(days=days) for days in range(43, 40, -1)]
+    for moment in old:
+        everything.backup(backups.settings(), backups.folder, to=[], full=True, prune=False, moment=moment)
+    more = {"RUNBOOK__BACKUP__RETENTION__VERIFIED": "1"}
+    made = everything.backup(backups.settings(more), backups.folder, to=[], full=True)
+    assert made.good
+    assert len(backups.local.backups()) == 4
+    (notice,) = made.notices
+    assert notice.startswith(
+        'nothing is removed from "local": 3 of its 4 backups are old at once\n  hint: set the clock right'
+    )
+    backups.more |= more
+    assert run(backups, "--prune", "--from", "local").returncode == 0
+    assert backups.local.backups() == [made.manifest.id]

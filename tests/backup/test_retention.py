@@ -43,6 +43,9 @@ class Backups:
             (path / "verified.json").write_text(json.dumps({"at": clock.iso(moment)}))
         return told.id
 
+    def drill(self, days: int, verdict: str) -> None:
+        self.place.note(self.id(days), "restored.json", {"at": clock.iso(NOW), "verdict": verdict})
+
     def id(self, days: int) -> str:
         return f"{NOW - timedelta(days=days):%Y%m%dT%H%M%SZ}"
 
@@ -136,6 +139,39 @@ def test_backups_of_another_environment_neither_go_nor_count(backups: Backups) -
     for days in (3, 4):
         backups.place.remove(backups.id(days))
     assert backups.removed() == [], "the newest two verified ones are ours"
+
+
+def test_the_newest_that_a_drill_has_proved_stays_with_what_it_needs(backups: Backups) -> None:
+    """Drills are monthly, and so is retention: what says that a backup can be restored would go before its time."""
+    for days, needs in ((1, ()), (2, ()), (3, ()), (31, ()), (40, (60,)), (50, ()), (60, ())):
+        backups.add(days, needs=needs)
+    for days, verdict in ((31, "failed"), (40, "proven"), (50, "proven")):
+        backups.drill(days, verdict)
+    assert backups.removed() == [backups.id(31), backups.id(50)]
+    why = {one.id: one.why for one in retention.judge(backups.place, RULES, NOW)}
+    assert why[backups.id(40)] == "the newest that a drill has proved"
+    assert why[backups.id(60)] == f'"{backups.id(40)}" needs files of it'
+
+
+def test_a_clock_that_is_far_ahead_removes_nothing_by_itself(backups: Backups) -> None:
+    """All are old at once: neither that night nor in the next ones, until as many newer ones are there."""
+    for days in range(45, 55):
+        backups.add(days)
+    for days in (2, 1):
+        backups.add(days)
+        done = retention.apply(backups.place, RULES, NOW, most=retention.BY_ITSELF)
+        assert not [one for one in done if one.removed]
+        assert {one.why for one in done if one.id < backups.id(45)} == {"too many would go at once"}
+    for days in range(3, 11):
+        backups.add(days)
+    done = retention.apply(backups.place, RULES, NOW, most=retention.BY_ITSELF)
+    assert len([one for one in done if one.removed]) == 10
+
+
+def test_who_asks_for_it_removes_all_that_is_old(backups: Backups) -> None:
+    for days in (1, 2, 40, 41, 42, 43):
+        backups.add(days)
+    assert len([one for one in retention.apply(backups.place, RULES, NOW) if one.removed]) == 4
 
 
 def test_no_backups_at_all(backups: Backups) -> None:

@@ -98,13 +98,7 @@ def backup(
                 _copy(made, settings, root, name, progress)
         if prune and made.good:
             for name in (settings.backup.local, *names):
-                with closing(name, settings, root) as target:
-                    made.judged += retention.apply(target, settings.backup.retention, clock.now())
-            for judged in made.judged:
-                if judged.removed or "could not" in judged.why or judged.why == retention.AHEAD:
-                    progress.say(
-                        f"{judged.id} in {judged.destination} is {'removed' if judged.removed else 'kept'}: {judged.why}"
-                    )
+                _prune(made, settings, root, name, progress)
     return made
 
 
@@ -175,6 +169,22 @@ def _copy_left(made: Made, source: Folder, target: Destination, backup: str, pro
             raise
         made.problems.append(f"{target.name}: {backup}, whose copy had broken off: {error}")
         progress.say(f"{backup}, whose copy to {target.name} had broken off, could not be brought there: {error}")
+
+
+def _prune(made: Made, settings: Settings, root: Path, name: str, progress: Progress) -> None:
+    """Remove what is old in the destination NAME; what nobody has asked for stops where much would go."""
+    with closing(name, settings, root) as target:
+        judged = retention.apply(target, settings.backup.retention, clock.now(), most=retention.BY_ITSELF)
+    for one in judged:
+        if one.removed or "could not" in one.why or one.why == retention.AHEAD:
+            progress.say(f"{one.id} in {one.destination} is {'removed' if one.removed else 'kept'}: {one.why}")
+    if many := sum(one.why == retention.MANY for one in judged):
+        made.notices.append(
+            f'nothing is removed from "{name}": {many} of its {len(judged)} backups are old at once\n'
+            "  hint: set the clock right; if it is, look at runbook backup --prune --dry-run, then run it without --dry-run"
+        )
+        progress.say(made.notices[-1])
+    made.judged += judged
 
 
 def _read_back(made: Made, target: Destination, progress: Progress) -> Verdict:

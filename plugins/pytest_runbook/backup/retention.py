@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pytest_runbook.backup.belonging import is_ahead
 from pytest_runbook.backup.destinations import Destination
+from pytest_runbook.backup.drill.certificate import PROVEN
+from pytest_runbook.backup.manifest import RESTORED
 from pytest_runbook.backup.verifying import verified
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings.backup import Retention
 
 OTHER = "it is of another system or environment"
 AHEAD = "it is of the future: a clock was wrong when it was made, or is now; a person removes it"
+DRILLED = "the newest that a drill has proved"
+MANY = "too many would go at once"
+BY_ITSELF = 0.5
+"""What part of the backups of a place may go at once while nobody looks: a clock that is ahead makes all of them old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ def judge(destination: Destination, settings: Retention, now: datetime) -> list[
     for one in past:
         if one in seen and (why := _why(one, seen[one], good, settings, now)):
             kept.setdefault(one, why)
+    if proven := next((one for one in past if one in seen and _proven(destination, one)), ""):
+        kept.setdefault(proven, DRILLED)
     for one in [one for one in seen if one in kept or one in early]:
         for needed in seen[one].needs & set(ids):
             kept.setdefault(needed, f'"{one}" needs files of it')
@@ -85,15 +93,21 @@ def _why(backup: str, seen: _Seen, good: list[str], settings: Retention, now: da
     return ""
 
 
-def apply(destination: Destination, settings: Retention, now: datetime) -> list[Judged]:
+def _proven(destination: Destination, backup: str) -> bool:
+    """Whether a drill has restored BACKUP, and found in it what was saved: the evidence goes with the backup."""
+    return (destination.noted(backup, RESTORED) or {}).get("verdict") == PROVEN
+
+
+def apply(destination: Destination, settings: Retention, now: datetime, *, most: float = 1.0) -> list[Judged]:
     """Remove what `judge` says, and what an earlier time left half-way; a refusal, as of an object lock, is told and no error.
 
+    Nothing goes when that would be more than the part MOST of the backups that are ours.
     The newest first: what stays after all keeps those that it needs files of.
     """
     destination.finish()
     done: list[Judged] = []
     needed: dict[str, str] = {}
-    for one in judge(destination, settings, now):
+    for one in _spared(judge(destination, settings, now), most):
         if not one.removed:
             done.append(one)
         elif one.id in needed:
@@ -101,6 +115,14 @@ def apply(destination: Destination, settings: Retention, now: datetime) -> list[
         else:
             done.append(_removed(destination, one, needed))
     return done
+
+
+def _spared(judged: list[Judged], most: float) -> list[Judged]:
+    """The same, with nothing to remove when that would be more than the part MOST of what is ours."""
+    own = [one for one in judged if one.why != OTHER]
+    if sum(one.removed for one in own) <= most * len(own):
+        return judged
+    return [replace(one, removed=False, why=MANY) if one.removed else one for one in judged]
 
 
 def _removed(destination: Destination, one: Judged, needed: dict[str, str]) -> Judged:
