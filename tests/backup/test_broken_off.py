@@ -28,6 +28,7 @@ from lab.servers.postgresql import Database
 from lab.servers.redis import Cache
 from lab.servers.s3 import BUCKET
 from tests.backup.conftest import Backups
+from tests.backup.test_destinations import declared, keys
 from tests.probes.databases import until
 
 
@@ -257,6 +258,17 @@ def test_a_storage_that_does_not_serve_is_told_and_the_local_backup_stays(backup
     assert backups.objects() == []
 
 
+def test_what_cannot_be_written_here_keeps_no_other_destination_from_its_copy(backups: Backups) -> None:
+    backups.more |= keys(backups) | declared("folder-encrypted", backups.folder)
+    (backups.folder / "backups").mkdir()
+    (backups.folder / "backups" / ".sealed-other").write_text("in the way")
+    made = backups.make("other", "s3")
+    (problem,) = made.problems
+    assert problem.startswith(f'other: "{backups.folder / "backups" / ".sealed-other"}')
+    assert f"hint: see the disk of {backups.folder / 'backups'}" in problem
+    assert [(one.destination, one.good) for one in made.verdicts] == [("local", True), ("s3", True)]
+
+
 def test_a_storage_that_is_busy_for_a_moment_gets_the_backup_all_the_same(backups: Backups) -> None:
     with refusing(backups.lab.site.port("storage"), times=4) as (port, refused):
         backups.more["RUNBOOK__PROBES__STORAGE__ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
@@ -270,7 +282,7 @@ def test_an_upload_that_breaks_off_goes_on_where_it_was(backups: Backups, s3: De
     path = backups.folder / "large"
     path.write_bytes(os.urandom(9 * 8 << 20))
     sent: list[int] = []
-    s3.advance = sent.append
+    s3.advance = lambda size: sent.append(size) if size else None
     with toxic(backups.lab, "storage", "latency", latency=150), ThreadPoolExecutor(1) as pool:
         writing = pool.submit(s3.write, "20200101T000000Z", "large", path)
         until(lambda: len(sent) >= 3, 120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import threading
 import time
@@ -17,6 +18,7 @@ from pytest_runbook.errors import BackupError
 
 from lab.home import database_uri, read_env
 from tests.backup.conftest import Backups
+from tests.backup.test_destinations import declared, keys
 
 
 def test_a_backup_says_what_it_holds(backups: Backups) -> None:
@@ -170,6 +172,16 @@ def test_there_must_be_room(backups: Backups) -> None:
         backups.make()
     assert caught.value.reason == "no-room"
     assert backups.left == []
+
+
+def test_there_must_be_room_for_what_waits_encrypted(backups: Backups) -> None:
+    backups.more |= keys(backups) | declared("folder-encrypted", backups.folder)
+    size = backups.make().manifest.size
+    free = shutil.disk_usage(backups.folder).free
+    backups.more["RUNBOOK__BACKUP__ROOM"] = str(free / size / 1.5)
+    with pytest.raises(BackupError, match="MB free, another backup needs"):
+        backups.make("other")
+    assert backups.make().good
 
 
 def test_a_wrong_password_is_told_without_it(backups: Backups) -> None:

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 from typing import IO, BinaryIO, cast
 
 from pytest_runbook.backup import owners
+from pytest_runbook.backup.checksums import of_stream
 from pytest_runbook.backup.filelist import File, Files
 from pytest_runbook.backup.manifest import FILES
+from pytest_runbook.backup.stopping import Stop
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings.backup import FilesPart
 
@@ -64,19 +65,18 @@ def collect(
     backup: str,
     earlier: Mapping[str, File],
     root: Path,
-    stop: Event | None = None,
+    stop: Stop | None = None,
 ) -> Files:
     """Every file, link and folder of PART, by its path in the backup; TARGET/files.tar.zst gets those that are not in EARLIER.
 
     EARLIER is what other backups hold that can be relied on. ROOT is where relative paths start from. Gives up at STOP.
     """
-    found = Files()
+    found, stop = Files(), stop or Stop()
     with writing(target / FILES) as tar:
         for name, path in walk(part, root):
-            if stop is not None and stop.is_set():
-                raise BackupError("the archive of the files was given up")
+            stop.heed()
             try:
-                if one := _one(tar, name, path, backup, earlier.get(name)):
+                if one := _one(tar, name, path, backup, earlier.get(name), stop):
                     found[name] = one
             except FileNotFoundError:  # it was there a moment ago: what is deleted meanwhile is not backed up
                 continue
@@ -130,7 +130,7 @@ def _below(name: str, base: Path, exclude: Sequence[str]) -> Iterator[tuple[str,
                     pending.append(f"{inner}/")
 
 
-def _one(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File | None) -> File | None:
+def _one(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File | None, stop: Stop) -> File | None:
     """What is known of PATH, which is added to TAR if need be; None when it is nothing that can be saved."""
     seen = path.lstat()
     mode, owner = stat.S_IMODE(seen.st_mode), owners.named(seen.st_uid, seen.st_gid)
@@ -143,11 +143,11 @@ def _one(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File 
         tar.members = []  # type: ignore[attr-defined] # they would all be kept in memory
         return File(0, mode, seen.st_mtime, "", backup, folder=True, owner=owner)
     if stat.S_ISREG(seen.st_mode):
-        return _file(tar, name, path, backup, before if before and before.sha256 else None)
+        return _file(tar, name, path, backup, before if before and before.sha256 else None, stop)
     return None
 
 
-def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File | None) -> File:
+def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File | None, stop: Stop) -> File:
     """What is known of the file PATH, which is added to TAR unless it is as it was BEFORE."""
     with path.open("rb") as source:
         seen = os.fstat(source.fileno())
@@ -157,7 +157,7 @@ def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File
             return replace(now, sha256=before.sha256, backup=before.backup)
         content = source.read(seen.st_size) if seen.st_size <= SMALL else None
         if content is None:
-            digest = hashlib.file_digest(source, "sha256").hexdigest() if before and before.size == seen.st_size else ""
+            digest = of_stream(source, stop.heed)[1] if before and before.size == seen.st_size else ""
             source.seek(0)
         else:
             digest = hashlib.sha256(content).hexdigest()
@@ -166,7 +166,7 @@ def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File
         member = tarfile.TarInfo(name)
         member.mode, member.mtime = now.mode, now.mtime
         member.size = seen.st_size if content is None else len(content)
-        counted = _Counted(source if content is None else io.BytesIO(content), member.size)
+        counted = _Counted(source if content is None else io.BytesIO(content), member.size, stop)
         tar.addfile(member, cast(IO[bytes], counted))
         tar.members = []  # type: ignore[attr-defined] # they would all be kept in memory
         return replace(now, size=member.size, sha256=counted.digest.hexdigest())
@@ -175,12 +175,13 @@ def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File
 class _Counted:
     """Exactly SIZE bytes of a file, with their SHA-256: what is added meanwhile is left out, what is cut off becomes 0."""
 
-    def __init__(self, source: BinaryIO, size: int) -> None:
-        self._source, self._left = source, size
+    def __init__(self, source: BinaryIO, size: int, stop: Stop) -> None:
+        self._source, self._left, self._stop = source, size, stop
         self.digest = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
         """The next piece."""
+        self._stop.heed()
         wanted = self._left if size < 0 else min(size, self._left)
         piece = self._source.read(wanted)
         piece += b"\0" * (wanted - len(piece))

@@ -11,10 +11,10 @@ PIECE = 1 << 20
 """Bytes that are held at once."""
 
 
-def of_file(path: Path) -> str:
-    """The SHA-256 of the file PATH, in hexadecimal."""
+def of_file(path: Path, take: Callable[[bytes], object] = lambda _: None) -> str:
+    """The SHA-256 of the file PATH, in hexadecimal; each piece is given to TAKE as well, which may end it by raising."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return of_stream(file, take)[1]
 
 
 def pieces(stream: BinaryIO, size: int = PIECE) -> Iterator[bytes]:

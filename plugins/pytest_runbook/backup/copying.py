@@ -5,8 +5,9 @@ A destination may be shared: which uploads we began stands in a file beside the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pytest_runbook.backup.belonging import ours
@@ -16,6 +17,7 @@ from pytest_runbook.backup.destinations.folder import Folder
 from pytest_runbook.backup.encryption import blind
 from pytest_runbook.backup.manifest import MANIFEST, Head
 from pytest_runbook.backup.progress import Progress
+from pytest_runbook.backup.stopping import Stop
 from pytest_runbook.backup.verifying import verified, verify
 from pytest_runbook.errors import BackupError
 
@@ -128,17 +130,34 @@ def _mend(source: Folder, target: Destination, needed: str) -> None:
         verify(target, needed)
 
 
+@contextmanager
+def _advancing(target: Destination, manifest: Head, progress: Progress) -> Iterator[Stop]:
+    """Show how far TARGET has got with what it copies; it ends at the next piece once what is given is set."""
+    stop, before = Stop(), target.advance
+    with progress.bar(f"{manifest.id} to {target.name}", manifest.size) as shown:
+
+        def advance(size: int) -> None:
+            stop.heed()
+            shown(size)
+
+        target.advance = advance
+        try:
+            yield stop
+        finally:
+            target.advance = before
+
+
 def _copy(source: Folder, target: Destination, manifest: Head, progress: Progress) -> None:
     folder: Path = source.path(manifest.id)
     begin(source, target, manifest.id)
-    with progress.bar(f"{manifest.id} to {target.name}", manifest.size) as advance, ThreadPoolExecutor(AT_ONCE) as pool:
-        target.advance = advance
+    with _advancing(target, manifest, progress) as stop, ThreadPoolExecutor(AT_ONCE) as pool:
         # A dump has a file for each table: one after the other, most of the time would be spent on waiting for answers.
         work = [pool.submit(target.write, manifest.id, name, folder / name) for name in manifest.stored]
         try:
             for one in work:
                 one.result()
         except BaseException:
+            stop.set()  # one file may take hours
             for one in work:
                 one.cancel()
             raise

@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -24,14 +24,17 @@ CHUNK, TAG, NONCE = 64 * 1024, 16, 16
 """Bytes of the format: what is encrypted at once, what shows that a piece is whole, what comes before the first one."""
 
 
-def encrypt(path: Path, target: Path, keys: Encryption) -> None:
-    """Write the file PATH, encrypted for all recipients of KEYS, to TARGET, whole or not at all."""
+def encrypt(path: Path, target: Path, keys: Encryption, look: Callable[[], object] = lambda: None) -> None:
+    """Write the file PATH, encrypted for all recipients of KEYS, to TARGET, whole or not at all.
+
+    LOOK is called before each piece; what it raises ends it.
+    """
     import pyrage  # late: most destinations are not encrypted
 
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = target.with_name(target.name + TEMPORARY)
     try:
-        with path.open("rb") as plain, temporary.open("wb") as secret:
+        with _Watched(path, look) as plain, temporary.open("wb") as secret:
             temporary.chmod(0o600)
             pyrage.encrypt_io(plain, secret, [_recipient(text) for text in keys.recipients])
         temporary.replace(target)
@@ -145,6 +148,19 @@ class _Source:
         except OSError as error:
             self.error = BackupError(f"it cannot be read: {error.strerror or error}", reason="unreachable")
             raise
+
+
+class _Watched(io.FileIO):
+    """The file PATH, of which no piece is read before LOOK was called."""
+
+    def __init__(self, path: Path, look: Callable[[], object]) -> None:
+        super().__init__(path)
+        self._look = look
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next piece."""
+        self._look()
+        return super().read(size)
 
 
 class _Decrypted(io.RawIOBase):

@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_runbook import clock
 from pytest_runbook.backup import belonging, copying, destinations, making, retention
 from pytest_runbook.backup.destinations import Destination
-from pytest_runbook.backup.destinations.folder import Folder
+from pytest_runbook.backup.destinations.folder import Folder, worded
 from pytest_runbook.backup.encryption import blind
 from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.progress import Progress
@@ -86,7 +86,7 @@ def backup(
         for notice in notices:
             progress.say(notice)
         begun = clock.monotonic()
-        manifest = making.make(settings, root, full=full, without=without, moment=moment, progress=progress)
+        manifest = making.make(settings, root, full=full, without=without, moment=moment, progress=progress, to=names)
         progress.say(f"{manifest.id} is made ({manifest.size:,} bytes, {clock.duration(clock.monotonic() - begun)})")
         made = Made(manifest, notices=notices)
         place = making.local(settings, root)
@@ -146,17 +146,22 @@ def _copy(made: Made, settings: Settings, root: Path, name: str, progress: Progr
     source = making.local(settings, root)
     with closing(name, settings, root) as target:
         try:
-            for one in copying.left_over(source, target):
-                if one != made.manifest.id:
-                    _copy_left(made, source, target, one, progress)
-            begun = clock.monotonic()
-            copying.copy(source, target, made.manifest.id, progress)
-            progress.say(f"{made.manifest.id} is in {name} ({clock.duration(clock.monotonic() - begun)})")
-            made.verdicts.append(_read_back(made, target, progress))
-            _told(made.verdicts[-1], progress)
+            with worded(source.place):  # a disk that is full here keeps no other destination from its copy
+                _sent(made, source, target, progress)
         except BackupError as error:
             made.problems.append(f"{name}: {error}")
             progress.say(f"{made.manifest.id} could not be brought to {name}: {error}")
+
+
+def _sent(made: Made, source: Folder, target: Destination, progress: Progress) -> None:
+    for one in copying.left_over(source, target):
+        if one != made.manifest.id:
+            _copy_left(made, source, target, one, progress)
+    begun = clock.monotonic()
+    copying.copy(source, target, made.manifest.id, progress)
+    progress.say(f"{made.manifest.id} is in {target.name} ({clock.duration(clock.monotonic() - begun)})")
+    made.verdicts.append(_read_back(made, target, progress))
+    _told(made.verdicts[-1], progress)
 
 
 def _copy_left(made: Made, source: Folder, target: Destination, backup: str, progress: Progress) -> None:

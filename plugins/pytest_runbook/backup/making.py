@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from threading import Event
 
 from pytest_runbook import clock
 from pytest_runbook.backup import archive, destinations
@@ -19,9 +19,10 @@ from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.destinations.base import SEALED
 from pytest_runbook.backup.destinations.folder import COPYING, Folder, sync
 from pytest_runbook.backup.filelist import File, Files
-from pytest_runbook.backup.manifest import FILES, MANIFEST, PARTIAL, Cache, Head, Manifest, Stored
+from pytest_runbook.backup.manifest import CACHE, DATABASE, FILES, MANIFEST, PARTIAL, Cache, Head, Manifest, Stored
 from pytest_runbook.backup.progress import Progress
 from pytest_runbook.backup.running import end_left
+from pytest_runbook.backup.stopping import Stop
 from pytest_runbook.backup.verifying import remove_left, software, verified
 from pytest_runbook.errors import BackupError, HistoryError
 from pytest_runbook.history.locks import Held
@@ -105,20 +106,22 @@ def make(
     without: Collection[str] = (),
     moment: datetime | None = None,
     progress: Progress | None = None,
+    to: Collection[str] = (),
 ) -> Manifest:
     """Make a backup in the local folder, for who is `alone`; with FULL, of all files, whatever earlier backups hold.
 
-    It needs no files of the earlier backups WITHOUT. MOMENT is what it says of its time, now unless a test makes an old one.
+    It needs no files of the earlier backups WITHOUT, and is copied TO other destinations later. MOMENT is what it says of
+    its time, now unless a test makes an old one.
     """
     place, created, progress = local(settings, root), moment or clock.now(), progress or Progress()
-    size = _last(place)
-    _room(settings, place, size)
+    last = _last(place)
+    _room(settings, place, last, to)
     backup = _free(place, created)
     folder = place.folder / f"{PARTIAL}{backup}"
     try:
         folder.mkdir(mode=0o700)
         earlier = {} if full else _earlier(place, without)
-        with progress.growing(f"making {backup}", folder, size):
+        with progress.growing(f"making {backup}", folder, last.size if last else 0):
             manifest = _collect(settings, root, folder, backup, created, earlier)
             _settle(folder, manifest)
         folder.rename(place.folder / backup)
@@ -139,7 +142,7 @@ def _collect(
     part = settings.backup
     if not (part.database.probe or part.cache.probe or part.files.roots):
         raise BackupError("there is nothing to back up\n  hint: see [backup.database], [backup.cache], [backup.files]")
-    stop = Event()
+    stop = Stop()
     with ThreadPoolExecutor(2) as pool:
         cache = pool.submit(_cache, settings, folder, stop) if part.cache.probe else None
         files: Future[Files] | None = (
@@ -172,7 +175,7 @@ def _collect(
         )
 
 
-def _cache(settings: Settings, folder: Path, stop: Event) -> Cache:
+def _cache(settings: Settings, folder: Path, stop: Stop) -> Cache:
     from pytest_runbook.backup.snapshot import fetch  # late: a tenth of a second
 
     return fetch(settings, folder, stop)
@@ -180,10 +183,14 @@ def _cache(settings: Settings, folder: Path, stop: Event) -> Cache:
 
 def _settle(folder: Path, manifest: Manifest) -> None:
     """Have everything on disk, then write the manifest: where it is, everything is."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    paths, stop = [path for path in sorted(folder.rglob("*")) if path.is_file()], Stop()
     with ThreadPoolExecutor(AT_ONCE) as pool:  # neither a disk nor a checksum keeps more than one processor busy
-        for path, stored in zip(paths, pool.map(_settled, paths), strict=True):
-            manifest.stored[path.relative_to(folder).as_posix()] = stored
+        try:
+            for path, stored in zip(paths, pool.map(partial(_settled, stop), paths), strict=True):
+                manifest.stored[path.relative_to(folder).as_posix()] = stored
+        except BaseException:
+            stop.set()
+            raise
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o700)
         sync(path)
@@ -196,11 +203,11 @@ def _settle(folder: Path, manifest: Manifest) -> None:
     sync(folder)
 
 
-def _settled(path: Path) -> Stored:
+def _settled(stop: Stop, path: Path) -> Stored:
     with path.open("rb") as file:
         os.fsync(file.fileno())
     path.chmod(0o600)
-    return Stored(path.stat().st_size, of_file(path))
+    return Stored(path.stat().st_size, of_file(path, stop.heed))
 
 
 def relied(place: Folder) -> Head | None:
@@ -238,16 +245,17 @@ def _holds(place: Folder, backup: str) -> bool:
     return written is not None and place.names(backup).get(FILES) == written.size
 
 
-def _last(place: Folder) -> int:
-    """Bytes of the last backup; 0 when there is none that says it."""
+def _last(place: Folder) -> Head | None:
+    """What the last backup is; None when there is none that says it."""
     try:
-        return sum(place.head(last).size for last in place.backups()[-1:])
+        return next((place.head(last) for last in place.backups()[-1:]), None)
     except BackupError:
-        return 0
+        return None
 
 
-def _room(settings: Settings, place: Folder, size: int) -> None:
-    """Refuse to begin where the disk has no room for another backup of SIZE, that of the last."""
+def _room(settings: Settings, place: Folder, last: Head | None, to: Collection[str]) -> None:
+    """Refuse to begin where the disk has no room for another backup like the LAST, and for what copies TO others take here."""
+    size = last.size + _besides(settings, last, to) if last else 0
     needed, free = size * settings.backup.room, shutil.disk_usage(place.folder).free
     if free < needed:
         raise BackupError(
@@ -255,6 +263,15 @@ def _room(settings: Settings, place: Folder, size: int) -> None:
             "  hint: make room, or lower backup.room",
             reason="no-room",
         )
+
+
+def _besides(settings: Settings, last: Head, to: Collection[str]) -> int:
+    """Bytes that a copy of the LAST takes here: encrypted files wait for each other, what is read back is unpacked here."""
+    others = [settings.backup.destinations[name] for name in to]
+    if any(one.encrypted for one in others):
+        return last.size
+    unpacked = sum(one.size for name, one in last.stored.items() if name.partition("/")[0] in (DATABASE, CACHE))
+    return unpacked if any(one.kind != Folder.kind for one in others) else 0
 
 
 def _free(place: Folder, moment: datetime) -> str:

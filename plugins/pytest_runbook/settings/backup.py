@@ -129,7 +129,7 @@ class Backup(Section):
     """Days for which an archive of an earlier backup that was read back off-site, and is there as it was, is not read again
     by the next ones; 0: it always is. A verification by hand reads everything."""
     room: NonNegativeFloat = 1.2
-    """Free disk, in sizes of the last backup, without which none is begun."""
+    """Free disk, in sizes of the last backup and of what its copies take here meanwhile, without which none is begun."""
 
     @model_validator(mode="after")
     def _encrypted(self) -> Self:

@@ -36,7 +36,7 @@ class Destination(Protocol):
     root: Path
     """Where relative paths start from."""
     advance: Callable[[int], object]
-    """Told of each piece that was copied, for a progress bar."""
+    """Told of each piece that was copied, for a progress bar, and of each that was only read, as 0; raises to stop it all."""
 
     tries: int
     """How often it is asked while it does not serve."""

@@ -61,7 +61,7 @@ class Place(ABC, Generic[S]):
         self.settings = settings
         self.root = root
         self.advance: Callable[[int], object] = lambda size: None
-        """Told of each piece that was copied, for a progress bar."""
+        """Told of each piece that was copied, for a progress bar, and of each that was only read, as 0; raises to stop it all."""
         self.tries = TRIES
         self._seen: dict[str, frozenset[str]] = {}
         self._private: list[Any] = []
@@ -195,7 +195,7 @@ class Place(ABC, Generic[S]):
         # What was encrypted is kept until all is there: encrypted anew it would be other bytes, and begin anew as well.
         secret = self.sealed / f"{key}.{self._recipients}"
         if not secret.is_file():
-            encrypt(path, secret, self.settings.backup.encryption)
+            encrypt(path, secret, self.settings.backup.encryption, self._looked)
         self._bring(key, secret, anew)
         if name == MANIFEST or anew:
             self._forget_sealed(id)
@@ -250,6 +250,10 @@ class Place(ABC, Generic[S]):
         """Remove the note NAME, when there is one."""
         if name in NOTES:
             self._delete([self._key(id, name)])
+
+    def _looked(self, _: object = None) -> None:
+        """To be called with each piece that is only read: who does not want to wait for the rest raises."""
+        self.advance(0)
 
     def _bring(self, key: str, path: Path, anew: bool) -> None:
         if not anew and key in self._present(key.partition("/")[0]) and self._same(key, path):

@@ -47,17 +47,17 @@ class Folder(Place[FolderSettings]):
 
     def unfinished(self) -> list[Path]:
         """Folders that somebody began to make, and did not finish."""
-        with _worded(self.place):
+        with worded(self.place):
             return sorted(path for path in _children(self.folder) if path.name.startswith(PARTIAL))
 
     def _ids(self) -> dict[str, bool]:
-        with _worded(self.place):
+        with worded(self.place):
             found = [path for path in _children(self.folder) if ID.fullmatch(path.name) and path.is_dir()]
             return {path.name: any(path.glob(f"{MANIFEST}*")) for path in found}
 
     def _list(self, id: str) -> dict[str, int]:  # noqa: A002
         base = self.folder / id
-        with _worded(self.place):
+        with worded(self.place):
             found = sorted(path for path in base.rglob("*") if path.is_file() and not path.name.startswith(COPYING))
             return {path.relative_to(base).as_posix(): path.stat().st_size for path in found}
 
@@ -71,7 +71,7 @@ class Folder(Place[FolderSettings]):
 
     def _put(self, key: str, path: Path) -> None:
         target = self.folder / key
-        with _worded(self.place):
+        with worded(self.place):
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor, temporary = tempfile.mkstemp(prefix=COPYING, dir=target.parent)
             try:
@@ -97,12 +97,14 @@ class Folder(Place[FolderSettings]):
     def _same(self, key: str, path: Path) -> bool:
         target = self.folder / key
         try:
-            return target.stat().st_size == path.stat().st_size and of_file(target) == of_file(path)
+            if target.stat().st_size != path.stat().st_size:
+                return False
+            return of_file(target, self._looked) == of_file(path, self._looked)
         except OSError:
             return False
 
     def _delete(self, keys: list[str]) -> None:
-        with _worded(self.place):
+        with worded(self.place):
             for key in keys:
                 path = self.folder / key
                 base = self.folder / key.partition("/")[0]
@@ -132,7 +134,7 @@ def _children(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _worded(place: str) -> Iterator[None]:
+def worded(place: str) -> Iterator[None]:
     """Turn an error of the disk into words."""
     try:
         yield

@@ -125,7 +125,7 @@ class S3(Place[BucketSettings]):
         return bool(
             head
             and head["ContentLength"] == path.stat().st_size
-            and head.get("Metadata", {}).get(DIGEST) == of_file(path)
+            and head.get("Metadata", {}).get(DIGEST) == of_file(path, self._looked)
         )
 
     def _mark(self, key: str) -> str:
@@ -287,7 +287,7 @@ class _Upload:
 
     def _begun(self) -> tuple[str, dict[int, tuple[str, str, int]]]:
         """The upload to go on with, and what it has: number to checksum, ETag and size; others of this key are given up."""
-        digest = of_file(self._path)
+        digest = of_file(self._path, self._place._looked)
         with suppress(BackupError):  # a server that cannot list them gets the whole file
             for key, upload in self._place.begun(self._key):
                 if key == self._key:
