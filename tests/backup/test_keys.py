@@ -39,6 +39,28 @@ def test_with_a_new_key_the_next_backup_needs_no_copy_of_the_old_one(sealed: Bac
     assert (third.manifest.needs, third.notices) == ({second.manifest.id}, [])
 
 
+def test_a_copy_that_broke_off_and_needs_one_of_a_lost_key_stops_nothing(sealed: Backups) -> None:
+    """It cannot be finished without that key. What is made now needs neither of them, and is good."""
+    second = made(sealed)
+    (first,) = second.manifest.needs
+    (sealed.folder / "other" / second.manifest.id / "manifest.json.age").unlink()
+    sealed.more |= keys(sealed, "new.txt")
+    for _ in range(2):
+        later = made(sealed)
+        assert later.good, (later.problems, later.verdicts)
+        assert later.problems == []
+        assert later.notices[-1].startswith(f"other: {second.manifest.id}, whose copy had broken off: ")
+        assert "encrypted for other keys than those at hand" in later.notices[-1]
+    key = Path(sealed.more["RUNBOOK__BACKUP__ENCRYPTION__IDENTITY_FILE"])
+    key.write_text(key.read_text() + (sealed.folder / "key.txt").read_text())
+    with closing("other", sealed.settings(), sealed.folder) as place:
+        assert copying.left_over(sealed.local, place) == [second.manifest.id]
+    assert made(sealed).good, "the key was found"
+    with closing("other", sealed.settings(), sealed.folder) as place:
+        assert {first, second.manifest.id} <= set(place.backups())
+        assert verify(place, second.manifest.id).good
+
+
 def test_with_the_old_key_beside_the_new_one_nothing_is_stored_again(sealed: Backups) -> None:
     (first,) = sealed.local.backups()
     old = sealed.folder / "key.txt"

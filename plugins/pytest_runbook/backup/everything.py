@@ -172,7 +172,9 @@ def _copy_left(made: Made, source: Folder, target: Destination, backup: str, pro
     except BackupError as error:
         if error.reason == "unreachable":
             raise
-        made.problems.append(f"{target.name}: {backup}, whose copy had broken off: {error}")
+        # Nobody can mend a lost key: this backup needs nothing of it, and retention removes that one in time.
+        told = made.notices if error.reason == "wrong-key" else made.problems
+        told.append(f"{target.name}: {backup}, whose copy had broken off: {error}")
         progress.say(f"{backup}, whose copy to {target.name} had broken off, could not be brought there: {error}")
 
 
