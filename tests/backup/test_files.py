@@ -10,12 +10,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from pytest_runbook.backup import archive, destinations, owners, reading
 from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.manifest import FILES, MANIFEST
+from pytest_runbook.backup.reaching import reached
 from pytest_runbook.backup.restore import journal, tree
 from pytest_runbook.backup.restore.exchange import tag
 from pytest_runbook.backup.restore.keeping import Keeping, refusal
@@ -196,6 +198,44 @@ def test_folders_may_be_as_deep_as_users_like(system: Filesystem, deep: Path) ->
     assert not aside.exists()
 
 
+@pytest.fixture
+def deeper(system: Filesystem) -> Iterator[str]:
+    """A folder in the uploads whose path the system does not take as a whole."""
+    names = ["d" * 200] * 25
+    for number, name in enumerate(names):
+        with reached(system.uploads, "/".join(names[:number])) as here:
+            os.mkdir(name, 0o750, dir_fd=here)
+    yield "/".join(names)
+    for uploads in (system.folder / "system").glob("uploads*"):
+        tree.remove(uploads)
+
+
+def test_folders_may_be_deeper_than_a_path_may_be_long(system: Filesystem, deeper: str) -> None:
+    with reached(system.uploads, deeper) as here:
+        with open("a.wav", "w", opener=partial(os.open, dir_fd=here)) as file:
+            file.write("owl")
+        os.symlink("a.wav", "last", dir_fd=here)
+    made = system.backup()
+    assert system.faults(made) == []
+    assert system.backup().needs == {made.id}
+    with reached(system.uploads, deeper) as here:
+        os.unlink("a.wav", dir_fd=here)
+    done = system.restore(made)
+    with reached(system.uploads, deeper) as here:
+        assert stat.S_IMODE(os.fstat(here).st_mode) == 0o750
+        assert os.readlink("last", dir_fd=here) == "a.wav"
+        with open("last", opener=partial(os.open, dir_fd=here)) as file:
+            assert file.read() == "owl"
+    assert all(one.size for one in Keeping(Production(system.loaded, system.folder)).of(done))
+
+
+def test_what_is_excluded_may_be_as_deep_too(system: Filesystem, deeper: str) -> None:
+    part = system.loaded.settings.backup.files.model_copy(update={"exclude": [f"uploads/{deeper}"]})
+    found = [one.name for one in archive.walk(part, system.folder)]
+    assert f"uploads/{deeper.rpartition('/')[0]}" in found
+    assert f"uploads/{deeper}" not in found
+
+
 def test_removing_follows_no_link_and_ends_at_no_mode(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "kept").touch()
@@ -328,6 +368,7 @@ def test_what_belonged_to_nobody_known_belongs_to_whom_the_root_that_is_there_be
     older = replace(made, files={name: replace(file, owner=saved) for name, file in made.files.items()})
     os.chown(system.uploads, 1234, 4321)
     Production(system.loaded, system.folder, say=system.said.append).restore("local", older, ["files"], safety=False)
-    assert {owner(path) for path in (system.uploads, *tree.below(system.uploads))} == {(1234, 4321)}
+    inside = [system.uploads / name for name, _, _ in tree.below(system.uploads)]
+    assert {owner(path) for path in (system.uploads, *inside)} == {(1234, 4321)}
     told = f'of "uploads", what belonged to {saved} belongs to the owner of its folder: this machine does not know them'
     assert system.said.count(told) == bool(saved)

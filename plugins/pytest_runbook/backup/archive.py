@@ -10,8 +10,9 @@ import stat
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -19,6 +20,7 @@ from pytest_runbook.backup import owners
 from pytest_runbook.backup.checksums import of_stream
 from pytest_runbook.backup.filelist import File, Files
 from pytest_runbook.backup.manifest import FILES
+from pytest_runbook.backup.reaching import reached
 from pytest_runbook.backup.stopping import Stop
 from pytest_runbook.errors import BackupError
 from pytest_runbook.settings.backup import FilesPart
@@ -73,31 +75,45 @@ def collect(
     """
     found, stop = Files(), stop or Stop()
     with writing(target / FILES) as tar:
-        for name, path in walk(part, root):
+        for seen in walk(part, root):
             stop.heed()
             try:
-                if one := _one(tar, name, path, backup, earlier.get(name), stop):
-                    found[name] = one
+                if one := _one(tar, seen, backup, earlier.get(seen.name), stop):
+                    found[seen.name] = one
             except FileNotFoundError:  # it was there a moment ago: what is deleted meanwhile is not backed up
                 continue
             except PermissionError as error:
                 raise BackupError(
-                    f'"{path}" cannot be read: {(error.strerror or "").lower()}\n'
+                    f'"{seen.path}" cannot be read: {(error.strerror or "").lower()}\n'
                     "  hint: make backups as a user who may, or exclude it in [backup.files]"
                 ) from None
     return found
 
 
-def walk(part: FilesPart, root: Path) -> Iterator[tuple[str, Path]]:
-    """Path in the backup and on disk of the roots of PART and of everything in them, folders before what is in them."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Something to be saved."""
+
+    name: str
+    """In the backup."""
+    path: Path
+    """For people: it may be longer than the system takes."""
+    own: str
+    """Its own name in the folder `within`; all of its path where that is None."""
+    within: int | None = None
+    """The folder that it lies in, open until the next one is asked for."""
+
+
+def walk(part: FilesPart, root: Path) -> Iterator[Seen]:
+    """The roots of PART and everything in them, folders before what is in them."""
     for name, place in part.roots.items():
         # A root is a place: where a link leads to another disk, what lies there is meant, not the link.
         base = Path(os.path.realpath(root / place))
         if base.is_dir():
-            yield name, base
+            yield Seen(name, base, str(base))
             yield from _below(name, base, part.exclude)
         elif base.is_file():
-            yield name, base
+            yield Seen(name, base, str(base))
         elif name not in part.optional:
             raise BackupError(
                 f'the root "{name}" of the files, "{root / place}", is not there\n'
@@ -106,50 +122,51 @@ def walk(part: FilesPart, root: Path) -> Iterator[tuple[str, Path]]:
             )
 
 
-def _below(name: str, base: Path, exclude: Sequence[str]) -> Iterator[tuple[str, Path]]:
+def _below(name: str, base: Path, exclude: Sequence[str]) -> Iterator[Seen]:
     """Everything in the folder BASE, which is NAME in the backup; users may make folders as deep as they like."""
     pending = [""]
     while pending:
         within = pending.pop()
-        try:
-            entries = os.scandir(base / within)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise BackupError(
-                f'the folder "{base / within}" cannot be read: {(error.strerror or str(error)).lower()}\n'
-                "  hint: make backups as a user who may, or exclude it in [backup.files]"
-            ) from None
-        with entries:  # one after the other: a folder may hold millions
-            for entry in entries:
+        with ExitStack() as stack:
+            try:
+                here = stack.enter_context(reached(base, within))
+                entries = stack.enter_context(os.scandir(here))
+            except (FileNotFoundError, NotADirectoryError):  # gone meanwhile, or something else
+                continue
+            except OSError as error:
+                raise BackupError(
+                    f'the folder "{base / within}" cannot be read: {(error.strerror or str(error)).lower()}\n'
+                    "  hint: make backups as a user who may, or exclude it in [backup.files]"
+                ) from None
+            for entry in entries:  # one after the other: a folder may hold millions
                 inner = f"{within}{entry.name}"
                 if any(fnmatch.fnmatchcase(f"{name}/{inner}", pattern) for pattern in exclude):
                     continue
-                yield f"{name}/{inner}", Path(entry.path)
+                yield Seen(f"{name}/{inner}", base / inner, entry.name, here)
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(f"{inner}/")
 
 
-def _one(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File | None, stop: Stop) -> File | None:
-    """What is known of PATH, which is added to TAR if need be; None when it is nothing that can be saved."""
-    seen = path.lstat()
+def _one(tar: tarfile.TarFile, found: Seen, backup: str, before: File | None, stop: Stop) -> File | None:
+    """What is known of FOUND, which is added to TAR if need be; None when it is nothing that can be saved."""
+    seen = os.stat(found.own, dir_fd=found.within, follow_symlinks=False)
     mode, owner = stat.S_IMODE(seen.st_mode), owners.named(seen.st_uid, seen.st_gid)
     if stat.S_ISLNK(seen.st_mode):
-        return File(0, mode, seen.st_mtime, "", "", str(path.readlink()), owner=owner)
+        return File(0, mode, seen.st_mtime, "", "", os.readlink(found.own, dir_fd=found.within), owner=owner)
     if stat.S_ISDIR(seen.st_mode):
-        member = tarfile.TarInfo(name)
+        member = tarfile.TarInfo(found.name)
         member.type, member.mode, member.mtime = tarfile.DIRTYPE, mode, seen.st_mtime
         tar.addfile(member)
         tar.members = []  # type: ignore[attr-defined] # they would all be kept in memory
         return File(0, mode, seen.st_mtime, "", backup, folder=True, owner=owner)
     if stat.S_ISREG(seen.st_mode):
-        return _file(tar, name, path, backup, before if before and before.sha256 else None, stop)
+        return _file(tar, found, backup, before if before and before.sha256 else None, stop)
     return None
 
 
-def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File | None, stop: Stop) -> File:
-    """What is known of the file PATH, which is added to TAR unless it is as it was BEFORE."""
-    with path.open("rb") as source:
+def _file(tar: tarfile.TarFile, found: Seen, backup: str, before: File | None, stop: Stop) -> File:
+    """What is known of the file FOUND, which is added to TAR unless it is as it was BEFORE."""
+    with open(found.own, "rb", opener=partial(os.open, dir_fd=found.within)) as source:
         seen = os.fstat(source.fileno())
         mode, owner = stat.S_IMODE(seen.st_mode), owners.named(seen.st_uid, seen.st_gid)
         now = File(seen.st_size, mode, seen.st_mtime, "", backup, ctime=seen.st_ctime, owner=owner)
@@ -163,7 +180,7 @@ def _file(tar: tarfile.TarFile, name: str, path: Path, backup: str, before: File
             digest = hashlib.sha256(content).hexdigest()
         if before and before.sha256 == digest:
             return replace(now, size=before.size, sha256=digest, backup=before.backup)
-        member = tarfile.TarInfo(name)
+        member = tarfile.TarInfo(found.name)
         member.mode, member.mtime = now.mode, now.mtime
         member.size = seen.st_size if content is None else len(content)
         counted = _Counted(source if content is None else io.BytesIO(content), member.size, stop)

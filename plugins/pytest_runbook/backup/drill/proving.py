@@ -146,8 +146,7 @@ class Proving:
         if told is None or folder is None:
             self.paper.left_out += ["the backup holds no files"] if told is None else []
             return
-        names = (path.relative_to(folder).as_posix() for path in tree.below(folder))
-        seen = Counter(told[name].folder for name in names if name in told)
+        seen = Counter(told[name].folder for name, _, _ in tree.below(folder) if name in told)
         expected = Counter(file.folder for file in told.values())
         for what, kind in (("files, by their checksums", False), ("folders", True)):
             ok = seen[kind] == expected[kind]

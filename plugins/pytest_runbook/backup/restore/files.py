@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -14,6 +15,7 @@ from pytest_runbook.backup import archive, reading
 from pytest_runbook.backup.checksums import PIECE
 from pytest_runbook.backup.filelist import Files
 from pytest_runbook.backup.manifest import FILES
+from pytest_runbook.backup.reaching import reached
 from pytest_runbook.backup.restore.fetching import as_fault
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import BackupError, RestoreError
@@ -113,30 +115,41 @@ def _member(
     if name not in left:
         return None
     file = left.pop(name)
-    if file.folder != member.isdir():
-        return Fault("corrupt", where, "is not what was saved")
-    if stream is None:  # folders were made before
-        return None
-    size, digest = _write(stream, folder / name, file)
-    if (size, digest) != (file.size, file.sha256):
-        (folder / name).unlink()
-        return Fault("corrupt", where, "is not what was saved")
-    return None
+    right = file.folder == member.isdir()
+    if right and stream is not None:  # folders were made before
+        with placed(folder, name) as (own, within):
+            right = _write(stream, own, within, file)
+    return None if right else Fault("corrupt", where, "is not what was saved")
 
 
-def _write(stream: IO[bytes], target: Path, file: File) -> tuple[int, str]:
-    """Write STREAM to the new file TARGET, as FILE was; its size and SHA-256."""
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+@contextmanager
+def placed(folder: Path, name: str) -> Iterator[tuple[str, int]]:
+    """The last part of NAME, a path below FOLDER that may be long, and the folder that it lies in, open and there."""
+    parent, _, own = name.rpartition("/")
+    with ExitStack() as stack:
+        try:
+            within = stack.enter_context(reached(folder, parent))
+        except FileNotFoundError:  # older manifests name no folders
+            (folder / parent).mkdir(parents=True, mode=0o755)
+            within = stack.enter_context(reached(folder, parent))
+        yield own, within
+
+
+def _write(stream: IO[bytes], own: str, within: int, file: File) -> bool:
+    """Write STREAM to the new file OWN in the folder WITHIN, as FILE was; whether it is what was saved, and else not there."""
     digest, size = hashlib.sha256(), 0
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=within)
     with os.fdopen(descriptor, "wb") as written:
         while piece := stream.read(PIECE):
             written.write(piece)
             digest.update(piece)
             size += len(piece)
-    target.chmod(file.mode & PERMISSIONS)
-    os.utime(target, (file.mtime, file.mtime))
-    return size, digest.hexdigest()
+    if (size, digest.hexdigest()) != (file.size, file.sha256):
+        os.unlink(own, dir_fd=within)
+        return False
+    os.chmod(own, file.mode & PERMISSIONS, dir_fd=within)
+    os.utime(own, (file.mtime, file.mtime), dir_fd=within)
+    return True
 
 
 def _folders(wanted: Files, folder: Path) -> list[Fault]:
@@ -146,15 +159,17 @@ def _folders(wanted: Files, folder: Path) -> list[Fault]:
         if not reading.inside(name):
             faults.append(Fault("unsafe-path", name, "leads out of its folder"))
         else:
-            (folder / name).mkdir(mode=0o700, parents=True)
+            with placed(folder, name) as (own, within):
+                os.mkdir(own, 0o700, dir_fd=within)
     return faults
 
 
 def _modes(wanted: Files, folder: Path) -> None:
     """Give the folders their modes and times, from within: nothing can be put into some of them any more."""
     for name, file in wanted.folders(inner_first=True):
-        os.utime(folder / name, (file.mtime, file.mtime))
-        (folder / name).chmod(file.mode & OF_FOLDERS)
+        with placed(folder, name) as (own, within):
+            os.utime(own, (file.mtime, file.mtime), dir_fd=within)
+            os.chmod(own, file.mode & OF_FOLDERS, dir_fd=within)
 
 
 def _links(wanted: Mapping[str, File], folder: Path) -> list[Fault]:
@@ -167,9 +182,8 @@ def _links(wanted: Mapping[str, File], folder: Path) -> list[Fault]:
             faults.append(Fault("unsafe-path", name, "leads out of its folder"))
             continue
         try:
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-            target.symlink_to(file.link)
+            with placed(folder, name) as (own, within):
+                os.symlink(file.link, own, dir_fd=within)
         except OSError as error:
             faults.append(Fault("corrupt", name, (error.strerror or str(error)).lower()))
     return faults

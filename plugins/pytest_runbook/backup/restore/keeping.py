@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -107,7 +106,7 @@ def _size(kind: str, name: str, server: Server | None) -> int:
         return int(row[0]) if row else 0
     path = Path(name)
     inside = tree.below(path) if path.is_dir() and not path.is_symlink() else ()
-    return sum(one.lstat().st_size for one in chain([path], inside))
+    return path.lstat().st_size + sum(one.stat(follow_symlinks=False).st_size for _, one, _ in inside)
 
 
 def _remove(kept: Kept, server: Server | None) -> None:

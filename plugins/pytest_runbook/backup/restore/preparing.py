@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, TypeAlias
@@ -232,7 +231,8 @@ class Preparing:
             if files.root_of(name) != root or not file.owner:
                 continue
             try:
-                os.chown(new / name.partition("/")[2], *owners.numbers(file.owner), follow_symlinks=False)
+                with files.placed(new.parent, f"{new.name}{name.removeprefix(root)}") as (own, within):
+                    os.chown(own, *owners.numbers(file.owner), dir_fd=within, follow_symlinks=False)
             except KeyError:
                 stays[file.owner] = "this machine does not know them"
             except OSError as error:  # as in a container that has not all users
@@ -255,8 +255,9 @@ class Preparing:
         shutil.move(source, new)
         owner = like.stat()
         if os.geteuid() == 0:
-            for path in chain([new], tree.below(new) if new.is_dir() else ()):  # there may be millions
-                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            os.chown(new, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            for _, one, within in tree.below(new) if new.is_dir() else ():  # there may be millions
+                os.chown(one.name, owner.st_uid, owner.st_gid, dir_fd=within, follow_symlinks=False)
         if new.is_dir():
             new.chmod(owner.st_mode & files.PERMISSIONS if mode is None else mode)
 

@@ -8,17 +8,22 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
+from pytest_runbook.backup.reaching import reached
 
-def below(folder: Path) -> Iterator[Path]:
-    """Everything in FOLDER, each folder before what is in it; no link is followed."""
-    pending = [folder]
+
+def below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str], int]]:
+    """Everything in FOLDER, each folder before what is in it: its path in there, itself, and the folder it lies in, open.
+
+    No link is followed.
+    """
+    pending = [""]
     while pending:
-        with os.scandir(pending.pop()) as entries:
+        within = pending.pop()
+        with reached(folder, within) as here, os.scandir(here) as entries:
             for entry in entries:
-                path = Path(entry.path)
-                yield path
+                yield f"{within}{entry.name}", entry, here
                 if entry.is_dir(follow_symlinks=False):
-                    pending.append(path)
+                    pending.append(f"{within}{entry.name}/")
 
 
 def remove(folder: Path) -> None:
