@@ -15,6 +15,7 @@ import redis
 from pytest_runbook.backup import destinations, everything
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.runbooks import family
 from pytest_runbook.settings import Loaded, load
 
 from lab import binaries
@@ -58,6 +59,14 @@ class Shop:
     def place(self, name: str = "away") -> Destination:
         """The destination NAME."""
         return destinations.connect(name, self.loaded.settings, self.folder)
+
+    def runbook(self, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """The command `runbook` with WORDS, started in FOLDER (None: that of the system), where nobody sits."""
+        argv = [sys.executable, "-c", "from pytest_runbook.cli import main; main()", *words]
+        plain = {name: value for name, value in os.environ.items() if name != family.MARK}
+        return subprocess.run(
+            argv, cwd=folder or self.folder, capture_output=True, text=True, check=False, input="", env=plain
+        )
 
     def backup(self) -> Manifest:
         """A backup in both destinations."""

@@ -30,11 +30,20 @@ class Backups:
         self.place = Folder("local", FolderSettings(kind="folder", path=folder), SETTINGS, folder)
         self.folder = folder
 
-    def add(self, days: int, *, verified: bool = True, needs: tuple[int, ...] = (), staging: bool = False) -> str:
+    def add(
+        self,
+        days: int,
+        *,
+        verified: bool = True,
+        needs: tuple[int, ...] = (),
+        staging: bool = False,
+        safety: bool = False,
+    ) -> str:
         moment = NOW - timedelta(days=days)
         environment = "staging" if staging else "production"
         files = {f"uploads/{number}": File(1, 0o600, 0.0, "", self.id(number)) for number in needs}
         told = Manifest(self.id(days), "shop", environment, clock.iso(moment), clock.iso(moment), "test", files=files)
+        told = replace(told, safety=safety)
         path = self.folder / told.id
         path.mkdir()
         (path / "manifest.json").write_text(told.text())
@@ -172,6 +181,22 @@ def test_who_asks_for_it_removes_all_that_is_old(backups: Backups) -> None:
     for days in (1, 2, 40, 41, 42, 43):
         backups.add(days)
     assert len([one for one in retention.apply(backups.place, RULES, NOW) if one.removed]) == 4
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_one_of_what_a_restore_replaced_neither_stops_it_nor_outlives_the_others(
+    backups: Backups, verified: bool
+) -> None:
+    """Several attempts at a restore after an accident: the last good backups are older, and stay."""
+    for days in (31, 32, 33):
+        backups.add(days, safety=True, verified=verified)
+    for days in (35, 40, 50):
+        backups.add(days)
+    assert backups.removed() == [backups.id(31), backups.id(32), backups.id(33), backups.id(50)]
+    assert belonging.newest(backups.place) == [backups.id(35)]
+    for days in (35, 40):
+        backups.place.remove(backups.id(days))
+    assert (backups.id(31) in backups.removed()) != verified, "they count when there is none else"
 
 
 def test_no_backups_at_all(backups: Backups) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from pytest_runbook import clock
 from pytest_runbook.backup.destinations import Destination
+from pytest_runbook.backup.manifest import Head
 from pytest_runbook.errors import BackupError
 
 LEEWAY = timedelta(minutes=10)
@@ -14,24 +15,21 @@ LEEWAY = timedelta(minutes=10)
 
 def ours(destination: Destination, backup: str) -> bool:
     """Whether BACKUP is of the system of our settings; True also of one whose manifest cannot be read: it may be."""
-    try:
-        return destination.head(backup).is_of(destination.settings.system)
-    except BackupError as error:
-        if error.reason == "unreachable":
-            raise
-        return True
+    head = _head(destination, backup)
+    return head is None or head.is_of(destination.settings.system)
 
 
 def newest(destination: Destination, most: int = 1, by: datetime | None = None) -> list[str]:
-    """IDs of the newest MOST backups of ours in DESTINATION, the oldest of them first; one of the future is none of them.
+    """IDs of the newest MOST backups of ours in DESTINATION, the oldest of them first; BY: that were finished at that moment.
 
-    BY: only those that were finished at that moment.
+    One of the future is none of them, nor one of what a restore replaced: that may hold the damage that it was to mend.
     """
     found: list[str] = []
     for backup in reversed(destination.backups()):
         if len(found) == most:
             break
-        if not is_ahead(backup) and ours(destination, backup) and (by is None or _is_finished(destination, backup, by)):
+        finished = by is None or _is_finished(destination, backup, by)
+        if finished and not is_ahead(backup) and _counts(destination, backup):
             found.append(backup)
     return found[::-1]
 
@@ -59,3 +57,31 @@ def ahead(destination: Destination) -> list[str]:
         for one in destination.backups()
         if is_ahead(one) and ours(destination, one)
     ]
+
+
+def passed_over(destination: Destination) -> list[str]:
+    """Why each backup of ours in DESTINATION that is later than the newest is not taken for it."""
+    there, latest = destination.backups(), newest(destination)
+    later = there[there.index(latest[0]) + 1 :] if latest else there
+    return [
+        f'"{one}" in "{destination.name}" is of what a restore replaced, and not taken for the newest\n'
+        "  hint: restore it by its ID if that is what is wanted"
+        for one in later
+        if not is_ahead(one) and ours(destination, one) and not _counts(destination, one)
+    ] + ahead(destination)
+
+
+def _counts(destination: Destination, backup: str) -> bool:
+    """Whether BACKUP is ours, and no restore made it; True also of one whose manifest cannot be read."""
+    head = _head(destination, backup)
+    return head is None or (head.is_of(destination.settings.system) and not head.safety)
+
+
+def _head(destination: Destination, backup: str) -> Head | None:
+    """What BACKUP says of itself; None when that cannot be read."""
+    try:
+        return destination.head(backup)
+    except BackupError as error:
+        if error.reason == "unreachable":
+            raise
+        return None

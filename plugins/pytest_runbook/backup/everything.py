@@ -51,12 +51,14 @@ def make(
     full: bool = False,
     progress: Progress | None = None,
     prune: bool = True,
+    safety: bool = False,
 ) -> Manifest:
     """Make a backup, read back locally and in the destinations TO, all of the settings by default; its manifest.
 
-    ROOT is where relative paths of SETTINGS start from. Raises BackupError unless all of that is done and good.
+    ROOT is where relative paths of SETTINGS start from; SAFETY says that it is of what a restore replaces.
+    Raises BackupError unless all of that is done and good.
     """
-    made = backup(settings, root, to=to, full=full, progress=progress, prune=prune)
+    made = backup(settings, root, to=to, full=full, progress=progress, prune=prune, safety=safety)
     if not made.good:
         bad = [f"{one.destination}: {fault}" for one in made.verdicts for fault in one.faults]
         raise BackupError("\n".join([f'the backup "{made.manifest.id}" is not good', *made.problems, *bad]))
@@ -71,6 +73,7 @@ def backup(
     full: bool = False,
     progress: Progress | None = None,
     prune: bool = True,
+    safety: bool = False,
     moment: datetime | None = None,
 ) -> Made:
     """The same, and all that there is to say of it; BackupError when no backup could be made at all."""
@@ -86,7 +89,9 @@ def backup(
         for notice in notices:
             progress.say(notice)
         begun = clock.monotonic()
-        manifest = making.make(settings, root, full=full, without=without, moment=moment, progress=progress, to=names)
+        manifest = making.make(
+            settings, root, full=full, without=without, safety=safety, moment=moment, progress=progress, to=names
+        )
         progress.say(f"{manifest.id} is made ({manifest.size:,} bytes, {clock.duration(clock.monotonic() - begun)})")
         made = Made(manifest, notices=notices)
         place = making.local(settings, root)

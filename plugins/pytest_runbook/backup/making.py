@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -104,14 +105,15 @@ def make(
     *,
     full: bool = False,
     without: Collection[str] = (),
+    safety: bool = False,
     moment: datetime | None = None,
     progress: Progress | None = None,
     to: Collection[str] = (),
 ) -> Manifest:
     """Make a backup in the local folder, for who is `alone`; with FULL, of all files, whatever earlier backups hold.
 
-    It needs no files of the earlier backups WITHOUT, and is copied TO other destinations later. MOMENT is what it says of
-    its time, now unless a test makes an old one.
+    It needs no files of the earlier backups WITHOUT, and is copied TO other destinations later. SAFETY says that it is of
+    what a restore replaces, MOMENT is what it says of its time, now unless a test makes an old one.
     """
     place, created, progress = local(settings, root), moment or clock.now(), progress or Progress()
     last = _last(place)
@@ -122,7 +124,7 @@ def make(
         folder.mkdir(mode=0o700)
         earlier = {} if full else _earlier(place, without)
         with progress.growing(f"making {backup}", folder, last.size if last else 0):
-            manifest = _collect(settings, root, folder, backup, created, earlier)
+            manifest = replace(_collect(settings, root, folder, backup, created, earlier), safety=safety)
             _settle(folder, manifest)
         folder.rename(place.folder / backup)
         sync(place.folder)

@@ -146,6 +146,8 @@ class Head(Record):
     """Every file of the folder but those that end in `.json` and tell of the others."""
     listed: Listed | None = field(default=None, compare=False)
     """None: no files were backed up, or its software did not say it."""
+    safety: bool = False
+    """A restore made it, of what was there before: it may hold the damage that the restore was to mend."""
     version: int = VERSION
 
     @classmethod

@@ -38,6 +38,7 @@ class _Seen:
     moment: datetime
     needs: frozenset[str]
     verified: bool
+    safety: bool
 
 
 def judge(destination: Destination, settings: Retention, now: datetime) -> list[Judged]:
@@ -49,8 +50,11 @@ def judge(destination: Destination, settings: Retention, now: datetime) -> list[
     early = [one for one in own if is_ahead(one, now)]
     past = [one for one in own if one not in early]
     good = [one for one in past if one in seen and seen[one].verified]
-    if past and past[0] not in good:
-        kept |= dict.fromkeys(past, f'the newest, "{past[0]}", is not verified')
+    good.sort(key=lambda one: seen[one].safety)  # what a restore replaced may hold damage: the others count first
+    usual = [one for one in past if one not in seen or not seen[one].safety]
+    for newest in (usual or past)[:1]:
+        if newest not in good:
+            kept |= dict.fromkeys(past, f'the newest, "{newest}", is not verified')
     for number, one in enumerate(own):
         if one not in seen:  # nobody knows which earlier ones it needs
             for older in own[number + 1 :]:
@@ -81,7 +85,7 @@ def _look(destination: Destination, backup: str, kept: dict[str, str]) -> _Seen 
     if not head.is_of(destination.settings.system):
         kept[backup] = OTHER
         return None
-    return _Seen(head.moment, frozenset(head.needs), verified(destination, backup))
+    return _Seen(head.moment, frozenset(head.needs), verified(destination, backup), head.safety)
 
 
 def _why(backup: str, seen: _Seen, good: list[str], settings: Retention, now: datetime) -> str:

@@ -119,6 +119,7 @@ def _list(settings: Settings, root: Path, names: list[str], as_json: bool) -> in
         told = next((f"{word} {row[word]}" for word in ("verified", "refuted") if row[word]), "not verified")
         back = f", restored {row['restored']}" if row["restored"] else ""
         early = ", of the future" if is_ahead(row["id"]) else ""
+        early += ", of what a restore replaced" if row["safety"] else ""
         tell(f"{row['id']}  {row['destination']}  {size}  {told}{back}{early}")
     if not rows and not silent:
         tell("there is no backup yet")
@@ -130,9 +131,10 @@ def _row(place: Destination, backup: str) -> dict[str, Any]:
     from pytest_runbook.backup.manifest import REFUTED, RESTORED, VERIFIED
     from pytest_runbook.errors import BackupError
 
-    row: dict[str, Any] = {"id": backup, "destination": place.name, "bytes": None}
+    row: dict[str, Any] = {"id": backup, "destination": place.name, "bytes": None, "safety": None}
     with suppress(BackupError):
-        row["bytes"] = place.head(backup).size
+        head = place.head(backup)
+        row |= {"bytes": head.size, "safety": head.safety}
     for key, note in (("verified", VERIFIED), ("refuted", REFUTED), ("restored", RESTORED)):
         row[key] = (place.noted(backup, note) or {}).get("at")
     return row
@@ -140,14 +142,14 @@ def _row(place: Destination, backup: str) -> dict[str, Any]:
 
 def _verify(settings: Settings, root: Path, names: list[str], which: str, progress: Progress, as_json: bool) -> int:
     from pytest_runbook.backup import verify
-    from pytest_runbook.backup.belonging import ahead, newest
+    from pytest_runbook.backup.belonging import newest, passed_over
     from pytest_runbook.backup.everything import closing
     from pytest_runbook.backup.verdict import Fault, Verdict
 
     verdicts = []
     for name in names:
         with closing(name, settings, root) as place:
-            for notice in ahead(place) if which == "newest" else ():
+            for notice in passed_over(place) if which == "newest" else ():
                 click.echo(notice, err=True)
             chosen = next(iter(newest(place)), "") if which == "newest" else which
             if not chosen:

@@ -132,7 +132,7 @@ def _kept(production: Production, found: Loaded, clean: Any, options: dict[str, 
 
 def _chosen(found: Loaded, root: Path, source: str, backup: str) -> str:
     from pytest_runbook.backup import destinations
-    from pytest_runbook.backup.belonging import ahead, newest
+    from pytest_runbook.backup.belonging import newest, passed_over
 
     if not backup:
         raise BadUsage("which backup?\n  hint: its id, or newest; runbook backup --list shows them")
@@ -140,7 +140,7 @@ def _chosen(found: Loaded, root: Path, source: str, backup: str) -> str:
         return backup
     place = destinations.connect(source, found.settings, root)
     try:
-        there, notices = newest(place), ahead(place)
+        there, notices = newest(place), passed_over(place)
     finally:
         place.close()
     for notice in notices:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
 from pytest_runbook.backup import destinations
-from pytest_runbook.backup.belonging import ahead, newest
+from pytest_runbook.backup.belonging import newest, passed_over
 from pytest_runbook.backup.drill import certificate as papers
 from pytest_runbook.backup.drill.certificate import Certificate, Target
 from pytest_runbook.backup.drill.proving import Proving
@@ -199,7 +199,7 @@ class Drill:
         if self.backup:
             self._insist(destination)
             return self.backup
-        for notice in ahead(destination):
+        for notice in passed_over(destination):
             self.say(notice)
         there = newest(destination, by=self.disaster)
         if not there:

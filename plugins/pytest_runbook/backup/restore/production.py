@@ -24,7 +24,7 @@ from pytest_runbook.backup.restore.preparing import Preparing, administrator
 from pytest_runbook.backup.restore.services import Services
 from pytest_runbook.backup.verifying import verify
 from pytest_runbook.checkrun import CheckRun
-from pytest_runbook.errors import RestoreError, RunbookError
+from pytest_runbook.errors import BackupError, RestoreError, RunbookError
 from pytest_runbook.model import Outcome
 from pytest_runbook.naming import new_id
 
@@ -130,7 +130,13 @@ class Production:
         settings = self.loaded.settings
         if safety:
             with self._phase(restore, "safety", "what is there now is backed up"):
-                restore.safety = everything.make(settings, self.root, to=(), prune=False).id
+                try:
+                    restore.safety = everything.make(settings, self.root, to=(), prune=False, safety=True).id
+                except BackupError as error:
+                    raise RestoreError(
+                        f"what is there now cannot be backed up: {error}\n"
+                        "  hint: mend that, or, when what is there is lost anyway, --without-safety-backup"
+                    ) from None
                 self._save(restore)
         with self._connected(restore.source) as destination, scratch.folder(settings.drill.folder) as home:
             save, tell = partial(self._save, restore), partial(self.tell, restore)
