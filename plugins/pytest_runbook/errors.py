@@ -11,6 +11,7 @@ RunbookError
 ├── StepFailed        a step of a runbook did not do what it is for
 │   └── NoProgram     the program that was to run is not on this machine
 ├── ManagerError      a service manager did not do what was asked
+│   └── NoVersion     nothing says which version of a unit is started
 ├── HistoryError      the history cannot be read or written
 └── BackupError       a backup cannot be made, read or used
     └── RestoreError  a backup could not be restored, or must not be
@@ -71,6 +72,10 @@ class NoProgram(StepFailed):
 
 class ManagerError(RunbookError):
     """A service manager did not do what was asked; the message names the unit, what was seen, and what to do."""
+
+
+class NoVersion(ManagerError):
+    """Nothing says which version of a unit is started, so none can be chosen; the message says how it can be."""
 
 
 class HistoryError(RunbookError):

@@ -48,6 +48,25 @@ def test_switch_keeps_order_quotes_and_comments(text: str, wanted: str) -> None:
     assert switched(text, "VERSION", "1.0", "2.0") == wanted
 
 
+@pytest.mark.parametrize(
+    ("saved", "now", "wanted"),
+    [
+        ("A=1\nVERSION='1.0' # tag\n", "VERSION=2.0\n", "A=1\nVERSION='2.0' # tag\n"),
+        ("VERSION=1.0\nB=2", "VERSION=2.0\nPREVIOUS_VERSION=1.0\n", "VERSION=2.0\nB=2\nPREVIOUS_VERSION=1.0\n"),
+        ("VERSION=1.0\nPREVIOUS_VERSION=0.9\n", "VERSION=2.0\n", "VERSION=2.0\nPREVIOUS_VERSION=\n"),
+        ("", "VERSION=2.0\n", "VERSION=2.0\n"),
+        ("VERSION=1.0\nPREVIOUS_VERSION=0.9\n", "B=2\n", "VERSION=1.0\nPREVIOUS_VERSION=0.9\n"),
+    ],
+)
+def test_what_takes_the_place_of_a_file_can_keep_its_versions(
+    tmp_path: Path, saved: str, now: str, wanted: str
+) -> None:
+    path = tmp_path / ".env"
+    path.write_text(now)
+    assert VersionFile(ask, str(path), "VERSION").kept(saved) == wanted
+    assert path.read_text() == now
+
+
 def test_switch_to_what_is_set_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("VERSION=1.0\nPREVIOUS_VERSION=0.9\n")

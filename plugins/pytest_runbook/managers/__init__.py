@@ -17,10 +17,23 @@ from pytest_runbook import finding
 from pytest_runbook.errors import UsageError, unknown
 
 if TYPE_CHECKING:
+    from pytest_runbook.managers._versions import VersionFile
     from pytest_runbook.managers.base import ManagerSettings, UnitManager
     from pytest_runbook.settings import Settings
 
-__all__ = ["Completed", "Manager", "Run", "State", "Status", "declared", "find", "manager_of", "named", "names"]
+__all__ = [
+    "Completed",
+    "Manager",
+    "Run",
+    "State",
+    "Status",
+    "VersionFile",
+    "declared",
+    "find",
+    "manager_of",
+    "named",
+    "names",
+]
 
 GROUP = "pytest_runbook.managers"
 """Entry points that add kinds: `name = "module:Class"`, the name is the kind."""
@@ -105,6 +118,9 @@ class Manager(Protocol):
 
     def switch_version(self, unit: str, version: str) -> None:
         """Have the next start or restart of UNIT run VERSION, and put the one before it on record."""
+
+    def version_file(self, unit: str) -> VersionFile:
+        """The file in which that stands; NoVersion when nothing says which version of UNIT is started."""
 
     def version_place(self, unit: str) -> str:
         """Where that stands, in words: units of which it is the same are switched together."""

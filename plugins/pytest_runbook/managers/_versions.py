@@ -36,13 +36,13 @@ class VersionFile:
     def __init__(self, ask: Callable[..., str], path: str, variable: str) -> None:
         """ASK runs a command, answers its output, and raises ManagerError when it fails."""
         self._ask = ask
-        self._path = path
+        self.path = path
         self._variable = variable
 
     @property
     def place(self) -> str:
         """Which variable of which file this is, in words."""
-        return f'{self._variable} in "{self._path}"'
+        return f'{self._variable} in "{self.path}"'
 
     def names(self) -> list[str]:
         """All variables of the file."""
@@ -65,18 +65,23 @@ class VersionFile:
         if before != version:
             self._write(switched(text, self._variable, before, version))
 
+    def kept(self, text: str) -> str:
+        """TEXT, which is to take the place of the file, with the version and the one before it that the file says now."""
+        now = self._read()
+        return with_versions(text, self._variable, now) if value(now, self._variable) else text
+
     def _current(self, text: str) -> str:
         if found := value(text, self._variable):
             return found
         raise ManagerError(
-            f'"{self._path}" does not say "{self._variable}"\n  hint: add the line {self._variable}=, with what runs now'
+            f'"{self.path}" does not say "{self._variable}"\n  hint: add the line {self._variable}=, with what runs now'
         )
 
     def _read(self) -> str:
-        return self._ask("sh", "-c", READ, "read", self._path)
+        return self._ask("sh", "-c", READ, "read", self.path)
 
     def _write(self, text: str) -> None:
-        self._ask("sh", "-c", WRITE, "write", self._path, str(len(text.encode())), text=text)
+        self._ask("sh", "-c", WRITE, "write", self.path, str(len(text.encode())), text=text)
 
 
 def value(text: str, name: str) -> str | None:
@@ -87,14 +92,30 @@ def value(text: str, name: str) -> str | None:
 
 def switched(text: str, name: str, before: str, after: str) -> str:
     """TEXT with AFTER for the variable NAME, and BEFORE for PREVIOUS_NAME, which comes behind it if it is new."""
-    previous = _line(f"PREVIOUS_{name}")
-    record = "" if previous.search(text) else f"\nPREVIOUS_{name}={before}"
-    text = previous.sub(lambda line: f"{line[1]}{line[2]}{before}{line[2]}", text)
+    previous = f"PREVIOUS_{name}"
+    record = "" if _line(previous).search(text) else f"\n{previous}={before}"
+    text = _assigned(text, previous, before)
     *_, last = _line(name).finditer(text)
     end = text.find("\n", last.end())
     end = len(text) if end < 0 else end
     text = f"{text[:end]}{record}{text[end:]}"
-    return _line(name).sub(lambda line: f"{line[1]}{line[2]}{after}{line[2]}", text)
+    return _assigned(text, name, after)
+
+
+def with_versions(text: str, name: str, now: str) -> str:
+    """TEXT with the values that NOW has for the variable NAME and for PREVIOUS_NAME; one that it lacks comes at its end."""
+    for variable in (name, f"PREVIOUS_{name}"):
+        kept = value(now, variable) or ""
+        if _line(variable).search(text):
+            text = _assigned(text, variable, kept)
+        elif kept:
+            text += ("" if text[-1:] in ("", "\n") else "\n") + f"{variable}={kept}\n"
+    return text
+
+
+def _assigned(text: str, name: str, new: str) -> str:
+    """TEXT with the value NEW in each assignment to NAME."""
+    return _line(name).sub(lambda line: f"{line[1]}{line[2]}{new}{line[2]}", text)
 
 
 def _line(name: str) -> re.Pattern[str]:

@@ -16,7 +16,7 @@ from typing import ClassVar, Generic, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat
 
 from pytest_runbook import clock
-from pytest_runbook.errors import ManagerError
+from pytest_runbook.errors import ManagerError, NoVersion
 from pytest_runbook.managers import Completed, Run, Status
 from pytest_runbook.managers._versions import VersionFile
 
@@ -139,24 +139,24 @@ class UnitManager(ABC, Generic[S]):
 
     def previous_version(self, unit: str) -> str | None:
         """The version before the last switch, to go back to; None when there is none on record."""
-        return self._version_file(unit).previous()
+        return self.version_file(unit).previous()
 
     def switch_version(self, unit: str, version: str) -> None:
         """Have the next start or restart of UNIT run VERSION, and put the one before it on record."""
         self._present(unit)
-        self._version_file(unit).switch(version)
+        self.version_file(unit).switch(version)
 
     def version_place(self, unit: str) -> str:
         """Where that stands, in words: units of which it is the same are switched together."""
         self._present(unit)
-        file = self._version_file(unit)
+        file = self.version_file(unit)
         file.current()  # what does not stand there cannot be switched
         return file.place + (f' on the machine of "{self.settings.on}"' if self.settings.on else "")
 
-    def _version_file(self, unit: str) -> VersionFile:
-        """Where the version of UNIT stands."""
+    def version_file(self, unit: str) -> VersionFile:
+        """The file in which that stands; NoVersion when nothing says which version of UNIT is started."""
         if self.settings.env_file is None:
-            raise ManagerError(
+            raise NoVersion(
                 f'nothing says which version of "{unit}" the manager "{self.name}" starts\n'
                 f"  hint: have it read {self.settings.version_variable} from a file, managers.{self.name}.env_file"
             )

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from pytest_runbook.errors import ManagerError
+from pytest_runbook.errors import ManagerError, NoVersion
 from pytest_runbook.managers import Completed, Run, Status
 from pytest_runbook.managers._versions import VersionFile
 from pytest_runbook.managers.docker import Containers, ContainerSettings
@@ -84,7 +84,7 @@ class Compose(Containers[ComposeSettings]):
     def _switched(self, unit: str) -> bool:
         """Whether somebody switched the version since the containers of UNIT were made: the file's record says from which."""
         try:
-            file, runs = self._version_file(unit), self.version(unit)
+            file, runs = self.version_file(unit), self.version(unit)
             wanted = file.current()
             return wanted != runs and (unit in self._chosen or (runs is not None and file.previous() == runs))
         except ManagerError:  # without a version in the file there is nothing to switch to
@@ -105,12 +105,12 @@ class Compose(Containers[ComposeSettings]):
         as_many = ["--scale", f"{unit}={len(found)}"] if found else []
         return self._compose("up", "--detach", "--no-deps", *as_many, unit, timeout=timeout)
 
-    def _version_file(self, unit: str) -> VersionFile:
+    def version_file(self, unit: str) -> VersionFile:
         """The variable in the tag of its image, in the file that compose reads."""
         image = str(self._service(unit, "--no-interpolate").get("image", ""))
         found = TAG.search(image)
         if not found:
-            raise ManagerError(
+            raise NoVersion(
                 f'the image "{image}" of "{unit}" has no variable for its tag\n'
                 f"  hint: write it as NAME:${{VERSION}} in {self.settings.file}"
             )

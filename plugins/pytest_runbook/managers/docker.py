@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from pytest_runbook.errors import ManagerError
+from pytest_runbook.errors import ManagerError, NoVersion
 from pytest_runbook.managers import Completed, Status
 from pytest_runbook.managers._versions import VersionFile
 from pytest_runbook.managers.base import ManagerSettings, UnitManager, worst
@@ -157,21 +157,21 @@ class Docker(Containers[DockerSettings]):
         made = found.state == "absent" and unit in self.settings.run
         return Status("stopped", detail="no container") if made else found
 
-    def _version_file(self, unit: str) -> VersionFile:
+    def version_file(self, unit: str) -> VersionFile:
         """Where the version of UNIT stands; ManagerError when no container can be made of another one."""
         self._present(unit)
         where = f"managers.{self.name}.run.{unit}"
         if unit not in self.settings.run:
-            raise ManagerError(
+            raise NoVersion(
                 f'the container "{unit}" cannot change its image "{self._inspect(unit)[0]["image"]}"\n'
                 f"  hint: say how it is made, {where}, or leave it to compose"
             )
         if not any(self._mark in word for word in self.settings.run[unit]):
-            raise ManagerError(
+            raise NoVersion(
                 f'what makes the container "{unit}" names no version\n'
                 f'  hint: write its image as "NAME:{self._mark}" in {where}'
             )
-        return super()._version_file(unit)
+        return super().version_file(unit)
 
     @property
     def _mark(self) -> str:
@@ -205,7 +205,7 @@ class Docker(Containers[DockerSettings]):
     def _made(self, unit: str) -> list[str]:
         """The arguments that make UNIT, in the version that is wanted."""
         words = self.settings.run.get(unit, ())
-        version = self._version_file(unit).current() if any(self._mark in word for word in words) else ""
+        version = self.version_file(unit).current() if any(self._mark in word for word in words) else ""
         return [word.replace(self._mark, version) for word in words]
 
 

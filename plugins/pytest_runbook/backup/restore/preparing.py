@@ -22,6 +22,7 @@ from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.journal import Restore, Swap
 from pytest_runbook.backup.restore.room import Need
+from pytest_runbook.backup.restore.versions import Versions
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import RestoreError
 
@@ -208,14 +209,17 @@ class Preparing:
 
     def _files(self, places: dict[str, Path]) -> None:
         """The files of each root beside the one that is there, at PLACES."""
+        versions = Versions(self.settings, self.root, f"restore:{self.restore.id}", self.tell)
+        found = versions.found()
         for some in _by_disk(places):  # nothing moves from one disk to another by renaming
-            self._on_one_disk(some)
+            self._on_one_disk(some, partial(versions.keep, found))
 
-    def _on_one_disk(self, places: dict[str, Path]) -> None:
+    def _on_one_disk(self, places: dict[str, Path], keep: Callable[[Path, dict[str, Path]], None]) -> None:
         staging = next(iter(places.values())).parent / f".runbook-restore-{exchange.tag(self.restore.id)}"
         self.restore.made.append(str(staging))
         self.save()
         self._whole(files.restore(self.destination, self.manifest, staging, set(places)))
+        keep(staging, places)
         for name, target in places.items():
             root = (self.manifest.files or {}).get(name)
             mode = root.mode & files.OF_FOLDERS if root and root.folder else None
