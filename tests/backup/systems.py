@@ -60,9 +60,15 @@ class Shop:
         """The destination NAME."""
         return destinations.connect(name, self.loaded.settings, self.folder)
 
-    def runbook(self, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """The command `runbook` with WORDS, started in FOLDER (None: that of the system), where nobody sits."""
-        argv = [sys.executable, "-c", "from pytest_runbook.cli import main; main()", *words]
+    def runbook(
+        self, *words: str, folder: Path | None = None, powerless: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """The command `runbook` with WORDS, started in FOLDER (None: that of the system), where nobody sits.
+
+        POWERLESS takes from root the right to read everything.
+        """
+        plainly = ["setpriv", "--bounding-set=-all"] if powerless and os.geteuid() == 0 else []
+        argv = [*plainly, sys.executable, "-c", "from pytest_runbook.cli import main; main()", *words]
         plain = {name: value for name, value in os.environ.items() if name != family.MARK}
         return subprocess.run(
             argv, cwd=folder or self.folder, capture_output=True, text=True, check=False, input="", env=plain

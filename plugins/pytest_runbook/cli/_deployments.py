@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from pytest_runbook.cli._changing import heed_endings, tell
-from pytest_runbook.cli._options import BadUsage, loaded, readable
+from pytest_runbook.cli._options import BadUsage, loaded, project_root, readable
 from pytest_runbook.errors import RunbookError
 
 if TYPE_CHECKING:
@@ -38,11 +38,9 @@ class Room:
     def __init__(self, file: Path | None, overrides: tuple[str, ...]) -> None:
         from pytest_runbook.deploy.looks import Project
         from pytest_runbook.history.store import Store
-        from pytest_runbook.settings.project import project
 
         found = loaded(file, overrides)
-        root, named = project(Path.cwd())
-        self.root = root if named or file is None else file.absolute().parent
+        self.root = project_root(file)
         self.settings = found.settings
         self._project = Project(self.root, found, file.absolute() if file else None, overrides)
         system = found.settings.system

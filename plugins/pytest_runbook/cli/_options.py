@@ -43,22 +43,26 @@ def loaded(file: Path | None, overrides: tuple[str, ...]) -> Loaded:
     from pytest_runbook.settings.project import project
 
     try:
-        root, named = project(Path.cwd())
-        chosen = file.absolute() if file else named
+        chosen = file.absolute() if file else project(Path.cwd())[1]
         if chosen is None:
             raise UsageError(
-                f'no settings named in "{root}"\n  hint: --settings FILE, or runbook_settings in pytest\'s configuration'
+                f'no settings named in "{project_root()}"\n'
+                "  hint: --settings FILE, or runbook_settings in pytest's configuration"
             )
-        return load(root if named else chosen.parent, file=chosen, environ=os.environ, overrides=overrides)
+        return load(project_root(file), file=chosen, environ=os.environ, overrides=overrides)
     except UsageError as error:
         raise BadUsage(str(error)) from None
 
 
-def project_root() -> Path:
-    """The root folder of the project that this is a folder of, as pytest finds it."""
+def project_root(file: Path | None = None) -> Path:
+    """The root folder of the project that this is a folder of, as pytest finds it; elsewhere that of the settings FILE.
+
+    What the settings call by a relative path lies there, the history and the journals too: every command asks here.
+    """
     from pytest_runbook.settings.project import project
 
-    return project(Path.cwd())[0]
+    root, named = project(Path.cwd())
+    return root if named or file is None else file.absolute().parent
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def command(
     from pytest_runbook.backup.drill.drill import Drill
     from pytest_runbook.evidence.redaction import Redactor
 
-    found, root = loaded(file, overrides), project_root()
+    found, root = loaded(file, overrides), project_root(file)
     redactor = Redactor(found.secrets)
 
     def say(line: str) -> None:

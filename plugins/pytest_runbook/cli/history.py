@@ -33,7 +33,7 @@ def command(
 ) -> None:
     """Show attempts to mend something, the newest first, each with its steps."""
     settings = loaded(file, overrides).settings
-    root = project_root()
+    root = project_root(file)
     rows: list[AttemptRow] = []
     if settings.history.begun(root):
         from pytest_runbook.history.store import Store

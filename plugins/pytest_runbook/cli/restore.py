@@ -63,7 +63,7 @@ def command(file: Path | None, overrides: tuple[str, ...], **options: Any) -> in
     from pytest_runbook.errors import RunbookError, UsageError
     from pytest_runbook.evidence.redaction import Redactor
 
-    found, root = loaded(file, overrides), project_root()
+    found, root = loaded(file, overrides), project_root(file)
     clean = Redactor(found.secrets).text
     heed_endings("interrupted: what was begun is taken back")
     try:

@@ -24,6 +24,7 @@ from pytest_runbook.process import Process
 NAME = "restore.json"
 PREPARING, EXCHANGING, CHECKING, HELD, BACK = "preparing", "exchanging", "checking", "held", "back"
 DONE, UNDONE, REFUSED = "done", "undone", "refused"
+HINT = "  hint: it may be of a restore that is not finished: ask as the user who made it, or as root"
 OPEN = (PREPARING, EXCHANGING, CHECKING, HELD, BACK)
 """States in which a restore is neither finished nor taken back; in `back` every name is as it was, what is left is to start."""
 
@@ -125,14 +126,32 @@ class Journal:
             ) from None
 
     def all(self, tell: Callable[[str], None] = lambda _: None) -> list[Restore]:
-        """Every restore, the oldest first; TELL is told of journals that cannot be read, which keep nobody from restoring."""
-        found = []
-        for path in sorted(self.folder.glob(f"*/{NAME}")):
+        """Every restore, the oldest first; TELL is told of journals that say nothing, which keep nobody from restoring.
+
+        RestoreError names those that we may not read: one of them may be of a restore that is not finished.
+        """
+        found, closed = list[Restore](), list[str]()
+        for id_ in self._ids():
             try:
-                found.append(self.read(path.parent.name))
+                found.append(self.read(id_))
             except RestoreError as error:
-                tell(str(error))
+                if error.reason == "unreachable":
+                    closed.append(str(error))
+                elif error.reason != "missing":
+                    tell(str(error))
+        if closed:
+            raise RestoreError("\n".join([*closed, HINT]), reason="unreachable")
         return found
+
+    def _ids(self) -> list[str]:
+        """Names of the folders that may hold a journal."""
+        try:
+            return sorted(path.name for path in self.folder.iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise RestoreError(f'"{self.folder}" cannot be read: {why}\n{HINT}', reason="unreachable") from None
 
     def read(self, id_: str) -> Restore:
         """The restore ID_."""
@@ -141,8 +160,13 @@ class Journal:
             found = Restore.from_json(data)
             found.swaps = [Swap.from_json(one) for one in data["swaps"]]
             found.cache = Cache.from_json(data["cache"]) if data.get("cache") else None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RestoreError(f'"{self.path(id_) / NAME}" cannot be read: {error}') from None
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise RestoreError(f'"{self.path(id_) / NAME}" cannot be read: {error}', reason="missing") from None
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise RestoreError(f'"{self.path(id_) / NAME}" cannot be read: {why}', reason="unreachable") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise RestoreError(f'"{self.path(id_) / NAME}" cannot be read: {error}', reason="corrupt") from None
         return found
 
     def unfinished(self, id_: str = "") -> Restore:

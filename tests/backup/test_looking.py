@@ -1,0 +1,80 @@
+"""What commands of a restore look at: the same project from everywhere, and never silence where they could not look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore.journal import Restore
+from pytest_runbook.backup.restore.production import Production
+
+from tests.backup.systems import Shop, managed
+
+CONFIG = ("--from=away", "--only=config", "--into=production", "--yes-overwrite=Shop", "--without-safety-backup")
+UNSEEN = "restore.checks=postdeploy and there_is_no_such"
+STOPS = 'restore.stop=["ml"]'
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with managed(tmp_path_factory.mktemp("shop")) as made:
+        yield made
+
+
+@pytest.fixture
+def held(system: Shop, backup: Manifest) -> Iterator[Restore]:
+    """A restore of the configuration that nobody could look at; taken back at the end, if it still is."""
+    (system.folder / "config" / "shop.json").write_text("{}")
+    one = Production(system.told(UNSEEN, STOPS), system.folder).restore("away", backup, ["config"], safety=False)
+    assert one.state == journal.HELD
+    yield one
+    if of(system, one).open:
+        Production(system.told(STOPS), system.folder).undo(one.id)
+
+
+def of(system: Shop, one: Restore) -> Restore:
+    """ONE as its journal says it now."""
+    return Production(system.told(), system.folder).journal.read(one.id)
+
+
+def test_from_elsewhere_the_settings_say_where_the_project_lies(system: Shop, held: Restore, tmp_path: Path) -> None:
+    elsewhere = [f"--settings={system.folder / 'shop.toml'}"]
+    status = system.runbook("restore", "--status", *elsewhere, folder=tmp_path)
+    assert f"{held.id}  held: config of {held.backup}" in status.stdout, status.stderr
+    anew = system.runbook("restore", held.backup, *CONFIG, *elsewhere, folder=tmp_path)
+    assert (anew.returncode, f'the restore "{held.id}" is not finished' in anew.stderr) == (1, True)
+    for shown in (["history"], ["backup", "--list"]):
+        assert system.runbook(*shown, *elsewhere, folder=tmp_path).returncode == 0
+    assert [*tmp_path.iterdir()] == [], "nothing is begun where it is typed"
+
+
+@pytest.fixture
+def closed(system: Shop, held: Restore) -> Iterator[Path]:
+    """The folder of the journal of the one that is held, which nobody may look into."""
+    folder = Production(system.told(), system.folder).journal.path(held.id)
+    folder.chmod(0)
+    yield folder
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("words", [["--status"], ["--kept"], ["--undo", "--yes-overwrite=Shop"], ["ID", *CONFIG]])
+def test_a_journal_that_may_not_be_read_is_no_silence(
+    system: Shop, backup: Manifest, closed: Path, words: list[str]
+) -> None:
+    """As root's is by anybody else: a restore could begin over one that is open."""
+    done = system.runbook("restore", *[backup.id if word == "ID" else word for word in words], powerless=True)
+    assert done.returncode == 1, done.stdout
+    assert f'"{closed / "restore.json"}" cannot be read: permission denied\n  hint: it may be' in done.stderr
+
+
+def test_nor_is_a_folder_of_them(system: Shop, closed: Path) -> None:
+    closed.parent.chmod(0)
+    try:
+        done = system.runbook("restore", "--status", powerless=True)
+    finally:
+        closed.parent.chmod(0o700)
+    assert done.returncode == 1
+    assert f'"{closed.parent}" cannot be read: permission denied\n  hint: it may be' in done.stderr
