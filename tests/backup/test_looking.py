@@ -1,4 +1,4 @@
-"""What commands of a restore look at: the same project from everywhere, and never silence where they could not look."""
+"""Commands about a restore that exists: they find it from everywhere, are never silent, and do what was asked and no more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_runbook.backup.restore import journal
 from pytest_runbook.backup.restore.journal import Restore
 from pytest_runbook.backup.restore.production import Production
 
-from tests.backup.systems import Shop, managed
+from tests.backup.systems import ManagedCache, Shop, managed
 
 CONFIG = ("--from=away", "--only=config", "--into=production", "--yes-overwrite=Shop", "--without-safety-backup")
 UNSEEN = "restore.checks=postdeploy and there_is_no_such"
@@ -78,3 +78,61 @@ def test_nor_is_a_folder_of_them(system: Shop, closed: Path) -> None:
         closed.parent.chmod(0o700)
     assert done.returncode == 1
     assert f'"{closed.parent}" cannot be read: permission denied\n  hint: it may be' in done.stderr
+
+
+FINISH = ("restore", "--finish", "--yes-overwrite=Shop", f"--set={STOPS}")
+
+
+def ml(system: Shop) -> str:
+    """What the manager says of the service that a restore stops, with its process and not how long it runs."""
+    assert isinstance(system.cache, ManagedCache)
+    return system.cache.control("status", "ml").partition(", uptime")[0]
+
+
+@pytest.mark.parametrize(
+    ("checks", "closed", "seen"),
+    [
+        ("postdeploy", False, "2 checks looked at it, none gates"),
+        ("postdeploy and there_is_no_such", False, ""),
+        ("postdeploy", True, "1 checks fail: database/shop::open: "),
+    ],
+)
+def test_who_finishes_a_held_one_accepts_it_as_it_runs(
+    system: Shop, held: Restore, checks: str, closed: bool, seen: str
+) -> None:
+    """Somebody wrote since, and a person has looked: whatever checks see by now, nothing is stopped or put aside."""
+    before, config = ml(system), system.folder / "config" / "shop.json"
+    assert "RUNNING" in before
+    config.write_text("since then")
+    (system.folder / "closed").touch() if closed else None
+    try:
+        done = system.runbook(*FINISH, f"--set=restore.checks={checks}")
+    finally:
+        (system.folder / "closed").unlink(missing_ok=True)
+    assert (done.returncode, of(system, held).state) == (0, journal.DONE), done.stdout + done.stderr
+    assert f"a person accepted it; what the checks see now: {seen}" in done.stdout
+    assert (config.read_text(), ml(system)) == ("since then", before)
+
+
+def test_a_held_one_is_not_accepted_without_the_name_of_the_system(system: Shop, held: Restore) -> None:
+    done = system.runbook("restore", "--finish")
+    assert (done.returncode, '"" is not the name of the system: nothing was done' in done.stderr) == (4, True)
+    assert of(system, held).state == journal.HELD
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--undo", "--dry-run"], '"--undo" knows no --dry-run: nothing was done'),
+        (["--finish", "--dry-run"], '"--finish" knows no --dry-run: nothing was done'),
+        (["--undo", "--finish"], '"--undo --finish" asks for several things: nothing was done'),
+        (["--status", "--undo"], '"--status --undo" asks for several things: nothing was done'),
+    ],
+)
+def test_what_is_to_be_shown_only_or_contradicts_itself_does_nothing(
+    system: Shop, held: Restore, words: list[str], said: str
+) -> None:
+    done = system.runbook("restore", *words, "--yes-overwrite=Shop")
+    assert done.returncode == 4
+    assert f"{said}\n  hint: " in done.stderr
+    assert of(system, held).state == journal.HELD

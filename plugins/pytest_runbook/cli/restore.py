@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 FAILED = 1
 PARTS = ("database", "cache", "files", "config")
 PLACES = "places.env"
+ACTIONS = ("status", "kept", "discard", "undo", "finish")
+"""Options of which one at most is asked for; without them a backup is restored."""
 
 
 @click.command(
     epilog="""\b
 Exit codes:
-  0    restored; with --dry-run, --status, --kept: shown; with --undo: taken back; with --discard: removed
+  0    restored, or accepted by --finish; with --dry-run, --status, --kept: shown; with --undo: taken back;
+       with --discard: removed
   1    not restored: refused, failed, taken back because the checks failed, or held because nobody could look
   2    interrupted
-  4    bad settings, a bad option, no such destination, or the name of the system was not typed
+  4    bad settings, a bad option or several that ask for different things, no such destination, or the name of the
+       system was not typed
 """
 )
 @settings_options
@@ -48,7 +52,9 @@ Exit codes:
     "--undo", is_flag=True, help="Take one back that was killed or held; BACKUP is then the id of the restore."
 )
 @click.option(
-    "--finish", is_flag=True, help="Finish one that was killed or held; BACKUP is then the id of the restore."
+    "--finish",
+    is_flag=True,
+    help="Finish one that was killed, or accept one that is held; BACKUP is then the id of the restore.",
 )
 @click.option("--kept", is_flag=True, help="Show what restores keep beside what is in use.")
 @click.option(
@@ -78,6 +84,7 @@ def command(file: Path | None, overrides: tuple[str, ...], **options: Any) -> in
 def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dict[str, Any]) -> int:
     from pytest_runbook.backup.restore.production import Production
 
+    _insist_on_one(options)
     production = Production(found, root, file, lambda line: tell(clean(f"restore: {line}")))
     if options["status"]:
         for one in production.journal.all(production.say):
@@ -104,6 +111,18 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
     tell(clean(f"{backup} of {manifest.created} replaces {', '.join(parts)} of {found.settings.system.name}"))
     _sure(found, options["yes_overwrite"])
     return _ended(production.restore(source, manifest, parts, safety=not options["without_safety_backup"]))
+
+
+def _insist_on_one(options: dict[str, Any]) -> None:
+    """Refuse options that ask for two things, or to show what cannot be shown."""
+    asked = [f"--{name}" for name in ACTIONS if options[name]]
+    if len(asked) > 1:
+        raise BadUsage(f'"{" ".join(asked)}" asks for several things: nothing was done\n  hint: one of them')
+    if options["dry_run"] and (options["undo"] or options["finish"]):
+        raise BadUsage(
+            f'"{asked[0]}" knows no --dry-run: nothing was done\n'
+            "  hint: --status says how far the restore came, and docs/restore.md what would follow"
+        )
 
 
 def _kept(production: Production, found: Loaded, clean: Any, options: dict[str, Any]) -> int:
@@ -220,7 +239,7 @@ def _ended(restore: Restore, *, undo: bool = False) -> int:
 
     tell(f"{restore.id}: {restore.state}")
     if restore.state == journal.HELD:
-        tell("look yourself, then: runbook restore --finish, or --undo")
+        tell("look yourself, then: runbook restore --finish, which accepts it as it is, or --undo")
     return 0 if restore.state == (journal.UNDONE if undo else journal.DONE) else FAILED
 
 

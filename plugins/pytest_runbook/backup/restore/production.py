@@ -99,7 +99,10 @@ class Production:
             return restore
 
     def finish(self, id_: str = "") -> Restore:
-        """Go on with the restore ID_, which was killed or held: exchange what is not exchanged yet, start, look."""
+        """Go on with the restore ID_, which was killed: exchange what is not exchanged yet, start, look.
+
+        One that is held is accepted as it is: a person decided.
+        """
         with self.alone(id_ or new_id()) as store:
             restore = self.journal.unfinished(id_)  # inside: whoever had the lock may have ended it
             if restore.state == journal.PREPARING:
@@ -110,7 +113,10 @@ class Production:
                 raise RestoreError(
                     f'"{restore.id}" was taken back already\n  hint: --undo, which starts what is stopped'
                 )
-            self._told_go(restore, store)
+            if restore.state == journal.HELD and self.exchange(restore).whole(restore):
+                self._accept(restore)
+            else:
+                self._told_go(restore, store)
         return restore
 
     def undo(self, id_: str = "") -> Restore:
@@ -190,6 +196,13 @@ class Production:
             self._back(restore, why)
         else:
             self._keep(restore, why)
+
+    def _accept(self, restore: Restore) -> None:
+        """What was restored stays, whatever the checks see: it is in use, and no later data are put aside."""
+        self._services(restore).start()  # those that a way back could not start again
+        restore.stop = None
+        _, why = self.look(restore)
+        self._keep(restore, f"a person accepted it; what the checks see now: {why}")
 
     def look(self, restore: Restore) -> tuple[bool | None, str]:
         """Whether the system is well, and the words for it; None when nobody could look."""
