@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore import journal, serving
 from pytest_runbook.backup.restore.journal import Restore
 from pytest_runbook.backup.restore.keeping import Keeping
 from pytest_runbook.backup.restore.preparing import Preparing
@@ -156,6 +156,21 @@ def test_the_snapshot_from_before_is_kept_when_the_restore_does_not_come_to_its_
     assert b"later" in snapshot.read_bytes()
     kept = {one.id: found for one, found in Keeping(production).all()}
     assert [one.name for one in kept[ended.id]] == [ended.earlier]
+
+
+def test_a_server_of_before_the_folder_for_appended_files_is_refused_in_words(
+    system: Shop, cache: ManagedCache, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis 6 names no such folder; the server at hand, by which its data are made ready, has one."""
+    told = serving.files
+    monkeypatch.setattr(
+        serving, "files", lambda settings: {k: v for k, v in told(settings).items() if k != "appenddirname"}
+    )
+    with pytest.raises(
+        RestoreError, match=r'"appendonly.aof", as Redis before 7 does; ".*/.*-server" makes a folder\n  hint'
+    ):
+        restored(system, backup)
+    assert served(cache) == dict.fromkeys(SAVED, "later")
 
 
 def test_a_replica_is_refused(system: Shop, cache: ManagedCache, backup: Manifest, tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ class ScratchRestore:
     def _files(self) -> None:
         with self.watch.phase("files", "the files are restored") as phase:
             self.seen.files = self.home / "files"
-            faults = files.restore(self.destination, self.manifest, self.seen.files)
+            faults = files.restore(self.destination, self.manifest, self.seen.files, given_up=self.given_up)
             phase.outcome = "failed" if faults else phase.outcome
             self.seen.faults += faults
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pytest_runbook.backup import reading
 from pytest_runbook.backup.destinations.base import safe
@@ -52,18 +53,28 @@ def _fetch(
         target = folder / safe(name)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with destination.read(id, name) as stream, target.open("xb") as file:
-
-            def take(piece: bytes) -> None:
-                if given_up and given_up.is_set():
-                    raise BackupError("it was given up", reason="unreachable")
-                file.write(piece)
-
-            faults = list(reading.compared(stream, name, told, take))
+            faults = list(reading.compared(until(stream, given_up), name, told, file.write))
     except BackupError as error:
         return [as_fault(error, name)]
     if faults:
         target.unlink()
     return faults
+
+
+def until(stream: BinaryIO, given_up: threading.Event | None) -> BinaryIO:
+    """STREAM, which raises BackupError to who reads on when it is GIVEN_UP, from another thread."""
+    return cast(BinaryIO, _Until(stream, given_up)) if given_up else stream
+
+
+@dataclass(frozen=True, slots=True)
+class _Until:
+    stream: BinaryIO
+    given_up: threading.Event
+
+    def read(self, size: int = -1) -> bytes:
+        if self.given_up.is_set():
+            raise BackupError("it was given up", reason="unreachable")
+        return self.stream.read(size)
 
 
 def as_fault(error: BackupError, where: str) -> Fault:

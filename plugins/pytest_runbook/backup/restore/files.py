@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import IO, TYPE_CHECKING
 
 from pytest_runbook.backup import archive, reading
@@ -16,7 +17,7 @@ from pytest_runbook.backup.checksums import PIECE
 from pytest_runbook.backup.filelist import Files
 from pytest_runbook.backup.manifest import FILES
 from pytest_runbook.backup.reaching import reached
-from pytest_runbook.backup.restore.fetching import as_fault
+from pytest_runbook.backup.restore.fetching import as_fault, until
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import BackupError, RestoreError
 
@@ -33,15 +34,22 @@ OF_FOLDERS = 0o3777
 """The same of a folder: that what is made in it belongs to its group, and stays its maker's, gives nobody more."""
 
 
-def restore(destination: Destination, manifest: Manifest, folder: Path, roots: set[str] | None = None) -> list[Fault]:
+def restore(
+    destination: Destination,
+    manifest: Manifest,
+    folder: Path,
+    roots: set[str] | None = None,
+    given_up: Event | None = None,
+) -> list[Fault]:
     """Put the files of MANIFEST below the new folder FOLDER (`uploads/a.wav`); what is wrong with them.
 
     ROOTS are the first parts of the names wanted; None: all. A file that is wrong is not put there.
+    When it is GIVEN_UP, from another thread, BackupError is raised in the middle.
     """
     wanted = Files(one for one in (manifest.files or {}).items() if roots is None or root_of(one[0]) in roots)
     try:
         folder.mkdir(mode=0o700)
-        faults = _folders(wanted, folder) or _content(destination, manifest, wanted, folder)
+        faults = _folders(wanted, folder) or _content(destination, manifest, wanted, folder, given_up)
         if not faults:
             _modes(wanted, folder)
         return faults
@@ -52,14 +60,16 @@ def restore(destination: Destination, manifest: Manifest, folder: Path, roots: s
         ) from None
 
 
-def _content(destination: Destination, manifest: Manifest, wanted: Files, folder: Path) -> list[Fault]:
+def _content(
+    destination: Destination, manifest: Manifest, wanted: Files, folder: Path, given_up: Event | None
+) -> list[Fault]:
     """Put the files and links WANTED below FOLDER."""
     faults: list[Fault] = []
     for id_ in sorted(wanted.holders):
         ours = Files((name, file) for name, file in wanted.items() if file.backup == id_)
         try:
             holder = manifest if id_ == manifest.id else destination.manifest(id_)
-            faults += _extract(destination, holder, ours, folder)
+            faults += _extract(destination, holder, ours, folder, given_up)
         except BackupError as error:
             faults.append(as_fault(error, f"{id_}/{FILES}"))
     return faults + _links(wanted, folder)
@@ -70,7 +80,9 @@ def root_of(name: str) -> str:
     return name.partition("/")[0]
 
 
-def _extract(destination: Destination, holder: Manifest, left: Files, folder: Path) -> list[Fault]:
+def _extract(
+    destination: Destination, holder: Manifest, left: Files, folder: Path, given_up: Event | None
+) -> list[Fault]:
     """Take the files LEFT out of the archive of the backup HOLDER."""
     place = FILES if FILES in holder.stored else ""
     if not place:
@@ -79,7 +91,7 @@ def _extract(destination: Destination, holder: Manifest, left: Files, folder: Pa
         ]
     faults = list[Fault]()
     try:
-        with destination.read(holder.id, FILES) as stream, archive.reading(stream) as tar:
+        with destination.read(holder.id, FILES) as stream, archive.reading(until(stream, given_up)) as tar:
             for member, content in archive.members(tar):
                 if fault := _member(member, content, holder, left, folder):
                     faults.append(fault)
@@ -89,14 +101,14 @@ def _extract(destination: Destination, holder: Manifest, left: Files, folder: Pa
         Fault("missing", f"{FILES}:{name}", f'not in the archive of "{holder.id}"') for name in islice(left, MOST)
     ]
     # Each file was compared. What is wrong with the archive as a whole explains the rest better.
-    return (faults and _whole(destination, holder)) or faults
+    return (faults and _whole(destination, holder, given_up)) or faults
 
 
-def _whole(destination: Destination, holder: Manifest) -> list[Fault]:
+def _whole(destination: Destination, holder: Manifest, given_up: Event | None) -> list[Fault]:
     """What is wrong with the archive of HOLDER, as a file."""
     try:
         with destination.read(holder.id, FILES) as stream:
-            return list(reading.compared(stream, FILES, holder.stored[FILES], lambda _: None))
+            return list(reading.compared(until(stream, given_up), FILES, holder.stored[FILES], lambda _: None))
     except BackupError as error:
         return [as_fault(error, FILES)]
 

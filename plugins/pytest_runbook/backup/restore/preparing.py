@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 Timed: TypeAlias = Callable[[str, str], AbstractContextManager[object]]
 """Takes the time of what is done inside, by name and title."""
-MULTI = 7
-"""Major version of Redis from which on an append-only file is a folder; Valkey always has one."""
 
 
 @dataclass
@@ -185,9 +183,7 @@ class Preparing:
             made = [(server.folder / RDB, where["dbfilename"])]
             if where.get("appendonly") == "yes":
                 server.append()
-                multi = (server.folder / names.get("appenddirname", "appendonlydir")).is_dir()
-                name = names["appenddirname"] if multi else names["appendfilename"]
-                made.append((server.folder / name, name))
+                made.append(_appended(server.folder, names, program))
         return made
 
     def _places(self, roots: set[str]) -> dict[str, Path]:
@@ -218,7 +214,7 @@ class Preparing:
         staging = next(iter(places.values())).parent / f".runbook-restore-{exchange.tag(self.restore.id)}"
         self.restore.made.append(str(staging))
         self.save()
-        self._whole(files.restore(self.destination, self.manifest, staging, set(places)))
+        self._whole(files.restore(self.destination, self.manifest, staging, set(places), self._given_up))
         keep(staging, places)
         for name, target in places.items():
             root = (self.manifest.files or {}).get(name)
@@ -289,6 +285,18 @@ def administrator(settings: Settings) -> Server:
         raise RestoreError(
             "restore.admin is no PostgreSQL URI\n  hint: postgresql://USER:PASSWORD@HOST:PORT/postgres"
         ) from None
+
+
+def _appended(folder: Path, names: Mapping[str, str], program: Path) -> tuple[Path, str]:
+    """What PROGRAM has appended to in FOLDER, and its name; RestoreError when the cache that NAMES them does not read it."""
+    if not (folder / names.get("appenddirname", "appendonlydir")).is_dir():
+        return folder / names["appendfilename"], names["appendfilename"]
+    if "appenddirname" in names:
+        return folder / names["appenddirname"], names["appenddirname"]
+    raise RestoreError(
+        f'the cache in use appends to one file, "{names["appendfilename"]}", as Redis before 7 does; "{program}" makes a folder\n'
+        "  hint: let backup.programs.redis name a redis-server of the version of the cache"
+    )
 
 
 def _by_disk(places: dict[str, Path]) -> list[dict[str, Path]]:
