@@ -87,6 +87,39 @@ def test_a_lost_session_exchanges_everything_back(system: Shop, backup: Manifest
     assert goes_on(cache)
 
 
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_presses_ctrl_c_again_does_not_break_off_the_way_back(
+    system: Shop, backup: Manifest, cache: ManagedCache, second: signal.Signals
+) -> None:
+    process = begun(system, backup)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout
+    said = [process.stdout.readline()]
+    while "going back" not in said[-1]:
+        assert said[-1], said
+        process.send_signal(second)
+        said.append(process.stdout.readline())
+    process.send_signal(second)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2, output
+    assert "Ctrl-C does not end that" in said[-1]
+    assert last(system).state == journal.UNDONE
+    assert goes_on(cache)
+
+
+def test_a_way_back_that_the_checks_began_is_not_broken_off_either(
+    system: Shop, backup: Manifest, cache: ManagedCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(line: str) -> None:
+        if line.startswith("going back"):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Production, "look", lambda *_: (False, "the shop is closed"))
+    done = Production(system.told(STOPPED), system.folder, say=say).restore("away", backup, ["cache"], safety=False)
+    assert done.state == journal.UNDONE
+    assert goes_on(cache)
+
+
 def test_a_pipe_that_nobody_reads_any_more_ends_no_restore(system: Shop, backup: Manifest, cache: ManagedCache) -> None:
     process = begun(system, backup)
     assert process.stdout

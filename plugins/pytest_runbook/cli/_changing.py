@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import click
 
+from pytest_runbook.interrupts import NUMBERS
+
 
 def tell(line: str, *, err: bool = False) -> None:
     """Say LINE on standard output, or ERR; where nobody can hear it, what is done goes on all the same."""
@@ -29,10 +31,10 @@ def unheard(*, err: bool = False) -> Iterator[None]:
 
 
 def heed_endings(said: str) -> None:
-    """Have SIGTERM and SIGHUP do what Ctrl-C does, once SAID, so that what was begun is taken back.
+    """Have Ctrl-C, SIGTERM and SIGHUP interrupt, once SAID, so that what was begun is taken back.
 
-    Only the first of them counts: who loses a session is told so by the kernel, the shell and the service manager, and
-    the second one would break off the way back. What `nohup` started goes on.
+    Only the first of them counts: who loses a session is told so by the kernel, the shell and the service manager, who
+    waits presses Ctrl-C again, and the second one would break off the way back. What `nohup` started goes on.
     """
     asked = False
 
@@ -44,6 +46,6 @@ def heed_endings(said: str) -> None:
         tell(said, err=True)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in NUMBERS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, ended)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_runbook import clock
+from pytest_runbook import clock, interrupts
 from pytest_runbook.backup import destinations, everything
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
@@ -235,9 +235,14 @@ class Production:
         self._state(restore, journal.DONE, why)
 
     def _back(self, restore: Restore, why: str) -> None:
-        """Everything as it was before, and running. What was in use is renamed only: somebody may have written into it."""
+        """Everything as it was before, and running; nobody breaks that off."""
+        with interrupts.unheeded():
+            self._go_back(restore, why)
+
+    def _go_back(self, restore: Restore, why: str) -> None:
+        """What was in use is renamed only: somebody may have written into it."""
         self._lenient = True
-        self.tell(restore, f"going back: {why}")
+        self.tell(restore, f"going back, and Ctrl-C does not end that: {why}")
         with self._phase(restore, "back", "what was there before is put back") as phase:
             if restore.state != journal.BACK:
                 if restore.touched and not self._names_back(restore):
