@@ -59,24 +59,34 @@ class Exchange:
                 raise RestoreError(f'there is neither "{one.live}" nor "{one.made}"')
 
     def back(self, restore: Restore) -> None:
-        """Take back what of them was done, the last one first; as often as anybody likes.
+        """Take back what of them was done, the last one first; as often as anybody likes."""
+        for kind, before, after in self.way_back(restore):
+            self._move(kind, before, after)
+
+    def way_back(self, restore: Restore) -> list[tuple[str, str, str]]:
+        """The renamings that `back` does: kind, before, after; RestoreError when they may not be done. Changes nothing.
 
         As long as nothing lies aside, what is at its place is what was there before: it is left alone.
         """
-        for one in restore.swaps:
-            if one.had and not self._is_there(one.kind, one.aside) and not self._is_there(one.kind, one.made):
+        found = []
+        for one in reversed(restore.swaps):
+            live, aside, made = (self._is_there(one.kind, name) for name in (one.live, one.aside, one.made))
+            if one.had and not aside and not made:
                 raise RestoreError(
                     f'there is neither "{one.aside}", which was there before, nor "{one.made}", which was restored\n'
                     f'  hint: somebody removed one of them; look what "{one.live}" is, --finish leaves it as it is'
                 )
-        for one in reversed(restore.swaps):
-            aside = self._is_there(one.kind, one.aside)
             if one.had is None or (one.had and not aside):
                 continue
-            if not self._is_there(one.kind, one.made):
-                self._move(one.kind, one.live, one.made)
+            if live and made and aside:
+                raise _both(one.aside, one.live)
+            if live and not made:
+                found.append((one.kind, one.live, one.made))
             if aside:
-                self._move(one.kind, one.aside, one.live)
+                found.append((one.kind, one.aside, one.live))
+        if found:
+            self.sure()
+        return found
 
     def whole(self, restore: Restore) -> bool:
         """Whether all of the exchange of RESTORE was done."""
@@ -100,7 +110,7 @@ class Exchange:
         if not self._is_there(kind, before):
             return
         if self._is_there(kind, after):
-            raise RestoreError(f'there is both "{before}" and "{after}"\n  hint: look at both, and rename by hand')
+            raise _both(before, after)
         self._rename(kind, before, after)
 
     def _is_there(self, kind: str, name: str) -> bool:
@@ -127,6 +137,10 @@ class Exchange:
     def _server(self) -> Server:
         assert self.server
         return self.server
+
+
+def _both(before: str, after: str) -> RestoreError:
+    return RestoreError(f'there is both "{before}" and "{after}"\n  hint: look at both, and rename by hand')
 
 
 def rename_database(session: Session, before: str, after: str) -> None:

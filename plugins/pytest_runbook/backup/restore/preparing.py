@@ -13,15 +13,16 @@ from threading import Event
 from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_runbook import managers
-from pytest_runbook.backup import comparing, contents, owners, postgresql, programs
+from pytest_runbook.backup import comparing, contents, owners, programs
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Manifest
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import exchange, fetching, files, room, serving, together, tree
+from pytest_runbook.backup.restore import exchange, fetching, files, refusals, room, servers, serving, together, tree
 from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.journal import Restore, Swap
 from pytest_runbook.backup.restore.room import Need
+from pytest_runbook.backup.restore.servers import administrator
 from pytest_runbook.backup.restore.versions import Versions
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import RestoreError
@@ -103,7 +104,7 @@ class Preparing:
         names = [name for name in self.manifest.stored if name.startswith(f"{DATABASE}/") or name == ROLES]
         self._whole(fetching.fetch(self.destination, self.manifest, names, folder, self._given_up))
         server = administrator(self.settings)
-        live = str(postgresql.of_backup(self.settings).address.get("dbname") or told.name)
+        live = servers.live(self.settings, told)
         new, before = (
             f"{live}_restore_{exchange.tag(self.restore.id)}",
             f"{live}_before_{exchange.tag(self.restore.id)}",
@@ -201,6 +202,7 @@ class Preparing:
         for name, path in places.items():
             if why := exchange.obstacle(path):
                 raise RestoreError(f'the root "{name}", "{path}", cannot be exchanged: {why}')
+        refusals.roots(self.settings, self.root, places)
         return places
 
     def _files(self, places: dict[str, Path]) -> None:
@@ -268,23 +270,6 @@ class Preparing:
     def _whole(self, faults: list[Fault]) -> None:
         if faults:
             raise RestoreError("\n".join(["the backup cannot be restored", *(f"  {fault}" for fault in faults[:10])]))
-
-
-def administrator(settings: Settings) -> Server:
-    """The production server, as a role that may create and rename databases."""
-    given = settings.restore.admin.get_secret_value()
-    if not given:
-        found = postgresql.of_backup(settings)
-        return Server(found.name, {**found.address, "dbname": "postgres"})
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
-    try:
-        return Server("restore.admin", {**conninfo_to_dict(given), "dbname": "postgres"})
-    except ProgrammingError:  # its own message would quote the URI, password and all
-        raise RestoreError(
-            "restore.admin is no PostgreSQL URI\n  hint: postgresql://USER:PASSWORD@HOST:PORT/postgres"
-        ) from None
 
 
 def _appended(folder: Path, names: Mapping[str, str], program: Path) -> tuple[Path, str]:

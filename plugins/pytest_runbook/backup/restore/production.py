@@ -17,10 +17,11 @@ from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import exclusion, journal, revisions, scratch
+from pytest_runbook.backup.restore import exclusion, journal, refusals, revisions, scratch
 from pytest_runbook.backup.restore.exchange import Exchange, drop_database, drop_roles, remove_made
 from pytest_runbook.backup.restore.journal import Journal, Restore
-from pytest_runbook.backup.restore.preparing import Preparing, administrator
+from pytest_runbook.backup.restore.preparing import Preparing
+from pytest_runbook.backup.restore.servers import administrator
 from pytest_runbook.backup.restore.services import Services
 from pytest_runbook.backup.verifying import verify
 from pytest_runbook.checkrun import CheckRun
@@ -89,6 +90,8 @@ class Production:
                 raise RestoreError(
                     f'the restore "{left[0].id}" is not finished\n  hint: runbook restore --status, then --finish or --undo'
                 )
+            if "database" in parts and manifest.database:
+                refusals.database(self.loaded.settings, manifest.database)
             restore = self.journal.begin(id_, manifest.id, source, list(parts))
             try:
                 self._prepare(restore, manifest, safety)
@@ -260,11 +263,13 @@ class Production:
         self._state(restore, journal.UNDONE, f"it is as it was before: {why}")
 
     def _names_back(self, restore: Restore) -> bool:
-        """Rename while nothing uses the names; False when something does not stop, and a person has to see to that."""
+        """Rename while nothing uses the names; False when that may not be now, and a person has to see to it."""
         exchange = self.exchange(restore)
         try:
+            exchange.way_back(restore)  # who may not rename stops nothing
             self._services(restore).noted()
             self._services(restore).stop()
+            exchange.back(restore)
         except RunbookError as error:
             if not exchange.whole(restore):
                 raise
@@ -274,7 +279,6 @@ class Production:
             restore.stop = None
             self._save(restore)
             return False
-        exchange.back(restore)
         return True
 
     def _give_up(self, restore: Restore) -> None:

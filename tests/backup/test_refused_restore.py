@@ -1,0 +1,130 @@
+"""What a restore may not do is found out before it stops or makes anything, on its way back as well."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore.production import Production
+from pytest_runbook.errors import RestoreError
+
+from tests.backup.systems import ManagedCache, Shop
+
+STOPPED = 'restore.stop=["ml"]'
+UNSEEN = "restore.checks=postdeploy and there_is_no_such"
+
+
+def restoring(system: Shop, *overrides: str) -> Production:
+    return Production(system.told(STOPPED, *overrides), system.folder)
+
+
+@pytest.fixture
+def ml(system: Shop, backup: Manifest) -> Iterator[str]:
+    """The process of the service `ml`, which runs."""
+    yield process(system)
+    for one in restoring(system).journal.all():
+        if one.open:
+            restoring(system).undo(one.id)
+    for path in system.folder.glob("*.restore-*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def process(system: Shop) -> str:
+    assert isinstance(system.cache, ManagedCache)
+    system.cache.control("start", "ml")
+    found = re.search(r"RUNNING +pid (\d+)", system.cache.control("status", "ml"))
+    assert found
+    return found[1]
+
+
+def runs(system: Shop, ml: str) -> bool:
+    """Whether the service `ml` is still the process ML: it was never stopped."""
+    assert isinstance(system.cache, ManagedCache)
+    return f"RUNNING   pid {ml}," in system.cache.control("status", "ml")
+
+
+def test_who_lost_its_lock_after_the_exchange_stops_nothing(
+    system: Shop, backup: Manifest, ml: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that was suspended while the checks looked."""
+    seen = []
+
+    def look(self: Production, _: object) -> tuple[bool, str]:
+        self._locks[0]._taken = True
+        seen.append(process(system))
+        return False, "the shop is closed"
+
+    production = restoring(system)
+    with monkeypatch.context() as patched:
+        patched.setattr(Production, "look", look)
+        held = production.restore("away", backup, ["config"], safety=False)
+    assert held.state == journal.HELD
+    assert any('it cannot be taken back now: the lock of "restore" is lost' in line for line in held.story)
+    assert runs(system, seen[0])
+    assert restoring(system).undo().state == journal.UNDONE
+
+
+def test_what_somebody_removed_cannot_be_put_back_and_stops_nothing(system: Shop, backup: Manifest, ml: str) -> None:
+    held = restoring(system, UNSEEN).restore("away", backup, ["config"], safety=False)
+    (aside,) = system.folder.glob("config.before-*")
+    aside.rename(system.folder / "elsewhere")
+    now = process(system)
+    assert now != ml
+    again = restoring(system).undo()
+    assert (again.state, held.state) == (journal.HELD, journal.HELD)
+    assert any(f'it cannot be taken back now: there is neither "{aside}"' in line for line in again.story)
+    assert runs(system, now)
+    (system.folder / "elsewhere").rename(aside)
+    assert restoring(system).undo().state == journal.UNDONE
+
+
+def test_a_root_in_another_root_is_not_exchanged(system: Shop, backup: Manifest, ml: str) -> None:
+    inner = system.folder / "uploads" / "2026"
+    with pytest.raises(RestoreError, match=f'the root "config", "{inner}", lies in the root "uploads": not both'):
+        restoring(system, f"backup.files.roots.config={inner}").restore(
+            "away", backup, ["files", "config"], safety=False
+        )
+    assert runs(system, ml)
+    assert not [*system.folder.glob("*.restore-*")]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("restore.journal", "uploads/restores"),
+        ("history.url", "sqlite:///uploads/history.db"),
+        ("backup.destinations.local.path", "uploads/local"),
+    ],
+)
+def test_a_root_that_holds_what_a_restore_needs_is_not_exchanged(
+    system: Shop, backup: Manifest, ml: str, key: str, value: str
+) -> None:
+    try:
+        with pytest.raises(RestoreError, match=r'the root "uploads", .* which a restore needs to go back') as refused:
+            restoring(system, f"{key}={value}").restore("away", backup, ["files"], safety=False)
+        assert f'"{system.folder / Path(value.removeprefix("sqlite:///"))}"' in str(refused.value)
+        assert runs(system, ml)
+    finally:
+        for name in ("restores", "local"):
+            shutil.rmtree(system.folder / "uploads" / name, ignore_errors=True)
+        for path in (system.folder / "uploads").glob("history.db*"):
+            path.unlink()
+
+
+def test_a_history_in_the_database_is_not_exchanged_with_it(system: Shop, backup: Manifest, ml: str) -> None:
+    system.database.sql("CREATE DATABASE sales")
+    url = system.database.uri(database="sales")
+    try:
+        with pytest.raises(RestoreError, match=r'the history lies in the database "sales", .*\n  hint: keep it in a'):
+            restoring(system, f"history.url={url}", f"probes.database.uri={url}").restore(
+                "away", backup, ["database"], safety=False
+            )
+        assert system.database.sql("SELECT datname FROM pg_database WHERE datname ~ '^sales'") == [("sales",)]
+        assert runs(system, ml)
+    finally:
+        system.database.sql("DROP DATABASE sales WITH (FORCE)")
