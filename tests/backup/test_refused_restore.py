@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore import journal, servers
 from pytest_runbook.backup.restore.production import Production
-from pytest_runbook.errors import RestoreError
+from pytest_runbook.errors import BackupError, RestoreError
 
 from tests.backup.systems import ManagedCache, Shop
+from tests.probes.databases import PostgresServer, postgres_pair
 
 STOPPED = 'restore.stop=["ml"]'
 UNSEEN = "restore.checks=postdeploy and there_is_no_such"
@@ -21,6 +22,18 @@ UNSEEN = "restore.checks=postdeploy and there_is_no_such"
 
 def restoring(system: Shop, *overrides: str) -> Production:
     return Production(system.told(STOPPED, *overrides), system.folder)
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[PostgresServer, PostgresServer]]:
+    """Another server, which has a database of the same name, and its standby."""
+    with postgres_pair() as made:
+        yield made
+
+
+@pytest.fixture
+def other(pair: tuple[PostgresServer, PostgresServer]) -> PostgresServer:
+    return pair[0]
 
 
 @pytest.fixture
@@ -128,3 +141,40 @@ def test_a_history_in_the_database_is_not_exchanged_with_it(system: Shop, backup
         assert runs(system, ml)
     finally:
         system.database.sql("DROP DATABASE sales WITH (FORCE)")
+
+
+def test_an_administrator_of_another_server_is_refused(
+    system: Shop, backup: Manifest, ml: str, other: PostgresServer
+) -> None:
+    with pytest.raises(RestoreError, match=r'restore\.admin leads to another server than the probe "database": what'):
+        restoring(system, f"restore.admin={other.uri()}").restore("away", backup, ["database"], safety=False)
+    assert other.sql("SELECT datname FROM pg_database WHERE datname ~ '^shop'") == [("shop",)]
+    assert runs(system, ml)
+
+
+def test_an_administrator_is_compared_with_the_probe(system: Shop, other: PostgresServer) -> None:
+    """The probe may be shut out after a disaster: then the address tells, and where that is another one, nobody does."""
+    own, unknown = system.database, "visitor_that_is_not_there"
+    servers.insist_on_production(system.told(f"restore.admin={own.uri()}").settings)
+    shut_out = [f"probes.database.uri={own.uri(user=unknown, database='shop')}"]
+    servers.insist_on_production(system.told(*shut_out, f"restore.admin={own.uri()}").settings)
+    with pytest.raises(BackupError, match=f'"restore.admin": .*role "{unknown}"|"restore.admin": password'):
+        servers.insist_on_production(system.told(f"restore.admin={own.uri(user=unknown)}").settings)
+    with pytest.raises(RestoreError, match=r'nobody can tell whether .* of the probe "database", which does not say'):
+        servers.insist_on_production(system.told(*shut_out, f"restore.admin={other.uri()}").settings)
+
+
+def test_an_administrator_of_the_primary_may_restore_what_was_saved_from_its_standby(
+    system: Shop, pair: tuple[PostgresServer, PostgresServer]
+) -> None:
+    primary, standby = pair
+
+    def insist(probe: str, admin: PostgresServer) -> None:
+        told = [f"probes.database.uri={probe}", f"restore.admin={admin.uri()}"]
+        servers.insist_on_production(system.told(*told).settings)
+
+    insist(standby.uri(database="shop"), primary)
+    with pytest.raises(RestoreError, match="leads to another server"):
+        insist(standby.uri(database="shop"), system.database)
+    with pytest.raises(RestoreError, match="leads to another server"):
+        insist(primary.uri(database="shop"), standby)

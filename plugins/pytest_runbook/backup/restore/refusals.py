@@ -21,6 +21,7 @@ def database(settings: Settings, told: Database) -> None:
     """Raise RestoreError when the database that the backup TOLD of cannot be exchanged where SETTINGS say."""
     from pytest_runbook.backup.postgresql import Server
 
+    servers.insist_on_production(settings)
     server, live, history = servers.administrator(settings), servers.live(settings, told), _history(settings)
     if history.get_backend_name() != "postgresql" or history.database != live:
         return
