@@ -30,19 +30,24 @@ class Process:
     @property
     def gone(self) -> bool:
         """Whether it certainly ended; False as well when that cannot be seen from here."""
+        return self.lives is False
+
+    @property
+    def lives(self) -> bool | None:
+        """Whether it runs; None when that cannot be seen from here, as of another boot or another container."""
         if self.place != _place():
-            return False
+            return None
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
-            return True
+            return False
         except PermissionError:
             pass  # there is one, of another user
         try:
             state, started = _look(self.pid)
         except OSError:
-            return False  # a /proc with hidepid shows the processes of other users to nobody else
-        return state in "ZX" or started != self.started
+            return None  # a /proc with hidepid shows the processes of other users to nobody else
+        return state not in "ZX" and started == self.started
 
 
 def _look(pid: int) -> tuple[str, int]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from pytest_runbook.backup.restore import journal
 from pytest_runbook.backup.restore.journal import Journal
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import RestoreError
+from pytest_runbook.naming import new_id
+from pytest_runbook.process import Process
 from pytest_runbook.runbooks import family
 
 from tests.backup.systems import ManagedCache, Shop, managed
@@ -158,6 +161,55 @@ def test_a_journal_that_is_not_written_whole_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(RestoreError, match=f'"{tmp_path}/{made.id}/restore.json" cannot be written: is a directory'):
         one.save(made)
     assert [path.name for path in (tmp_path / made.id).iterdir()] == ["restore.json"]
+
+
+def before_a_reboot(system: Shop, state: str) -> Production:
+    """A restore that came to STATE when the machine went down."""
+    production = Production(system.told(STOPPED), system.folder)
+    left = production.journal.begin(new_id(), "20260101T000000Z", "away", ["config"])
+    left.state, left.phase = state, "exchange"
+    left.process = {"host": "tern", "place": "another boot", "pid": os.getpid(), "started": 1}
+    production.journal.save(left)
+    return production
+
+
+@pytest.mark.parametrize("state", [journal.PREPARING, journal.EXCHANGING])
+def test_one_from_before_a_reboot_can_be_taken_back(system: Shop, cache: ManagedCache, state: str) -> None:
+    """The numbers of its processes mean others by now: the lock tells that nobody works on it."""
+    before_a_reboot(system, state)
+    status = subprocess.run([*COMMAND, "--status"], cwd=system.folder, capture_output=True, text=True, check=False)
+    unseen = (
+        f"not finished, and whether its process {os.getpid()} on tern lives cannot be seen from here; it was {state}"
+    )
+    assert unseen in status.stdout
+    assert Production(system.told(STOPPED), system.folder).undo().state == journal.UNDONE
+
+
+def test_one_from_before_a_reboot_can_be_finished(system: Shop, cache: ManagedCache) -> None:
+    """Who finishes it is who works on it from then on."""
+    production, seen = before_a_reboot(system, journal.EXCHANGING), []
+
+    def say(line: str) -> None:
+        one = last(system)
+        seen.append((one.alive, one.process["pid"]))
+
+    production.say = say
+    assert production.finish().state == journal.DONE
+    assert (True, os.getpid()) in seen
+
+
+def test_one_whose_process_is_seen_to_live_is_left_alone(system: Shop, cache: ManagedCache) -> None:
+    """As one that stood still until it lost its lock: it may go on any time."""
+    with subprocess.Popen(["sleep", "100"]) as still:
+        production = before_a_reboot(system, journal.EXCHANGING)
+        left = last(system)
+        started = int(Path(f"/proc/{still.pid}/stat").read_text().split()[21])
+        left.process = asdict(replace(Process.current(), pid=still.pid, started=started))
+        production.journal.save(left)
+        with pytest.raises(RestoreError, match=f'"{left.id}" is going on \\(process {still.pid}\\)\n  hint: wait for'):
+            production.undo()
+        still.kill()
+    assert production.undo().state == journal.UNDONE
 
 
 @pytest.mark.parametrize("way", ["done", "undone"])

@@ -37,6 +37,15 @@ with scratch.folder(Path(sys.argv[1])) as home:
     time.sleep(100)
 """
 
+ALONE = """
+import sys, time
+from pathlib import Path
+from pytest_runbook.backup.restore import scratch
+with scratch.folder(Path(sys.argv[1])) as home:
+    print(home, flush=True)
+    time.sleep(100)
+"""
+
 
 @pytest.fixture
 def parent() -> Iterator[Path]:
@@ -136,6 +145,24 @@ def test_what_a_killed_run_left_is_ended_and_removed_by_the_next(parent: Path) -
         assert not home.exists()
         assert not scratch.working_in(home)
         assert list(parent.iterdir()) == [next_one]
+
+
+def told_of_another_boot(home: Path) -> None:
+    """Have the mark of HOME tell of a process of another boot, or of another container."""
+    mark = json.loads((home / scratch.MARK).read_text())
+    mark["process"]["place"] = "another boot"
+    (home / scratch.MARK).write_text(json.dumps(mark))
+
+
+def test_what_was_left_before_a_reboot_is_removed(parent: Path) -> None:
+    argv = [sys.executable, "-c", ALONE, str(parent)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        home = Path(process.stdout.readline().strip())
+        told_of_another_boot(home)
+        assert scratch.clean(parent) == []
+        process.send_signal(signal.SIGKILL)
+    assert scratch.clean(parent) == [home]
 
 
 def test_that_of_a_living_run_is_left_alone(parent: Path) -> None:
@@ -241,8 +268,5 @@ def test_one_whose_removal_failed_goes_with_the_next(parent: Path, monkeypatch: 
         patch.setattr(shutil, "rmtree", failed)
         with pytest.raises(OSError, match="the disk is gone"), scratch.folder(parent) as home:
             (home / "data").mkdir()
-    mark = json.loads((home / scratch.MARK).read_text())
-    mark["process"]["started"] -= 1  # its maker is gone
-    (home / scratch.MARK).write_text(json.dumps(mark))
     assert scratch.clean(parent) == [home]
     assert list(parent.iterdir()) == []

@@ -23,6 +23,7 @@ def test_this_process_is_here() -> None:
     assert mine.pid == os.getpid()
     assert mine == Process.current()
     assert not mine.gone
+    assert mine.lives is True
 
 
 def test_ended_process_is_gone_before_its_parent_looks() -> None:
@@ -62,4 +63,6 @@ def test_name_of_a_process_may_hold_anything(tmp_path: Path) -> None:
 
 
 def test_process_elsewhere_is_not_judged() -> None:
-    assert not replace(Process.current(), place="elsewhere", started=0).gone
+    elsewhere = replace(Process.current(), place="elsewhere", started=0)
+    assert not elsewhere.gone
+    assert elsewhere.lives is None

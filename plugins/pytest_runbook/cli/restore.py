@@ -244,7 +244,10 @@ def _ended(restore: Restore, *, undo: bool = False) -> int:
 
 
 def _line(one: Restore) -> str:
-    left = one.open and one.state != "held" and not one.alive
-    state = f"not finished, and its process is gone; it was {one.state} ({one.phase})" if left else one.state
+    state = one.state
+    if one.open and state != "held" and not one.alive:
+        unseen = f"whether its process {one.process['pid']} on {one.process['host']} lives cannot be seen from here"
+        known = "its process is gone" if one.alive is False else unseen
+        state = f"not finished, and {known}; it was {one.state} ({one.phase})"
     told = "\n".join(f"    {line}" for line in one.story)
     return f"{one.id}  {state}: {', '.join(one.parts)} of {one.backup} from {one.source}\n{told}".rstrip()

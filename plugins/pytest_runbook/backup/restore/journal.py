@@ -91,9 +91,9 @@ class Restore(Record):
         return any(one.had is not None for one in self.swaps)
 
     @property
-    def alive(self) -> bool:
-        """Whether somebody still works on it, as far as can be seen from here."""
-        return self.open and self.state != HELD and not Process(**self.process).gone
+    def alive(self) -> bool | None:
+        """Whether somebody still works on it; None when that cannot be seen from here, as after a reboot."""
+        return self.open and self.state != HELD and Process(**self.process).lives
 
 
 class Journal:
@@ -170,14 +170,23 @@ class Journal:
         return found
 
     def unfinished(self, id_: str = "") -> Restore:
-        """The restore ID_, or the only one that is open; RestoreError when there is none, or somebody works on it."""
+        """The restore ID_, or the only one that is open, for this process to end; for who has the lock of restores.
+
+        RestoreError when there is none. The lock tells that nobody works on it, except for one that is seen to live: that
+        one stood still for so long that it lost the lock.
+        """
         found = [one for one in self.all() if one.open and id_ in ("", one.id)]
         if len(found) != 1:
             known = ", ".join(one.id for one in found) or "none"
             raise RestoreError(f"which restore? unfinished: {known}\n  hint: runbook restore --status")
-        if found[0].alive and Process(**found[0].process) != Process.current():  # ours would have the lock
-            raise RestoreError(f'the restore "{found[0].id}" is going on (process {found[0].process["pid"]})')
-        return found[0]
+        one, current = found[0], asdict(Process.current())
+        if one.alive and one.process != current:
+            raise RestoreError(
+                f'the restore "{one.id}" is going on (process {one.process["pid"]})\n  hint: wait for it, or end it'
+            )
+        one.process = current
+        self.save(one)
+        return one
 
 
 def _write(folder: Path, restore: Restore) -> None:

@@ -6,13 +6,14 @@ to us. `refusal` says what speaks against it, and only looks.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,22 +42,28 @@ def folder(parent: Path | None = None) -> Iterator[Path]:
     parent = place(parent)
     clean(parent)
     made = None
-    try:
-        with interrupts.later():  # a folder without its mark would stay for ever
-            made = _made(parent)
-        yield made
-    finally:
-        if made:
-            with interrupts.later():  # it is as good as gone: nobody has to break that off
-                remove(made, parent)
+    with ExitStack() as held:
+        try:
+            with interrupts.later():  # a folder without its mark would stay for ever
+                made = _made(parent, held)
+            yield made
+        finally:
+            if made:
+                with interrupts.later():  # it is as good as gone: nobody has to break that off
+                    remove(made, parent)
 
 
-def _made(parent: Path) -> Path:
+def _made(parent: Path, held: ExitStack) -> Path:
+    """A new folder, whose mark is locked while HELD is open."""
     made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     made.chmod(0o711)
-    mark = {"path": str(made), "made": clock.iso(clock.now()), "process": asdict(Process.current())}
+    told = {"path": str(made), "made": clock.iso(clock.now()), "process": asdict(Process.current())}
     try:
-        (made / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+        mark = held.enter_context((made / MARK).open("w", encoding="utf-8"))
+        with suppress(OSError):  # where there are no locks of files, a person has to remove what a kill leaves
+            fcntl.flock(mark, fcntl.LOCK_EX)
+        mark.write(json.dumps(told) + "\n")
+        mark.flush()
     except OSError as error:  # a full disk
         shutil.rmtree(made)
         raise RestoreError(f'"{parent}" cannot be written to: {(error.strerror or str(error)).lower()}') from None
@@ -119,9 +126,16 @@ def refusal(made: Path, parent: Path) -> str | None:
 
 
 def _maker_is_gone(made: Path) -> bool:
-    with suppress(TypeError, KeyError):
-        return Process(**_mark(made)["process"]).gone
-    return False
+    """Whether nobody holds the lock of its mark: the kernel ends that with the process, by a reboot as well.
+
+    Other than the number of a process, it means the same in every container, and after every boot.
+    """
+    try:
+        with (made / MARK).open("r+") as mark:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _mark(made: Path) -> dict[str, Any]:
