@@ -14,6 +14,7 @@ from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import BackupError, RestoreError
 
 from tests.backup.systems import ManagedCache, Shop
+from tests.backup.test_restore import run
 from tests.probes.databases import PostgresServer, postgres_pair
 
 STOPPED = 'restore.stop=["ml"]'
@@ -178,3 +179,37 @@ def test_an_administrator_of_the_primary_may_restore_what_was_saved_from_its_sta
         insist(standby.uri(database="shop"), system.database)
     with pytest.raises(RestoreError, match="leads to another server"):
         insist(primary.uri(database="shop"), standby)
+
+
+LOOKED = """
+from pathlib import Path
+from pytest_runbook import check
+
+@check("weekly", severity="P1")
+async def test_which(database):
+    name = await database.one("SELECT current_database()")
+    with Path("{seen}").open("a") as seen:
+        seen.write(f"{name} ")
+    assert name == "sales"
+"""
+
+
+def test_the_checks_look_at_the_system_that_was_restored(system: Shop, backup: Manifest, ml: str) -> None:
+    """What `--set` chose, which the settings file does not know of."""
+    seen, which = system.folder / "seen", system.folder / "checks" / "database" / "which.py"
+    which.write_text(LOOKED.replace("{seen}", str(seen)))
+    system.database.sql("CREATE DATABASE sales")
+    told = ["--set", f"probes.database.uri={system.database.uri(database='sales')}", "--set", "restore.checks=weekly"]
+    try:
+        done = run(
+            system, backup.id, "--from=away", "--only=config", "--into=production", "--yes-overwrite=Shop",
+            "--without-safety-backup", *told,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert seen.read_text() == "sales "
+        id_ = restoring(system).journal.all()[-1].id
+        gone = run(system, "--discard", id_, "--yes-overwrite=Shop", *told)
+        assert (gone.returncode, seen.read_text()) == (0, "sales sales "), gone.stderr
+    finally:
+        which.unlink()
+        system.database.sql("DROP DATABASE sales WITH (FORCE)")

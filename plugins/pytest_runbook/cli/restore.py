@@ -73,7 +73,7 @@ def command(file: Path | None, overrides: tuple[str, ...], **options: Any) -> in
     clean = Redactor(found.secrets).text
     heed_endings("interrupted: what was begun is taken back")
     try:
-        return _done(found, root, file.absolute() if file else None, clean, options)
+        return _done(found, root, file.absolute() if file else None, clean, {**options, "overrides": overrides})
     except UsageError as error:
         raise BadUsage(clean(str(error))) from None
     except RunbookError as error:
@@ -85,7 +85,9 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
     from pytest_runbook.backup.restore.production import Production
 
     _insist_on_one(options)
-    production = Production(found, root, file, lambda line: tell(clean(f"restore: {line}")))
+    production = Production(
+        found, root, file, lambda line: tell(clean(f"restore: {line}")), overrides=options["overrides"]
+    )
     if options["status"]:
         for one in production.journal.all(production.say):
             tell(clean(_line(one)))

@@ -50,6 +50,8 @@ class Production:
     phases: list[Phase] = field(default_factory=list)
     proofs: list[Proof] = field(default_factory=list)
     """What was compared with the manifest before anything was exchanged."""
+    overrides: Sequence[str] = ()
+    """What the settings were told by `--set`: the checks look at the same system."""
     _locks: list[Lock] = field(default_factory=list)
     """What is held now."""
     _lenient: bool = False
@@ -214,9 +216,8 @@ class Production:
             return True, "no checks looked at it: restore.checks is empty"
         folder = self.journal.path(restore.id) / "checks"
         try:
-            record = CheckRun(self.root, folder, expression, self.settings_file).record(
-                self.loaded.settings.restore.timeout
-            )
+            run = CheckRun(self.root, folder, expression, self.settings_file, self.overrides)
+            record = run.record(self.loaded.settings.restore.timeout)
         except RunbookError as error:
             return None, str(error)
         gating = [one for one in record.gating if one.outcome != Outcome.UNMEASURED]
