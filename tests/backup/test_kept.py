@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pytest_runbook.backup import everything
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore import journal, left_out
 from pytest_runbook.backup.restore.exchange import tag
 from pytest_runbook.backup.restore.journal import Journal, Restore
 from pytest_runbook.backup.restore.keeping import Keeping, Kept, refusal
@@ -56,6 +58,44 @@ def test_what_is_kept_is_shown_and_removed(system: Shop, backup: Manifest) -> No
     assert system.database.sql("SELECT datname FROM pg_database WHERE datname ~ '^shop'") == [("shop",)]
     assert (system.folder / "uploads" / "2026" / "4.bin").is_file()
     assert sum("is removed" in line for line in keeping(system).production.journal.read(done.id).story) == 4
+
+
+def test_what_the_backup_left_out_is_named_before_it_is_lost(system: Shop) -> None:
+    """It is in no backup: only in what was put aside."""
+    system.database.sql("INSERT INTO note VALUES ('of the audit')", "shop")
+    (system.folder / "uploads" / "cache").mkdir(exist_ok=True)
+    (system.folder / "uploads" / "cache" / "a").touch()
+    told = ['backup.database.exclude=["note"]', 'backup.files.exclude=["uploads/cache*"]']
+    made = everything.make(system.told(*told).settings, system.folder)
+    arguments = [made.id, "--from=away", "--only=database,files", "--into=production", "--yes-overwrite=Shop"]
+    try:
+        done = run(system, *arguments, "--without-safety-backup")
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = done.stdout.splitlines()
+        for one in ('rows of "public.note"', 'files like "uploads/cache*"'):
+            assert said.index(left_out.warning(one)) < next(n for n, line in enumerate(said) if "exchanged" in line)
+            assert f"restore: {one} are only there: the backup left them out" in said
+        restore = keeping(system).production.journal.all()[-1]
+        lines = ['    only there: rows of "public.note"', '    only there: files like "uploads/cache*"']
+        assert run(system, "--kept").stdout.splitlines()[-2:] == lines
+        gone = run(system, "--discard", restore.id, "--yes-overwrite=Shop")
+        assert gone.stdout.startswith('rows of "public.note" are only there: they are lost with it\nfiles like ')
+        assert gone.returncode == 0, gone.stderr
+    finally:
+        for name in ("local", "away"):
+            system.place(name).remove(made.id)
+
+
+def test_a_backup_that_does_not_say_what_files_it_leaves_out_left_out_those_of_the_settings(system: Shop) -> None:
+    settings = system.told('backup.files.exclude=["uploads/cache*"]').settings
+    made = everything.make(settings, system.folder)
+    older = replace(made, excluded=None)
+    assert (made.excluded, Manifest.parse(older.text()).excluded) == (["uploads/cache*"], None)
+    assert left_out.of(older, ["config"], settings) == ['files like "uploads/cache*"']
+    assert left_out.of(older, ["config"], system.loaded.settings) == []
+    assert left_out.of(older, ["database", "cache"], settings) == []
+    for name in ("local", "away"):
+        system.place(name).remove(made.id)
 
 
 @pytest.mark.parametrize(

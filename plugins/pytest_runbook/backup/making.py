@@ -173,6 +173,7 @@ def _collect(
             schema=database.revision if database else None,
             database=database.database if database else None,
             cache=cache.result() if cache else None,
+            excluded=[*part.files.exclude] if files else None,
             files=files.result() if files else None,
         )
 

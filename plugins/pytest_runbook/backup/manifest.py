@@ -142,6 +142,8 @@ class Head(Record):
     """Revision of the migrations."""
     database: Database | None = None
     cache: Cache | None = None
+    excluded: list[str] | None = None
+    """Patterns of files that were left out on purpose; None: no files were backed up, or its software did not say it."""
     stored: dict[str, Stored] = field(default_factory=dict)
     """Every file of the folder but those that end in `.json` and tell of the others."""
     listed: Listed | None = field(default=None, compare=False)

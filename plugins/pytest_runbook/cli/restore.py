@@ -82,6 +82,7 @@ def command(file: Path | None, overrides: tuple[str, ...], **options: Any) -> in
 
 
 def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dict[str, Any]) -> int:
+    from pytest_runbook.backup.restore import left_out
     from pytest_runbook.backup.restore.production import Production
 
     _insist_on_one(options)
@@ -111,6 +112,8 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
     _sure(found, options["yes_overwrite"], ask=False)
     manifest = production.judge(source, backup)
     tell(clean(f"{backup} of {manifest.created} replaces {', '.join(parts)} of {found.settings.system.name}"))
+    for line in map(left_out.warning, left_out.of(manifest, parts, found.settings)):
+        tell(clean(line))
     _sure(found, options["yes_overwrite"])
     return _ended(production.restore(source, manifest, parts, safety=not options["without_safety_backup"]))
 
@@ -136,6 +139,8 @@ def _kept(production: Production, found: Loaded, clean: Any, options: dict[str, 
     if options["discard"] and not options["backup"]:
         raise BadUsage("which restore?\n  hint: its id; runbook restore --kept shows them")
     if options["discard"] and not options["dry_run"]:
+        for line in keeping.only_there(production.journal.read(options["backup"])):
+            tell(clean(f"{line} are only there: they are lost with it"))
         _sure(found, options["yes_overwrite"])
         freed = sum(one.size for one in keeping.discard(options["backup"]))
         tell(f"{options['backup']}: {freed:,} bytes are free again")
@@ -148,6 +153,8 @@ def _kept(production: Production, found: Loaded, clean: Any, options: dict[str, 
         for one in kept:
             would = "would be removed" if options["discard"] else "kept"
             tell(clean(f"    {would}: {one} ({one.size:,} bytes)"))
+        for line in keeping.only_there(restore):
+            tell(clean(f"    only there: {line}"))
     return 0
 
 

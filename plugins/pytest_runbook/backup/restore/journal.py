@@ -75,6 +75,8 @@ class Restore(Record):
     """The snapshot of the cache from before it was told to save: kept, it may be the last one that holds anything."""
     roles: list[str] = field(default_factory=list)
     """Roles of the database server that it made."""
+    left_out: list[str] = field(default_factory=list)
+    """What the backup leaves out on purpose, in words: once it is done, that is only in what was put aside."""
     story: list[str] = field(default_factory=list)
     """What happened, a line each."""
     finished: str = ""

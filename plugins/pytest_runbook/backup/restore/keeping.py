@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import tree
+from pytest_runbook.backup.restore import journal, tree
 from pytest_runbook.backup.restore.exchange import tag
 from pytest_runbook.backup.restore.journal import Restore
 from pytest_runbook.backup.restore.production import Production
@@ -49,6 +49,10 @@ class Keeping:
         exchange = self.production.exchange(restore)
         beside = (exchange.beside(restore) if restore.touched else []) + exchange.earlier(restore)
         return [Kept(kind, name, _size(kind, name, exchange.server)) for kind, name in beside]
+
+    def only_there(self, restore: Restore) -> list[str]:
+        """What is lost with what RESTORE keeps, in words: the backup that took its place had left it out."""
+        return restore.left_out if restore.state == journal.DONE else []
 
     def discard(self, id_: str) -> list[Kept]:
         """Remove what the restore ID_ keeps; RestoreError while it is open, or when the system is not seen to be well."""

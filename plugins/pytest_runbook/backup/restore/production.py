@@ -17,7 +17,7 @@ from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import exclusion, journal, refusals, revisions, scratch
+from pytest_runbook.backup.restore import exclusion, journal, left_out, refusals, revisions, scratch
 from pytest_runbook.backup.restore.exchange import Exchange, drop_database, drop_roles, remove_made
 from pytest_runbook.backup.restore.journal import Journal, Restore
 from pytest_runbook.backup.restore.preparing import Preparing
@@ -139,6 +139,8 @@ class Production:
 
     def _prepare(self, restore: Restore, manifest: Manifest, safety: bool) -> None:
         settings = self.loaded.settings
+        restore.left_out = left_out.of(manifest, restore.parts, settings)
+        restore.story += map(left_out.warning, restore.left_out)
         if safety:
             with self._phase(restore, "safety", "what is there now is backed up"):
                 try:
@@ -236,6 +238,8 @@ class Production:
                 restore,
                 f"what was there before is kept as {name}: runbook restore --discard {restore.id} when you are sure",
             )
+        for one in restore.left_out:
+            self.tell(restore, f"{one} are only there: the backup left them out")
         self._state(restore, journal.DONE, why)
 
     def _back(self, restore: Restore, why: str) -> None:
