@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_runbook.backup import postgresql
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import journal, servers
+from pytest_runbook.backup.postgresql import Server
+from pytest_runbook.backup.restore import journal, servers, sessions
+from pytest_runbook.backup.restore.exchange import rename_database
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import BackupError, RestoreError
 
 from tests.backup.systems import ManagedCache, Shop
 from tests.backup.test_restore import run
-from tests.probes.databases import PostgresServer, postgres_pair
+from tests.probes.databases import SECRET, PostgresServer, postgres_pair
 
 STOPPED = 'restore.stop=["ml"]'
 UNSEEN = "restore.checks=postdeploy and there_is_no_such"
@@ -213,3 +216,44 @@ def test_the_checks_look_at_the_system_that_was_restored(system: Shop, backup: M
     finally:
         which.unlink()
         system.database.sql("DROP DATABASE sales WITH (FORCE)")
+
+
+@pytest.fixture
+def restorer(system: Shop) -> Iterator[Server]:
+    """A role as the documentation wants it for `restore.admin`, and no superuser; it owns the database `sales`."""
+    system.database.sql(f"CREATE ROLE restorer LOGIN CREATEDB PASSWORD '{SECRET}'")
+    system.database.sql(f"CREATE ROLE visitor LOGIN PASSWORD '{SECRET}'")
+    system.database.sql("CREATE DATABASE sales OWNER restorer")
+    known = postgresql.of_backup(system.loaded.settings)
+    yield Server("restorer", {**known.address, "user": "restorer", "dbname": "postgres"})
+    for name in ("sales", "sold"):
+        system.database.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    system.database.sql("DROP ROLE restorer, visitor")
+
+
+def test_sessions_that_may_not_be_ended_stop_nothing(system: Shop, backup: Manifest, ml: str, restorer: Server) -> None:
+    """As that of a monitor, which is a superuser."""
+    admin = f"restore.admin={system.database.uri(user='restorer')}"
+    with system.database.connect(database="shop") as monitor:
+        words = f'the database "shop" is used by sessions that may not be ended: "admin", process {monitor.info.backend_pid}'
+        with pytest.raises(RestoreError, match=f"{words}\n  hint: end them, or let restore.admin be a superuser"):
+            restoring(system, admin).restore("away", backup, ["database"], safety=False)
+        assert monitor.execute("SELECT 1").fetchone() == (1,)
+    assert runs(system, ml)
+    assert not [one for one in restoring(system).journal.all() if one.parts == ["database"]]
+
+
+def test_sessions_of_others_are_ended_by_who_may(system: Shop, restorer: Server) -> None:
+    with system.database.connect("visitor", "sales") as visitor:
+        with pytest.raises(
+            RestoreError, match=r'"sales" is used by .* "visitor", process .*\n  hint: GRANT pg_signal_backend'
+        ):
+            sessions.insist(restorer, "sales")
+        with restorer.connect() as session, pytest.raises(RestoreError, match=r'is used by sessions .* "visitor"'):
+            rename_database(session, "sales", "sold")
+        assert visitor.execute("SELECT 1").fetchone() == (1,)
+        system.database.sql("GRANT pg_signal_backend TO restorer")
+        sessions.insist(restorer, "sales")
+        with restorer.connect() as session:
+            rename_database(session, "sales", "sold")
+    assert system.database.sql("SELECT datname FROM pg_database WHERE datname ~ '^s.l'") == [("sold",)]

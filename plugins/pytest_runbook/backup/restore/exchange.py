@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import tree
+from pytest_runbook.backup.restore import sessions, tree
 from pytest_runbook.backup.restore.journal import Restore, Swap
 from pytest_runbook.errors import BackupError, RestoreError
 
@@ -86,7 +86,14 @@ class Exchange:
                 found.append((one.kind, one.aside, one.live))
         if found:
             self.sure()
+            self.insist_on_ends(restore)
         return found
+
+    def insist_on_ends(self, restore: Restore) -> None:
+        """Raise RestoreError when a database is to be renamed while somebody uses it whose session may not be ended."""
+        for one in restore.swaps:
+            if one.kind == "database":
+                sessions.insist(self._server, one.live)
 
     def whole(self, restore: Restore) -> bool:
         """Whether all of the exchange of RESTORE was done."""
@@ -150,16 +157,14 @@ def rename_database(session: Session, before: str, after: str) -> None:
 
     statement = sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(before), sql.Identifier(after))
     for attempt in range(1, TRIES + 1):
-        session.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-            (before,),
-        )
+        left = sessions.end(session, before)
         try:
             session.execute(statement)
             return
         except psycopg.Error as error:
             if error.sqlstate != IN_USE or attempt == TRIES:
                 raise
+            sessions.refuse(before, left)
         time.sleep(0.1)
 
 

@@ -175,6 +175,7 @@ class Production:
     def _go(self, restore: Restore) -> None:
         """Exchange, start and look; back again when that fails, or anything interrupts it."""
         try:
+            self.exchange(restore).insist_on_ends(restore)
             title = f"stopped: {', '.join(self._services(restore).noted()) or 'nothing'}"
             with self._phase(restore, "stop", title):
                 self._services(restore).stop()

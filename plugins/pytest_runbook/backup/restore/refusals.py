@@ -7,7 +7,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_runbook.backup.restore import servers
+from pytest_runbook.backup.restore import servers, sessions
 from pytest_runbook.errors import RestoreError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def database(settings: Settings, told: Database) -> None:
 
     servers.insist_on_production(settings)
     server, live, history = servers.administrator(settings), servers.live(settings, told), _history(settings)
+    sessions.insist(server, live)
     if history.get_backend_name() != "postgresql" or history.database != live:
         return
     address = history.translate_connect_args(username="user", database="dbname") | dict(history.query)
