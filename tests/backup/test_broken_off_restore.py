@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore import exclusion, journal
 from pytest_runbook.backup.restore.journal import Journal
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import RestoreError
+from pytest_runbook.history import Lock, Store
+from pytest_runbook.history.locks import Held
 from pytest_runbook.naming import new_id
 from pytest_runbook.process import Process
 from pytest_runbook.runbooks import family
@@ -196,6 +200,24 @@ def test_one_from_before_a_reboot_can_be_finished(system: Shop, cache: ManagedCa
     production.say = say
     assert production.finish().state == journal.DONE
     assert (True, os.getpid()) in seen
+
+
+def test_locks_are_taken_side_by_side(system: Shop) -> None:
+    """What a dead machine left is watched for half a minute each, and services stand still meanwhile."""
+    settings, names = system.loaded.settings, ["cache", "database", "ml"]
+    store = Store.open(settings.history.url.get_secret_value(), "Shop", "staging", root=system.folder)
+    all_of_them = Barrier(len(names), timeout=60)
+
+    def take(name: str) -> Lock:
+        all_of_them.wait()
+        return store.lock(name, "mine")
+
+    with ExitStack() as stack:
+        assert [one.target for one in exclusion.together(stack, names, take)] == names
+        with pytest.raises(Held), ExitStack() as other:
+            exclusion.together(other, ["free", "ml"], lambda name: store.lock(name, "another"))
+        store.lock("free", "mine").release()  # what the other got is given back
+    store.lock("ml", "mine").release()
 
 
 def test_one_whose_process_is_seen_to_live_is_left_alone(system: Shop, cache: ManagedCache) -> None:

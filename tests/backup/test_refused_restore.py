@@ -162,6 +162,8 @@ def test_an_administrator_is_compared_with_the_probe(system: Shop, other: Postgr
     servers.insist_on_production(system.told(f"restore.admin={own.uri()}").settings)
     shut_out = [f"probes.database.uri={own.uri(user=unknown, database='shop')}"]
     servers.insist_on_production(system.told(*shut_out, f"restore.admin={own.uri()}").settings)
+    gone = f"probes.database.uri={own.uri(database='gone')}"
+    servers.insist_on_production(system.told(gone, f"restore.admin={own.uri()}").settings)
     with pytest.raises(BackupError, match=f'"restore.admin": .*role "{unknown}"|"restore.admin": password'):
         servers.insist_on_production(system.told(f"restore.admin={own.uri(user=unknown)}").settings)
     with pytest.raises(RestoreError, match=r'nobody can tell whether .* of the probe "database", which does not say'):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ def alone(settings: Settings, root: Path, run: str) -> Iterator[tuple[Store, lis
     store = Store.open(url, settings.system.name, settings.system.environment, root=root)
     with ExitStack() as stack:
         try:
-            locks = [stack.enter_context(store.lock(name, run)) for name in (LOCK, DEPLOYMENT)]
+            locks = together(stack, (LOCK, DEPLOYMENT), lambda name: store.lock(name, run))
         except Held as error:
             raise RestoreError(f"another restore, or a deployment, is going on: {error}") from None
         yield store, locks
@@ -41,15 +42,25 @@ def services(settings: Settings, store: Store, run: str) -> Iterator[list[Lock]]
     from pytest_runbook.history.locks import Held
 
     end = clock.monotonic() + settings.restore.stopping
+
+    def take(name: str) -> Lock:
+        while True:
+            try:
+                return store.lock(name, run)
+            except Held as error:
+                if clock.monotonic() > end:
+                    raise RestoreError(f"somebody works on a service: {error}") from None
+                time.sleep(0.2)
+
     with ExitStack() as stack:
-        locks: list[Lock] = []
-        for name in sorted(settings.services):
-            while True:
-                try:
-                    locks.append(stack.enter_context(store.lock(name, run)))
-                    break
-                except Held as error:
-                    if clock.monotonic() > end:
-                        raise RestoreError(f"somebody works on a service: {error}") from None
-                    time.sleep(0.2)
-        yield locks
+        yield together(stack, sorted(settings.services), take)
+
+
+def together(stack: ExitStack, names: Sequence[str], take: Callable[[str], Lock]) -> list[Lock]:
+    """What TAKE gets for NAMES, given back by STACK; side by side, since what a dead run left is watched for a while."""
+    with ThreadPoolExecutor(max(len(names), 1)) as pool:
+        asked = [pool.submit(take, name) for name in names]
+    for one in asked:
+        if not one.exception():
+            stack.enter_context(one.result())
+    return [one.result() for one in asked]
