@@ -124,7 +124,7 @@ unit = "ml-canary"
 probes = {{ ml = "http://127.0.0.1:{ml-canary}" }}
 
 [deploy.compare]
-"page.time" = {{ ratio = 2.0, floor = 1.0 }}
+"page.time" = {{ ratio = 2.0, floor = 3.0 }}
 """
 CHECKS = '''
 import time

@@ -142,6 +142,7 @@ def test_switched_version_runs_after_the_next_start_and_the_previous_one_is_on_r
     assert (manager.version("web"), manager.previous_version("web")) == ("1.4.2", None)
     manager.switch_version("web", "1.4.3")
     assert manager.version("web") == "1.4.2", "what runs is told, not what will"
+    assert manager.next_version("web") == "1.4.3"
     manager.restart("web", 20)
     assert (manager.version("web"), manager.previous_version("web")) == ("1.4.3", "1.4.2")
     assert "version 1.4.3" in manager.logs("web", 5)

@@ -99,7 +99,8 @@ class Deployment:
                 "no service is named\n  hint: --services NAME,NAME, or deploy.services in the settings file"
             )
         found = units(self._settings, self._reach, services)
-        before = {unit.service: self._version(unit) for unit in found}
+        urgent = request.kind == "rollback"
+        before = {unit.service: self._version(unit, urgent=urgent) for unit in found}
         if request.version is None:
             targets = previous(self._store.deployments(), found, before)
         else:
@@ -111,11 +112,11 @@ class Deployment:
                 f'"{MOVES}" is no version: it moves, so nobody could go back to what it is now\n'
                 "  hint: name the tag of the release that it stands for"
             )
-        if targets == before:
+        if targets == before and all(unit.running() for unit in found):
             raise UsageError(
                 f"nothing to do: {', '.join(f'{name} runs {version}' for name, version in before.items())}"
             )
-        if request.kind == "rollback":
+        if urgent:
             return Plan(request, before, targets, rolling_back(soak=request.soak > 0), *self._system(before))
         wanted = self._settings.deploy.backup
         if wanted and not request.backup:
@@ -209,10 +210,13 @@ class Deployment:
     def _tell(self, text: str) -> None:
         self._say(self._redactor.text(text))
 
-    def _version(self, unit: Unit) -> str:
-        """The version to go back to; UsageError when nobody knows it, ManagerError when UNIT has no version to switch."""
+    def _version(self, unit: Unit, *, urgent: bool) -> str:
+        """The version to go back to; UsageError when nobody knows it, ManagerError when UNIT has no version to switch.
+
+        When it is URGENT, of a service that crashed the version that ran.
+        """
         unit.manager.previous_version(unit.name)
-        running = unit.running()
+        running = unit.last() if urgent else unit.running()
         if running is None:
             raise UsageError(
                 f'which version "{unit.service}" runs cannot be seen, so there would be no way back\n'

@@ -52,6 +52,13 @@ class Unit:
         """The version that runs; None when nothing runs, or nobody can tell. Raises ManagerError when it cannot be asked."""
         return self.manager.version(self.name) if self.manager.status(self.name).state == "running" else None
 
+    def last(self) -> str:
+        """The version that runs; of what crashed, the one that ran, as its container or else what it is started with tells.
+
+        Raises ManagerError when nothing tells.
+        """
+        return self.running() or self.manager.version(self.name) or self.manager.next_version(self.name)
+
     def switch(self, version: str, timeout: float) -> str:
         """Have it run VERSION within TIMEOUT seconds, and say what was done; one that runs it already is left alone."""
         if self.anew:

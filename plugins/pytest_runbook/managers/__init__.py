@@ -113,6 +113,9 @@ class Manager(Protocol):
     def version(self, unit: str) -> str | None:
         """The version that UNIT runs; None when nobody can tell."""
 
+    def next_version(self, unit: str) -> str:
+        """The version that the next start of UNIT runs, as `switch_version` wrote it."""
+
     def previous_version(self, unit: str) -> str | None:
         """The version before the last switch, to go back to; None when there is none on record."""
 

@@ -137,6 +137,10 @@ class UnitManager(ABC, Generic[S]):
         """Stop UNIT, and have its next start take up nothing of this one."""
         self.stop(unit, timeout)
 
+    def next_version(self, unit: str) -> str:
+        """The version that the next start of UNIT runs, as `switch_version` wrote it."""
+        return self._version_file(unit).current()
+
     def previous_version(self, unit: str) -> str | None:
         """The version before the last switch, to go back to; None when there is none on record."""
         return self.version_file(unit).previous()
