@@ -45,3 +45,35 @@ def test_rollback_says_so_when_nothing_tells_the_version_of_a_service_that_crash
     assert code == 4, output
     assert f'"{variables}" does not say "VERSION"' in output
     assert market.store.deployments() == []
+
+
+def test_rollback_after_a_part_was_deployed_takes_back_that_part_only(market: Shop) -> None:
+    assert market.runbook("deploy", NEW)[0] == 0
+    assert market.runbook("deploy", "1.4.4", "--services", "ml")[0] == 0
+    untouched = market.processes("web")
+    code, output = market.runbook("rollback")
+    assert code == 0, output
+    assert output.splitlines()[0] == f"ml: 1.4.4 -> {NEW}"
+    assert market.served() == {NEW}
+    assert market.processes("web") == untouched
+    assert f"\nVERSION={NEW}\n" in (market.folder / "env").read_text()
+    code, output = market.runbook("rollback", "--dry-run")
+    assert (code, output.splitlines()[:2]) == (0, [f"web: {NEW} -> {GOOD}", f"ml: {NEW} -> {GOOD}"])
+
+
+def test_one_variable_is_not_taken_back_to_two_versions(market: Shop) -> None:
+    assert market.runbook("deploy", NEW)[0] == 0
+    assert market.runbook("deploy", "1.4.4", "--services", "ml")[0] == 0
+    code, output = market.runbook("rollback", "--services", "web,ml")
+    assert code == 4, output
+    assert f'"web" would go back to "{GOOD}" and "ml" to "{NEW}"' in output
+    assert f'VERSION in "{market.folder}/env"' in output
+    assert (market.serves("web"), market.serves("ml")) == (NEW, "1.4.4")
+
+
+def test_rollback_takes_back_a_service_that_is_not_deployed_by_default(market: Shop) -> None:
+    told = ("--set", 'deploy.services=["web"]')
+    assert market.runbook("deploy", NEW, *told)[0] == 0
+    assert market.runbook("deploy", NEW, "--services", "ml", *told)[0] == 0
+    code, output = market.runbook("rollback", *told, "--dry-run")
+    assert (code, output.splitlines()[0]) == (0, f"ml: {NEW} -> {GOOD}")

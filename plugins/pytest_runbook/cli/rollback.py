@@ -13,7 +13,10 @@ from pytest_runbook.cli._options import settings_options
 @click.command(epilog=CODES.format(done="that version runs and is verified"))
 @click.option("--to", "version", metavar="VERSION", default="previous", show_default=True, help="Where to.")
 @click.option(
-    "--services", metavar="NAMES", default="", help="Only these, with commas between; default: deploy.services."
+    "--services",
+    metavar="NAMES",
+    default="",
+    help="Only these, with commas between; default: those of the last deployment, with --to deploy.services.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @settings_options

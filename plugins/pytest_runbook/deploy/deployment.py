@@ -12,7 +12,7 @@ from pytest_runbook.deploy import canary
 from pytest_runbook.deploy.course import Backup, Course, Tell
 from pytest_runbook.deploy.looks import Looks, Project
 from pytest_runbook.deploy.phases import BESIDE, Phase, planned, remaining, rolling_back, undoing
-from pytest_runbook.deploy.previous import previous
+from pytest_runbook.deploy.previous import insist_on_one_version, previous, standing
 from pytest_runbook.deploy.units import Unit, units
 from pytest_runbook.errors import RunbookError, UsageError
 from pytest_runbook.evidence.redaction import Redactor
@@ -27,6 +27,8 @@ from pytest_runbook.runbooks.reach import Reach
 
 MOVES = "latest"
 """The tag that is another version tomorrow: nobody could go back to it."""
+RECENT = 100
+"""Deployments on record that a rollback looks through."""
 LOCK = "the deployment"
 """What one process at a time holds; no service is called so."""
 
@@ -39,7 +41,7 @@ class Request:
     version: str | None
     """None, of a rollback: the one before."""
     services: tuple[str, ...] = ()
-    """Empty: those of the settings."""
+    """Empty: those of the settings; of a rollback to the version before, those of the last deployment."""
     backup: bool = True
     """False: the one that the settings ask for is left out."""
     canary: bool = False
@@ -93,7 +95,7 @@ class Deployment:
 
     def plan(self, request: Request) -> Plan:
         """What REQUEST means here; UsageError when that cannot be done."""
-        services = request.services or self._settings.deploy.services
+        services = self._services(request)
         if not services:
             raise UsageError(
                 "no service is named\n  hint: --services NAME,NAME, or deploy.services in the settings file"
@@ -102,7 +104,8 @@ class Deployment:
         urgent = request.kind == "rollback"
         before = {unit.service: self._version(unit, urgent=urgent) for unit in found}
         if request.version is None:
-            targets = previous(self._store.deployments(), found, before)
+            targets = previous(self._store.deployments(RECENT), found, before)
+            insist_on_one_version(found, targets)
         else:
             targets = dict.fromkeys(before, request.version)
         if wrong := [version for version in targets.values() if not VERSION.fullmatch(version)]:
@@ -127,7 +130,7 @@ class Deployment:
 
     def begin(self, request: Request) -> DeploymentRow:
         """Do what REQUEST asks for; the row says what came of it."""
-        with self._locked(request.services or self._settings.deploy.services) as locks:
+        with self._locked(lambda: self._services(request)) as locks:
             if unfinished := self._store.unfinished_deployment():
                 raise in_the_way(unfinished)
             plan = self.plan(request)
@@ -163,7 +166,7 @@ class Deployment:
 
     def _take_up(self, left: Callable[[DeploymentRow], Sequence[Phase]]) -> DeploymentRow:
         found = self._unfinished()
-        with self._locked(found.services) as locks:
+        with self._locked(lambda: found.services) as locks:
             found = self._unfinished()  # another process may have ended it while this one waited
             self.unfinished = True
             if not family.end(lambda: family.marked(f"{found.run}.")):
@@ -210,6 +213,17 @@ class Deployment:
     def _tell(self, text: str) -> None:
         self._say(self._redactor.text(text))
 
+    def _services(self, request: Request) -> Sequence[str]:
+        """Those that REQUEST is about."""
+        if request.services or request.version is not None:
+            return request.services or self._settings.deploy.services
+        for row in self._store.deployments(RECENT):
+            if row.outcome == "deployed":
+                known = [service for service in row.services if service in self._settings.services]
+                if found := standing(row, units(self._settings, self._reach, known)):
+                    return found
+        return self._settings.deploy.services
+
     def _version(self, unit: Unit, *, urgent: bool) -> str:
         """The version to go back to; UsageError when nobody knows it, ManagerError when UNIT has no version to switch.
 
@@ -250,7 +264,7 @@ class Deployment:
 
     def _known(self, plan: Plan) -> Mapping[str, Any] | None:
         """What was measured of the version to go back to, before it was replaced."""
-        rows = self._store.deployments(100)
+        rows = self._store.deployments(RECENT)
         return next((row.baseline for row in rows if row.outcome == "deployed" and row.before == plan.targets), None)
 
     def _unfinished(self) -> DeploymentRow:
@@ -260,12 +274,12 @@ class Deployment:
         return found
 
     @contextmanager
-    def _locked(self, services: Sequence[str]) -> Iterator[list[Lock]]:
-        """Nobody else deploys, and no runbook acts on SERVICES, meanwhile; Held when somebody does."""
+    def _locked(self, services: Callable[[], Sequence[str]]) -> Iterator[list[Lock]]:
+        """Nobody else deploys, and no runbook acts on SERVICES, asked for then, meanwhile; Held when somebody does."""
         lease = self._settings.deploy.lease
         with ExitStack() as stack:
-            targets = (LOCK, *sorted(services))
-            locks = [stack.enter_context(self._store.lock(target, self._run, lease)) for target in targets]
+            locks = [stack.enter_context(self._store.lock(LOCK, self._run, lease))]
+            locks += [stack.enter_context(self._store.lock(one, self._run, lease)) for one in sorted(services())]
             for lock in locks:
                 if lock.after and not over(lock.after):
                     lock.leave()

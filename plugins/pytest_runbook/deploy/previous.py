@@ -1,4 +1,4 @@
-"""Finds the version to go back to: what a deployment on record replaced, else what the manager has on record."""
+"""Finds what a rollback takes back, and to which version: what a deployment on record replaced, else what the manager knows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,26 @@ from pytest_runbook.history.rows import DeploymentRow
 def previous(rows: Sequence[DeploymentRow], units: Sequence[Unit], running: Mapping[str, str]) -> dict[str, str]:
     """Service to the version before the one of RUNNING, by ROWS, newest first; UsageError when that is not known."""
     return {unit.service: _previous(rows, unit, running[unit.service]) for unit in units}
+
+
+def standing(row: DeploymentRow, units: Sequence[Unit]) -> list[str]:
+    """Those of UNITS that run what the deployment ROW put there, or ran it until they crashed."""
+    targets = row.options["targets"]
+    return [unit.service for unit in units if unit.last() == targets[unit.service]]
+
+
+def insist_on_one_version(units: Sequence[Unit], targets: Mapping[str, str]) -> None:
+    """UsageError when TARGETS are two versions for two of UNITS that have one place for it."""
+    first = dict[str, str]()
+    for unit in units:
+        place = unit.manager.version_place(unit.name)
+        other = first.setdefault(place, unit.service)
+        if targets[other] != targets[unit.service]:
+            raise UsageError(
+                f'"{other}" would go back to "{targets[other]}" and "{unit.service}" to "{targets[unit.service]}", '
+                f"and both have one version, {place}\n"
+                "  hint: --to VERSION names one for all, --services NAMES takes some of them back"
+            )
 
 
 def _previous(rows: Sequence[DeploymentRow], unit: Unit, running: str) -> str:
