@@ -482,6 +482,27 @@ def test_a_deployment_keeps_a_restore_out(system: Shop, backup: Manifest) -> Non
         restoring(system).restore("away", backup, ["config"])
 
 
+def test_a_deployment_that_is_not_at_its_end_keeps_a_restore_out_until_somebody_says_otherwise(
+    system: Shop, backup: Manifest
+) -> None:
+    told = system.loaded.settings
+    url = told.history.url.get_secret_value()
+    store = Store.open(url, told.system.name, told.system.environment, root=system.folder)
+    number = store.begin_deployment("d1", "deploy", "1.4.3", {"web": "1.4.2"}, who="m.dupont", options={})
+    try:
+        known = len(restoring(system).journal.all())
+        with pytest.raises(RestoreError, match=r"of 1.4.3, is not at its end\n.*--over-deployment"):
+            restoring(system).restore("away", backup, ["config"], safety=False)
+        assert len(restoring(system).journal.all()) == known
+        done = restoring(system).restore("away", backup, ["config"], safety=False, over_deployment=True)
+        assert (done.state, done.story[0]) == (
+            journal.DONE,
+            f"the deployment {number}, of 1.4.3, is not at its end: runbook deploy --status, when this has ended",
+        )
+    finally:
+        store.end_deployment(number, "aborted", "the test is over", run="d1")
+
+
 def test_while_a_runbook_works_on_a_service_nothing_is_exchanged(system: Shop, backup: Manifest) -> None:
     production = restoring(system, "restore.stopping=1")
     with locked(system, "cache"), pytest.raises(RestoreError, match="somebody works on a service"):
@@ -706,6 +727,14 @@ def test_bad_usage_says_what_is_known(system: Shop, backup: Manifest, arguments:
     done = run(system, *arguments)
     assert done.returncode in (1, 4)
     assert said in done.stderr
+
+
+def test_what_a_service_wrote_comes_into_the_journal_without_its_secrets(system: Shop, tmp_path: Path) -> None:
+    production = Production(system.told(f"restore.journal={tmp_path}"), system.folder)
+    restore = production.journal.begin("r1", "b1", "away", ["config"])
+    production.tell(restore, f'"web" did not start\n  | connecting as {SECRET}')
+    (told,) = production.journal.read("r1").story
+    assert told == '"web" did not start\n  | connecting as ****'
 
 
 def test_journals_say_no_secret(system: Shop, backup: Manifest) -> None:

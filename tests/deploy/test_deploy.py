@@ -48,6 +48,14 @@ def test_bad_version_ends_on_the_one_before_verified(market: Shop, version: str)
     assert seen in (row.why or "")
 
 
+def test_a_single_look_may_decide(market: Shop) -> None:
+    told = [word for key in ("passes", "of") for word in ("--set", f"deploy.confirm.{key}=1")]
+    code, output = market.runbook("deploy", "2.0-failing", *told)
+    assert code == 1, output
+    assert ("verify", "failed") in market.phases
+    assert market.served() == {GOOD}
+
+
 def test_version_that_fails_after_a_while_is_found_out_by_soaking(market: Shop) -> None:
     process = market.begin("deploy", "2.0-failing-late", "--soak", "60")
     while not (rows := market.store.deployments(1)) or "soak" not in [phase.phase for phase in rows[0].phases]:
@@ -199,6 +207,9 @@ def test_plan_is_shown_and_nothing_done(market: Shop) -> None:
         (("deploy", "1.4.3", "--services", "shelf"), 'unknown service "shelf"'),
         (("deploy",), "one of --status, --resume, --abort, --history, VERSION is expected"),
         (("deploy", "--resume"), "no deployment is unfinished"),
+        (("deploy", "--abort", "--dry-run"), "no deployment is unfinished"),
+        (("deploy", "--abort", "--services", "ml"), "--services is only for a new deployment"),
+        (("deploy", "--resume", "--no-backup"), "--no-backup is only for a new deployment"),
         (
             ("deploy", "1.4.3", "--no-backup", "--set", "deploy.backup=true"),
             'no deployment in "production" without a backup',

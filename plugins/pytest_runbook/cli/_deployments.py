@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_runbook.deploy import Deployment
     from pytest_runbook.history import DeploymentRow, Store
 
-NOT_KEPT, REFUSED, HELD = 1, 5, 6
+NOT_KEPT, BROKEN, REFUSED, HELD = 1, 3, 5, 6
 CODES = """\b
 Exit codes:
   0    {done}
@@ -70,12 +70,14 @@ def told(deployment: Deployment) -> Iterator[None]:
         raise
     except RunbookError as error:
         if not deployment.unfinished:
-            raise BadUsage(str(error)) from None
-        _leave(str(error))
+            raise BadUsage(deployment.clean(str(error))) from None
+        _leave(deployment.clean(str(error)))
     except Exception:  # whatever it is, no code may say that it is at its end, or that nothing was changed
-        if not deployment.unfinished:
-            raise
-        _leave(traceback.format_exc())
+        why = deployment.clean(traceback.format_exc())
+        if deployment.unfinished:
+            _leave(why)
+        tell(why, err=True)
+        sys.exit(BROKEN)
 
 
 def _leave(why: str) -> NoReturn:
@@ -84,6 +86,13 @@ def _leave(why: str) -> NoReturn:
 
     tell(f"it is not at its end: {why.rstrip()}\n  hint: {TAKE_UP}", err=True)
     sys.exit(HELD)
+
+
+def shown(lines: Iterable[str]) -> int:
+    """Say what would be done, in LINES; the exit code."""
+    for line in lines:
+        tell(line)
+    return 0
 
 
 def finished(deployment: Deployment, row: DeploymentRow, *, wanted_back: bool = False) -> int:
@@ -99,12 +108,12 @@ def finished(deployment: Deployment, row: DeploymentRow, *, wanted_back: bool = 
         if answer == "leave":
             break
         wanted_back = wanted_back or answer == "back"
-        row = deployment.abort() if answer == "back" else deployment.resume()
+        row = deployment.abort(row.id) if answer == "back" else deployment.resume(row.id)
     why = (row.why or row.held or "").partition("\n")[0]  # the rest was told by the phase
     tell(f"{row.outcome or 'held'}: {why}")
     match row.outcome:
-        case "deployed":
-            return 0
+        case "deployed":  # who wanted to go back learns that another process went on
+            return HELD if wanted_back else 0
         case "rolled-back":
             return 0 if wanted_back or row.kind == "rollback" else NOT_KEPT
         case "aborted":

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from pytest_runbook.cli._deployments import CODES, HELD, Room, finished, told
+from pytest_runbook.cli._deployments import CODES, HELD, Room, finished, shown, told
 from pytest_runbook.cli._options import settings_options
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def command(
     asked = {"--status": status, "--resume": resume, "--abort": abort, "--history": history, "VERSION": bool(version)}
     if sum(asked.values()) != 1:
         raise click.UsageError(f"one of {', '.join(asked)} is expected")
+    if not version:
+        _insist_on_no_wishes()
     room = Room(file, overrides)
     if status:
         return _status(room, as_json)
@@ -70,6 +73,8 @@ def command(
     deployment = room.deployment()
     with told(deployment):
         if resume or abort:
+            if dry_run:
+                return shown([deployment.left(back=abort)])
             row = deployment.resume() if resume else deployment.abort()
             return finished(deployment, row, wanted_back=abort)
         chosen = room.settings.deploy
@@ -85,11 +90,17 @@ def command(
         return _deploy(deployment, request, dry_run)
 
 
+def _insist_on_no_wishes() -> None:
+    """What was begun goes on as it was asked for: who wishes something else has to know that it is not done."""
+    context = click.get_current_context()
+    wishes = ("services", "canary", "soak", "no_backup", "reason")
+    if given := [one for one in wishes if context.get_parameter_source(one) is ParameterSource.COMMANDLINE]:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} is only for a new deployment, with a VERSION")
+
+
 def _deploy(deployment: Deployment, request: Request, dry_run: bool) -> int:
     if dry_run:
-        for line in deployment.plan(request).lines():
-            click.echo(line)
-        return 0
+        return shown(deployment.plan(request).lines())
     return finished(deployment, deployment.begin(request))
 
 

@@ -46,6 +46,7 @@ Exit codes:
     "--yes-overwrite", metavar="NAME", default="", help="The name of the system, which is asked for otherwise."
 )
 @click.option("--without-safety-backup", is_flag=True, help="Do not back up what is there now: it is lost anyway.")
+@click.option("--over-deployment", is_flag=True, help="Also while a deployment is not at its end.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @click.option("--status", is_flag=True, help="Show restores into production, and how far they came.")
 @click.option(
@@ -115,7 +116,8 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
     for line in map(left_out.warning, left_out.of(manifest, parts, found.settings)):
         tell(clean(line))
     _sure(found, options["yes_overwrite"])
-    return _ended(production.restore(source, manifest, parts, safety=not options["without_safety_backup"]))
+    told = {"safety": not options["without_safety_backup"], "over_deployment": options["over_deployment"]}
+    return _ended(production.restore(source, manifest, parts, **told))
 
 
 def _insist_on_one(options: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pytest_runbook.cli._deployments import CODES, Room, finished, told
+from pytest_runbook.cli._deployments import CODES, Room, finished, shown, told
 from pytest_runbook.cli._options import settings_options
 
 
@@ -34,7 +34,5 @@ def command(version: str, services: str, dry_run: bool, file: Path | None, overr
     deployment = room.deployment()
     with told(deployment):
         if dry_run:
-            for line in deployment.plan(request).lines():
-                click.echo(line)
-            return 0
+            return shown(deployment.plan(request).lines())
         return finished(deployment, deployment.begin(request))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_runbook import managers
-from pytest_runbook.deploy import canary
+from pytest_runbook.deploy import canary, restores
 from pytest_runbook.deploy.course import Backup, Course, Tell
 from pytest_runbook.deploy.looks import Looks, Project
 from pytest_runbook.deploy.phases import BESIDE, Phase, planned, remaining, rolling_back, undoing
@@ -86,7 +86,8 @@ class Deployment:
         """BACKUP makes what makes a backup, when one is wanted."""
         self._project, self._store, self._backup = project, store, backup
         self._settings = project.loaded.settings
-        self._redactor = Redactor(project.loaded.secrets)
+        self.clean = Redactor(project.loaded.secrets).text
+        """Takes secrets out of what is told."""
         self._say = tell
         self.unfinished = False
         """Whether this process is at a deployment that is not at its end."""
@@ -95,6 +96,9 @@ class Deployment:
 
     def plan(self, request: Request) -> Plan:
         """What REQUEST means here; UsageError when that cannot be done."""
+        if unfinished := self._store.unfinished_deployment():
+            raise in_the_way(unfinished)
+        self._insist_on_no_restore(urgent=request.kind == "rollback")
         services = self._services(request)
         if not services:
             raise UsageError(
@@ -131,8 +135,6 @@ class Deployment:
     def begin(self, request: Request) -> DeploymentRow:
         """Do what REQUEST asks for; the row says what came of it."""
         with self._locked(lambda: self._services(request)) as locks:
-            if unfinished := self._store.unfinished_deployment():
-                raise in_the_way(unfinished)
             plan = self.plan(request)
             options = {
                 "targets": dict(plan.targets),
@@ -156,25 +158,39 @@ class Deployment:
                 self._tell(line)
             return self._walk(number, locks, plan.phases)
 
-    def resume(self) -> DeploymentRow:
-        """Go on with the deployment that is not at its end."""
-        return self._take_up(remaining)
+    def resume(self, number: int | None = None) -> DeploymentRow:
+        """Go on with the deployment that is not at its end; with NUMBER only with that one, which may have ended meanwhile."""
+        return self._take_up(remaining, number)
 
-    def abort(self) -> DeploymentRow:
-        """End the deployment that is not at its end on the version before it."""
-        return self._take_up(undoing)
+    def abort(self, number: int | None = None) -> DeploymentRow:
+        """End the deployment that is not at its end on the version before it; NUMBER as in `resume`."""
+        return self._take_up(undoing, number)
 
-    def _take_up(self, left: Callable[[DeploymentRow], Sequence[Phase]]) -> DeploymentRow:
-        found = self._unfinished()
+    def left(self, *, back: bool) -> str:
+        """What `resume`, or `abort` when one goes BACK, would do; UsageError when there is nothing that it may take up."""
+        row = self._unfinished()
+        if self._store.deploying(row.id):
+            raise UsageError(
+                f"the deployment {row.id} is going on: process {row.pid} on {row.host}\n  hint: runbook deploy --status"
+            )
+        return _told(row, undoing(row) if back else remaining(row))
+
+    def _take_up(self, left: Callable[[DeploymentRow], Sequence[Phase]], number: int | None) -> DeploymentRow:
+        found = self._unfinished(number)
+        if found.ended:
+            return self._ended_meanwhile(found)
         with self._locked(lambda: found.services) as locks:
-            found = self._unfinished()  # another process may have ended it while this one waited
+            found = self._unfinished(found.id)  # another process may have ended it while this one waited
+            if found.ended:
+                return self._ended_meanwhile(found)
+            self._insist_on_no_restore(urgent=left is undoing)
             self.unfinished = True
             if not family.end(lambda: family.marked(f"{found.run}.")):
                 raise RunbookError(f"a program that the deployment {found.id} started does not end")
             self._store.take_deployment(found.id, self._run)
             row = self._store.deployment(found.id)
             phases = left(row)
-            self._tell(f"deployment {row.id} of {row.version}: {', '.join(phases) or 'nothing was changed'}")
+            self._tell(_told(row, phases))
             if not phases:
                 self._store.end_deployment(row.id, "aborted", "nothing was changed", run=row.run)
                 return self._left(row.id)
@@ -194,7 +210,7 @@ class Deployment:
             looks=Looks(self._project, self._run, variable),
             backup=self._backup() if Phase.BACKUP in phases else _no_backup,
             locks=locks,
-            clean=self._redactor.text,
+            clean=self.clean,
             tell=self._tell,
         )
         try:
@@ -210,8 +226,12 @@ class Deployment:
         self.unfinished = row.ended is None
         return row
 
+    def _ended_meanwhile(self, row: DeploymentRow) -> DeploymentRow:
+        self._tell(f"the deployment {row.id} has ended meanwhile, by another process")
+        return self._left(row.id)
+
     def _tell(self, text: str) -> None:
-        self._say(self._redactor.text(text))
+        self._say(self.clean(text))
 
     def _services(self, request: Request) -> Sequence[str]:
         """Those that REQUEST is about."""
@@ -262,13 +282,17 @@ class Deployment:
                 "  hint: --reason TEXT says on record why there is none, deploy.insist says where that is asked"
             )
 
+    def _insist_on_no_restore(self, *, urgent: bool) -> None:
+        restores.insist_on_none(self._project.root / self._settings.restore.journal, self._tell, urgent=urgent)
+
     def _known(self, plan: Plan) -> Mapping[str, Any] | None:
         """What was measured of the version to go back to, before it was replaced."""
         rows = self._store.deployments(RECENT)
         return next((row.baseline for row in rows if row.outcome == "deployed" and row.before == plan.targets), None)
 
-    def _unfinished(self) -> DeploymentRow:
-        found = self._store.unfinished_deployment()
+    def _unfinished(self, number: int | None = None) -> DeploymentRow:
+        """The one that is not at its end; with NUMBER that one, however it stands by now."""
+        found = self._store.unfinished_deployment() if number is None else self._store.deployment(number)
         if found is None:
             raise UsageError("no deployment is unfinished\n  hint: runbook deploy --history shows those that ended")
         return found
@@ -285,6 +309,11 @@ class Deployment:
                     lock.leave()
                     raise RunbookError(f"a step of the run {lock.after}, which died, does not end")
             yield locks
+
+
+def _told(row: DeploymentRow, phases: Sequence[Phase]) -> str:
+    """What is to do of ROW, which is taken up."""
+    return f"deployment {row.id} of {row.version}: {', '.join(phases) or 'nothing was changed'}"
 
 
 def _no_backup(release: str) -> str:

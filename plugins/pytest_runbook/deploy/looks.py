@@ -83,14 +83,12 @@ class Looks:
         """
         confirm = self._deploy.confirm
         look = partial(self._after, version, before, since, pointed, back=back)
-        looks = [look()]
-        if looks[0].outcome == "done":
-            return looks[0]
-        for _ in range(confirm.of - 1):
-            time.sleep(confirm.interval)
+        looks: list[Judgement] = []
+        while len(looks) < confirm.of:
+            time.sleep(confirm.interval if looks else 0)
             looks.append(look())
             alike = [look for look in looks if look.outcome == looks[-1].outcome]
-            if len(alike) >= confirm.passes:
+            if len(alike) >= confirm.passes or looks[0].outcome == "done":
                 return alike[-1]
         return Judgement("inconclusive", f"of {len(looks)} looks no {confirm.passes} agree: {looks[-1].said}")
 

@@ -36,6 +36,20 @@ def alone(settings: Settings, root: Path, run: str) -> Iterator[tuple[Store, lis
         yield store, locks
 
 
+def deployment(store: Store, *, over: bool) -> str:
+    """What is to be told of a deployment that is not at its end, if there is one; RestoreError, unless one restores OVER it.
+
+    Going on, or back, it would start a version that may not know the data that were restored.
+    """
+    from pytest_runbook.history.deployments import in_the_way
+
+    if (row := store.unfinished_deployment()) is None:
+        return ""
+    if not over:
+        raise RestoreError(f"{in_the_way(row)}; when neither can be: --over-deployment")
+    return f"the deployment {row.id}, of {row.version}, is not at its end: runbook deploy --status, when this has ended"
+
+
 @contextmanager
 def services(settings: Settings, store: Store, run: str) -> Iterator[list[Lock]]:
     """Keep runbooks off all services: one would start what is stopped for the exchange."""

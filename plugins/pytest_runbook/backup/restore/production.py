@@ -26,6 +26,7 @@ from pytest_runbook.backup.restore.services import Services
 from pytest_runbook.backup.verifying import verify
 from pytest_runbook.checkrun import CheckRun
 from pytest_runbook.errors import BackupError, RestoreError, RunbookError
+from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import Outcome
 from pytest_runbook.naming import new_id
 
@@ -84,7 +85,15 @@ class Production:
                 raise RestoreError(f'the backup "{backup}" is not good\n{faults}', reason="unverified")
         return manifest
 
-    def restore(self, source: str, manifest: Manifest, parts: Sequence[str], *, safety: bool = True) -> Restore:
+    def restore(
+        self,
+        source: str,
+        manifest: Manifest,
+        parts: Sequence[str],
+        *,
+        safety: bool = True,
+        over_deployment: bool = False,
+    ) -> Restore:
         """Put PARTS of the backup of MANIFEST in SOURCE into production, and say what came of it."""
         id_ = new_id()
         with self.alone(id_) as store:
@@ -94,7 +103,10 @@ class Production:
                 )
             if "database" in parts and manifest.database:
                 refusals.database(self.loaded.settings, manifest.database)
+            deployment = exclusion.deployment(store, over=over_deployment)
             restore = self.journal.begin(id_, manifest.id, source, list(parts))
+            if deployment:
+                self.tell(restore, deployment)
             try:
                 self._prepare(restore, manifest, safety)
             except BaseException:
@@ -353,7 +365,8 @@ class Production:
         self._save(restore)
 
     def tell(self, restore: Restore, line: str) -> None:
-        """Add LINE to the story of RESTORE, on disk, and say it."""
+        """Add LINE to the story of RESTORE, on disk, and say it; an error may hold what a service wrote, secrets too."""
+        line = Redactor(self.loaded.secrets).text(line)
         restore.story.append(line)
         self._save(restore)
         self.say(line)
