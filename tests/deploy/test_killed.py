@@ -5,9 +5,13 @@ from __future__ import annotations
 import random
 import signal
 import time
+from datetime import timedelta
 
 import pytest
+from pytest_runbook import clock
+from pytest_runbook.history.schema import deployments, locks
 from pytest_runbook.runbooks import family
+from sqlalchemy import NullPool, create_engine, update
 
 from tests.deploy.shop import GOOD, Shop
 
@@ -79,6 +83,23 @@ def test_killed_again_while_it_is_finished(market: Shop) -> None:
     row = market.row
     assert row.outcome in ("rolled-back", "deployed")
     assert market.served() == ({NEW} if row.outcome == "deployed" else {GOOD})
+
+
+def test_after_a_restart_of_the_machine_it_is_not_going_on_and_who_waits_is_told(market: Shop) -> None:
+    kill(market, NEW, "verify", 0.1)
+    elsewhere = {"place": "another boot of this machine"}
+    quiet = {"renewed": clock.now() - timedelta(hours=3), "lease": 1.0}
+    with create_engine(f"sqlite:///{market.folder}/var/history.db", poolclass=NullPool).begin() as connection:
+        connection.execute(update(deployments).values(**elsewhere))
+        connection.execute(update(locks).values(**elsewhere, **quiet))
+    code, output = market.runbook("deploy", "--status")
+    assert code == 6, output
+    assert "nothing was heard of its process" in output
+    assert "it is going on" not in output
+    code, output = market.runbook("deploy", "--resume")
+    assert code == 0, output
+    assert output.startswith('waits 500 ms for "the deployment": since 20')
+    assert market.served() == {NEW}
 
 
 def test_interrupted_deployment_says_how_to_go_on(market: Shop) -> None:

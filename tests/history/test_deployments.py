@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from pytest_runbook import clock
 from pytest_runbook.errors import UsageError
 from pytest_runbook.history import Store
-from pytest_runbook.history.schema import deployments, metadata, phases, versions
-from sqlalchemy import NullPool, create_engine, insert, text
+from pytest_runbook.history.schema import deployments, locks, metadata, phases, versions
+from pytest_runbook.process import Process
+from sqlalchemy import NullPool, create_engine, insert, text, update
 
 from tests.history.actors import actors_of, open_store, race
 
@@ -60,6 +64,24 @@ def test_who_takes_over_closes_the_phase_that_was_cut_short(store: Store) -> Non
     row = store.deployment(number)
     assert (row.run, row.held, row.open_phase) == ("d2", None, None)
     assert [(phase.phase, phase.outcome) for phase in row.phases] == [("switch", "unknown")]
+
+
+def test_process_of_another_boot_lives_as_long_as_its_lease(url: str) -> None:
+    elsewhere = replace(Process.current(), place="another boot of this machine")
+    number = begun(Store.open(url, "Shop", "production", process=elsewhere))
+    store = Store.open(url, "Shop", "production")
+    assert store.life(number) == "gone", "who holds no lock does not act"
+    with Store.open(url, "Shop", "production", process=elsewhere).lock("the deployment", "d1"):
+        assert store.life(number) == "lives"
+        quiet = {"renewed": clock.now() - timedelta(hours=3), "lease": 1.0}
+        with create_engine(url, poolclass=NullPool).begin() as connection:
+            connection.execute(update(locks).values(**quiet))
+        assert store.life(number) == "silent"
+        told: list[str] = []
+        store.lock("the deployment", "d2", tell=told.append).release()
+        assert len(told) == 1
+        assert told[0].startswith('waits 500 ms for "the deployment": since 20')
+        assert 'nothing was heard of the run "d1"' in told[0]
 
 
 def test_histories_of_other_systems_are_not_in_the_way(url: str) -> None:

@@ -112,8 +112,7 @@ def _status(room: Room, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(plain(shown), indent=2, ensure_ascii=False))
     elif row:
-        lives = room.store.deploying(row.id)
-        click.echo("\n".join(standing(row, lives)))
+        click.echo("\n".join(standing(row, room.store.life(row.id))))
     else:
         click.echo("no deployment is unfinished" + (", the last one:" if shown else ""))
         click.echo("\n".join(story(shown)) if shown else "", nl=bool(shown))

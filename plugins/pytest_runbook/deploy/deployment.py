@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pytest_runbook import managers
@@ -169,7 +170,7 @@ class Deployment:
     def left(self, *, back: bool) -> str:
         """What `resume`, or `abort` when one goes BACK, would do; UsageError when there is nothing that it may take up."""
         row = self._unfinished()
-        if self._store.deploying(row.id):
+        if self._store.life(row.id) == "lives":
             raise UsageError(
                 f"the deployment {row.id} is going on: process {row.pid} on {row.host}\n  hint: runbook deploy --status"
             )
@@ -302,8 +303,9 @@ class Deployment:
         """Nobody else deploys, and no runbook acts on SERVICES, asked for then, meanwhile; Held when somebody does."""
         lease = self._settings.deploy.lease
         with ExitStack() as stack:
-            locks = [stack.enter_context(self._store.lock(LOCK, self._run, lease))]
-            locks += [stack.enter_context(self._store.lock(one, self._run, lease)) for one in sorted(services())]
+            take = partial(self._store.lock, run=self._run, lease=lease, tell=self._tell)
+            locks = [stack.enter_context(take(LOCK))]
+            locks += [stack.enter_context(take(one)) for one in sorted(services())]
             for lock in locks:
                 if lock.after and not over(lock.after):
                     lock.leave()

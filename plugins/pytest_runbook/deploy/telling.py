@@ -10,6 +10,7 @@ from typing import Any
 from pytest_runbook import clock
 from pytest_runbook.deploy.phases import canary_left
 from pytest_runbook.history import DeploymentRow
+from pytest_runbook.history.rows import Life
 
 TAKE_UP = "runbook deploy --resume goes on, --abort ends it on the version before"
 
@@ -37,18 +38,22 @@ def story(row: DeploymentRow) -> Iterator[str]:
         yield f"      {row.outcome or 'held'}: {row.why or row.held}"
 
 
-def standing(row: DeploymentRow, lives: bool) -> Iterator[str]:
-    """Where the unfinished ROW stands, and what can be done; LIVES says whether its process does."""
+def standing(row: DeploymentRow, life: Life) -> Iterator[str]:
+    """Where the unfinished ROW stands, and what can be done; LIFE is that of its process."""
     yield from story(row)
-    if lives:
+    if life == "lives":
         yield f"it is going on: process {row.pid} on {row.host}"
     elif row.held:
         yield f"it waits for a decision\n  hint: {TAKE_UP}"
     else:
         where = row.open_phase.phase if row.open_phase else "two phases"
         word = "in" if row.open_phase else "between"
-        yield f"its process is gone: it was ended {word} {where}\n  hint: {TAKE_UP}"
-    if canary_left(row) and not lives:
+        if life == "silent":
+            yield f"nothing was heard of its process, {row.pid} on {row.host}, for longer than its lease; it was {word} {where}"
+        else:
+            yield f"its process is gone: it was ended {word} {where}"
+        yield f"  hint: {TAKE_UP}"
+    if canary_left(row) and life != "lives":
         yield "a canary of it may still run; both stop it"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Insert, Update, and_
@@ -31,6 +31,10 @@ class Part:
         """Columns that say which process this is."""
         mine = self._process
         return {"host": mine.host, "place": mine.place, "pid": mine.pid, "pid_started": mine.started}
+
+    def _silent(self, lock: Any) -> bool:
+        """Whether the lease of the row LOCK is over by the wall clock; far in the future is as silent as far in the past."""
+        return bool(abs(self._now() - lock.renewed) >= timedelta(seconds=lock.lease))
 
 
 def process_of(row: Any) -> Process:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, insert, select, update
 
 from pytest_runbook.errors import UsageError
 from pytest_runbook.history.base import Part, added, changed, process_of
-from pytest_runbook.history.rows import DeploymentKind, DeploymentOutcome, DeploymentRow, PhaseOutcome, PhaseRow
+from pytest_runbook.history.rows import DeploymentKind, DeploymentOutcome, DeploymentRow, Life, PhaseOutcome, PhaseRow
 from pytest_runbook.history.schema import deployments, locks, phases
 
 COLUMNS = [
@@ -97,13 +97,14 @@ class Deployments(Part):
         with self._database.read() as connection:
             return next(iter(self._filled(connection, self._found().where(deployments.c.ended.is_(None)))), None)
 
-    def deploying(self, deployment: int) -> bool:
-        """Whether the process of DEPLOYMENT, which is not at its end, may still act; also when that cannot be seen from here."""
+    def life(self, deployment: int) -> Life:
+        """What is known of the process of DEPLOYMENT, which is not at its end: it holds locks as long as it may act."""
         with self._database.read() as connection:
-            found = select(deployments).where(deployments.c.id == deployment)
-            row = connection.execute(found).one()
-            held = select(locks.c.token).where(self._ours(locks), locks.c.run == row.run)
-            return not process_of(row).gone and connection.execute(held).first() is not None
+            row = connection.execute(select(deployments).where(deployments.c.id == deployment)).one()
+            held = connection.execute(select(locks).where(self._ours(locks), locks.c.run == row.run)).all()
+        if not held or process_of(row).gone:
+            return "gone"
+        return "silent" if all(self._silent(one) for one in held) else "lives"
 
     def deployments(self, limit: int = 20) -> list[DeploymentRow]:
         """Deployments with their phases, newest first."""

@@ -8,8 +8,9 @@ is taken when the holder does not renew it while the taker watches.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
@@ -104,11 +105,11 @@ class Lock:
 class Locks(Part):
     """Locks of this system."""
 
-    def lock(self, target: str, run: str, lease: float = 60.0) -> Lock:
+    def lock(self, target: str, run: str, lease: float = 60.0, *, tell: Callable[[str], None] = lambda _: None) -> Lock:
         """The lock of TARGET for RUN; raises Held when somebody else has it.
 
         LEASE is how many seconds a holder may be silent. That of a process of this machine that is gone is taken at once;
-        any other that was silent for its lease is watched for half a lease more, in here, before it is taken.
+        any other that was silent for its lease is watched for half a lease more, in here, before it is taken; TELL is told so.
         """
         lock = Lock(self, target, run, lease)
         while True:
@@ -119,6 +120,7 @@ class Locks(Part):
             elif process_of(seen).gone:
                 given = self._replace(seen, lock)
             elif self._silent(seen):
+                tell(_watched(seen))
                 asked, given = self._outlast(seen, lock)
             else:
                 raise _held(seen)
@@ -149,10 +151,6 @@ class Locks(Part):
             found = select(locks).where(self._ours(locks), locks.c.target == target)
             return connection.execute(found).one_or_none()
 
-    def _silent(self, seen: Any) -> bool:
-        """Whether the wall clock says that the lease is over; far in the future is as silent as far in the past."""
-        return bool(abs(self._now() - seen.renewed) >= timedelta(seconds=seen.lease))
-
     def _outlast(self, seen: Any, lock: Lock) -> tuple[float, bool]:
         """Watch a silent holder, then take its lock; Held when it turns out to live."""
         time.sleep(seen.lease * WATCH)
@@ -179,6 +177,13 @@ class Locks(Part):
     def _values(self, lock: Lock) -> dict[str, Any]:
         now, beginning = self._now(), {"token": lock.token, "run": lock.run, "lease": lock.lease, "beats": 0}
         return {**beginning, "since": now, "renewed": now, **self._holder()}
+
+
+def _watched(row: Any) -> str:
+    return (
+        f'waits {clock.duration(row.lease * WATCH)} for "{row.target}": since {clock.iso(row.renewed)} nothing was heard of '
+        f'the run "{row.run}" (process {row.pid} on {row.host}), which has it locked'
+    )
 
 
 def _held(row: Any) -> Held:

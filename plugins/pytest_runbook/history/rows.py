@@ -12,6 +12,8 @@ AttemptOutcome = Literal["remediated", "still-failing", "worse", "refused", "unk
 DeploymentKind = Literal["deploy", "rollback"]
 DeploymentOutcome = Literal["deployed", "rolled-back", "refused", "aborted"]
 """How a deployment ended: the new version verified; the old one verified; nothing was changed; stopped before a change."""
+Life = Literal["lives", "silent", "gone"]
+"""Of a process; `silent`: it cannot be seen from here, after a restart of its machine for example, and its lease is over."""
 PhaseOutcome = Literal["done", "failed", "inconclusive", "unknown"]
 """`inconclusive`: it could not look; `unknown`: the process died in it."""
 
