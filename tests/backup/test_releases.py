@@ -11,8 +11,8 @@ from pytest_runbook.backup.drill.drill import Drill
 from pytest_runbook.backup.manifest import DATABASE, Manifest
 from pytest_runbook.backup.restore import journal
 from pytest_runbook.backup.restore.database import LATER, Restoring
-from pytest_runbook.backup.restore.preparing import administrator
 from pytest_runbook.backup.restore.production import Production
+from pytest_runbook.backup.restore.servers import administrator
 
 from lab import binaries
 from tests.backup.systems import Shop

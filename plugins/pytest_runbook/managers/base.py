@@ -139,7 +139,7 @@ class UnitManager(ABC, Generic[S]):
 
     def next_version(self, unit: str) -> str:
         """The version that the next start of UNIT runs, as `switch_version` wrote it."""
-        return self._version_file(unit).current()
+        return self.version_file(unit).current()
 
     def previous_version(self, unit: str) -> str | None:
         """The version before the last switch, to go back to; None when there is none on record."""
