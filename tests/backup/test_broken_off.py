@@ -174,6 +174,23 @@ def test_what_an_interrupted_prune_left_is_removed_by_the_next_backup(
     assert (backups.local.names(old), s3.names(old)) == ({}, {})
 
 
+def test_what_cannot_be_removed_is_told_beside_what_was_made(backups: Backups) -> None:
+    old, outside = "20200101T000000Z", backups.folder / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("x")
+    (backups.folder / "backups" / ".removing-local").mkdir(parents=True)
+    (backups.folder / "backups" / ".removing-local" / old).touch()
+    (backups.folder / "backups" / old).symlink_to(outside)
+    made = backups.make(prune=True)
+    (problem,) = made.problems
+    assert problem.startswith(
+        f'local: what is old there is not removed: "{backups.folder / "backups" / old / "precious"}"'
+    )
+    assert "it is left alone" in problem
+    assert [(one.destination, one.good) for one in made.verdicts] == [("local", True)]
+    assert (outside / "precious").exists()
+
+
 def dying(delete: Callable[[Destination, list[str]], None]) -> Callable[[Destination, list[str]], None]:
     """DELETE, which is interrupted once the manifest is gone."""
 

@@ -185,8 +185,13 @@ def _copy_left(made: Made, source: Folder, target: Destination, backup: str, pro
 
 def _prune(made: Made, settings: Settings, root: Path, name: str, progress: Progress) -> None:
     """Remove what is old in the destination NAME; what nobody has asked for stops where much would go."""
-    with closing(name, settings, root) as target:
-        judged = retention.apply(target, settings.backup.retention, clock.now(), most=retention.BY_ITSELF)
+    try:
+        with closing(name, settings, root) as target:
+            judged = retention.apply(target, settings.backup.retention, clock.now(), most=retention.BY_ITSELF)
+    except BackupError as error:
+        made.problems.append(f"{name}: what is old there is not removed: {error}")
+        progress.say(made.problems[-1])
+        return
     for one in judged:
         if one.removed or "could not" in one.why or one.why == retention.AHEAD:
             progress.say(f"{one.id} in {one.destination} is {'removed' if one.removed else 'kept'}: {one.why}")
