@@ -253,6 +253,19 @@ def test_an_encrypted_file_that_is_cut_off_is_not_taken_for_whole(backups: Backu
     assert caught.value.reason == "corrupt"
 
 
+def test_an_error_of_the_disk_while_it_is_encrypted_is_told(backups: Backups) -> None:
+    """Memory that nobody has cannot be read, as a bad disk cannot."""
+    backups.more |= keys(backups) | declared("folder-encrypted", backups.folder)
+    with (
+        closing("other", backups.settings(), backups.folder) as place,
+        pytest.raises(
+            BackupError, match=r'"/proc/self/mem" cannot be encrypted as ".*": input/output error\n  hint: see the disk'
+        ),
+    ):
+        place.write(ID, "x", Path("/proc/self/mem"))
+    assert not list((backups.folder / "backups").glob(".sealed-*/*/*"))
+
+
 def test_a_file_that_is_there_is_not_sent_again(backups: Backups, s3: Destination) -> None:
     calls: list[str] = []
     client = s3._connected[0]  # type: ignore[attr-defined]
