@@ -85,6 +85,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from pytest_runbook import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
+    # pytest would rewrite the assertions of all our modules. What is imported late may be imported by several threads at
+    # once, and CPython before 3.11.8 parses no two modules at a time (gh-106905).
+    getattr(pluginmanager.rewrite_hook, "_must_rewrite", set()).discard("pytest_runbook")
 
 
 @pytest.hookimpl(tryfirst=True)
