@@ -29,7 +29,7 @@ def yard(request: pytest.FixtureRequest) -> Iterator[Yard]:
 
 
 def test_deployments_and_rollbacks(yard: Yard) -> None:
-    """One story, because an engine takes its time: good, wrong, without a start, and back."""
+    """One story, because an engine takes its time: good, wrong, without a start, and back from what runs no more."""
     before, untouched = yard.runs, yard.process("base")
     new = BETTER if before == GOOD else GOOD
     code, output = yard.shop.runbook("deploy", new)
@@ -51,8 +51,10 @@ def test_deployments_and_rollbacks(yard: Yard) -> None:
         assert code == 1, output
         assert yard.runs == new, "an image that cannot be had"
 
+    yard.manager.stop("web", 30)  # whatever ended it: what ran is gone back from
     code, output = yard.shop.runbook("rollback")
     assert code == 0, output
+    assert output.splitlines()[0] == f"web: {new} -> {before}"
     assert yard.runs == before
     assert yard.process("base") == untouched
 

@@ -97,16 +97,16 @@ class Deployment:
 
     def plan(self, request: Request) -> Plan:
         """What REQUEST means here; UsageError when that cannot be done."""
+        urgent = request.kind == "rollback"
         if unfinished := self._store.unfinished_deployment():
             raise in_the_way(unfinished)
-        self._insist_on_no_restore(urgent=request.kind == "rollback")
+        self._insist_on_no_restore(urgent=urgent)
         services = self._services(request)
         if not services:
             raise UsageError(
                 "no service is named\n  hint: --services NAME,NAME, or deploy.services in the settings file"
             )
         found = units(self._settings, self._reach, services)
-        urgent = request.kind == "rollback"
         before = {unit.service: self._version(unit, urgent=urgent) for unit in found}
         if request.version is None:
             targets = previous(self._store.deployments(RECENT), found, before)
