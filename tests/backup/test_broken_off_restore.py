@@ -189,6 +189,25 @@ def test_one_from_before_a_reboot_can_be_taken_back(system: Shop, cache: Managed
     assert Production(system.told(STOPPED), system.folder).undo().state == journal.UNDONE
 
 
+def test_one_whose_journal_cannot_be_written_can_be_taken_back(system: Shop, cache: ManagedCache) -> None:
+    """As on a full disk."""
+    production, said = before_a_reboot(system, journal.EXCHANGING), list[str]()
+
+    class Full(Journal):
+        def save(self, restore: journal.Restore) -> None:
+            raise RestoreError("no space left on device")
+
+    class Standing(Production):
+        @property
+        def journal(self) -> Journal:
+            return Full(production.journal.folder)
+
+    undone = Standing(system.told(STOPPED), system.folder, say=said.append).undo()
+    assert undone.state == journal.UNDONE
+    assert "no space left on device; it goes on without a record" in said
+    assert production.undo().state == journal.UNDONE
+
+
 def test_one_from_before_a_reboot_can_be_finished(system: Shop, cache: ManagedCache) -> None:
     """Who finishes it is who works on it from then on."""
     production, seen = before_a_reboot(system, journal.EXCHANGING), []

@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -187,7 +188,8 @@ class Journal:
                 f'the restore "{one.id}" is going on (process {one.process["pid"]})\n  hint: wait for it, or end it'
             )
         one.process = current
-        self.save(one)
+        with suppress(RestoreError):  # a full disk keeps nobody from going back
+            self.save(one)
         return one
 
 
