@@ -43,15 +43,19 @@ class Workshop:
         """Of the good backup."""
         return Manifest.parse((self.folder / MANIFEST).read_bytes())
 
+    @property
+    def restoring(self) -> Restoring:
+        """Into that server."""
+        return Restoring(self.bindir, Server("workshop", self.server.address()), 2, 60.0)
+
     def open(self) -> None:
         """Restore the good backup into a server of our own."""
         self.server = ScratchPostgresql(self.home, self.bindir)
         self.server.create()
         self.server.start()
-        restoring = Restoring(self.bindir, Server("workshop", self.server.address()), 2, 60.0)
-        restoring.roles((self.folder / "roles.sql").read_text())
-        restoring.create(BASE)
-        faults = restoring.fill(BASE, self.folder / DATABASE, self.manifest)
+        self.restoring.roles((self.folder / "roles.sql").read_text())
+        self.restoring.create(BASE)
+        faults = self.restoring.fill(BASE, self.folder / DATABASE, self.manifest)
         assert not faults, faults
 
     def close(self) -> None:
@@ -60,13 +64,15 @@ class Workshop:
 
     def dump(self, target: Path, *statements: str, name: str = "", options: tuple[str, ...] = ()) -> None:
         """Make TARGET the dump of a copy of the database in which STATEMENTS were executed; its NAME may be another."""
-        assert self.manifest.database
-        name = name or self.manifest.database.name
+        told = self.manifest.database
+        assert told
+        name = name or told.name
         with self.server.connect() as session:
             session.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
             session.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(BASE))
             )
+        self.restoring.properties(name, self.folder / DATABASE, told)
         with self.server.connect(name) as session:
             for statement in statements:
                 session.execute(statement.encode())
