@@ -9,7 +9,12 @@ pytest_plugins = ["tests.labs"]
 with suppress(ValueError):  # not in the main thread
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
-# A script that starts us in its background has us ignore Ctrl-C, and all that we start would inherit that.
+# `nohup` has us ignore lost sessions, and all that we start would inherit that.
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# So does a script that starts us in its background with Ctrl-C.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.default_int_handler)
