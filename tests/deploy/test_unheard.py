@@ -45,7 +45,7 @@ def test_a_lost_session_leaves_the_phase_on_record_to_be_finished(market: Shop) 
 
 
 def test_what_nobody_thought_of_is_told_as_unfinished(market: Shop) -> None:
-    process = market.begin("deploy", "1.4.3", "--soak", "60", "--set", "deploy.lease=2")
+    process = market.begin("deploy", "1.4.3", "--soak", "20", "--set", "deploy.lease=2")
     reached(market, process, "soak")
     with sqlite3.connect(market.folder / "var" / "history.db", timeout=30) as history:
         history.execute("DELETE FROM locks")
