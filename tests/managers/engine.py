@@ -80,7 +80,14 @@ def engine() -> Iterator[Engine]:
                 daemon.wait(20)
             except subprocess.TimeoutExpired:
                 daemon.kill()
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """An engine that has ended leaves the network namespace mounted of containers without a network."""
+    for left in (folder / "exec" / "netns").glob("*"):
+        subprocess.run(["umount", str(left)], capture_output=True, check=False)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _until_up(there: Engine, daemon: subprocess.Popen[bytes]) -> None:
