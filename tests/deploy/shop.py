@@ -337,3 +337,14 @@ def shop(folder: Path) -> Iterator[Shop]:
     finally:
         made.control("stop", "all")
         made.control("shutdown")
+
+
+@contextmanager
+def keyboard() -> Iterator[tuple[int, int]]:
+    """Where somebody types, and the terminal that a command reads it from."""
+    keys, terminal = os.openpty()
+    try:
+        yield keys, terminal
+    finally:
+        os.close(keys)
+        os.close(terminal)

@@ -9,7 +9,7 @@ import time
 import pytest
 from pytest_runbook.history import Held
 
-from tests.deploy.shop import GOOD, SECRET, Shop
+from tests.deploy.shop import GOOD, SECRET, Shop, keyboard
 
 BAD = {
     "2.0-slow": ("verify", "page.time is"),
@@ -118,14 +118,10 @@ def test_version_that_nobody_can_judge_is_held(market: Shop) -> None:
 
 
 def test_who_sits_there_is_asked_and_decides(market: Shop) -> None:
-    master, terminal = os.openpty()
-    try:
+    with keyboard() as (keys, terminal):
         process = market.begin("deploy", "2.0-blind", stdin=terminal)
-        os.write(master, b"look\nback\n")
+        os.write(keys, b"look\nback\n")
         output, _ = process.communicate(timeout=120)
-    finally:
-        os.close(master)
-        os.close(terminal)
     assert process.returncode == 0, output
     assert output.count("look again, go back, or leave it?") == 2
     assert market.phases.count(("verify", "inconclusive")) == 2

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.deploy.shop import GOOD, SECRET, Shop
+from tests.deploy.shop import GOOD, SECRET, Shop, keyboard
 
 BLIND = "2.0-blind"
 
@@ -36,17 +36,13 @@ def test_what_would_be_done_is_shown_and_not_done(market: Shop, way: str, phases
 
 def test_answer_counts_for_the_deployment_that_was_asked_about(market: Shop) -> None:
     """While one is asked, another ends that deployment and begins the next: that one is not touched by the answer."""
-    master, terminal = os.openpty()
-    try:
+    with keyboard() as (keys, terminal):
         process = market.begin("deploy", BLIND, stdin=terminal)
         asked(process)
         assert market.runbook("deploy", "--abort")[0] == 0
         assert market.runbook("deploy", "2.1-blind")[0] == 6
-        os.write(master, b"back\n")
+        os.write(keys, b"back\n")
         output, _ = process.communicate(timeout=120)
-    finally:
-        os.close(master)
-        os.close(terminal)
     assert process.returncode == 0, output
     assert "the deployment 1 has ended meanwhile, by another process" in output
     assert "rolled-back: " in output
@@ -56,17 +52,13 @@ def test_answer_counts_for_the_deployment_that_was_asked_about(market: Shop) -> 
 
 def test_who_wants_to_go_back_learns_that_another_went_on(market: Shop) -> None:
     (market.folder / "errors").write_text("of yesterday")
-    master, terminal = os.openpty()
-    try:
+    with keyboard() as (keys, terminal):
         process = market.begin("deploy", "1.4.3", "--set", "deploy.since=[]", stdin=terminal)
         asked(process)
         (market.folder / "errors").unlink()
         assert market.runbook("deploy", "--resume")[0] == 0
-        os.write(master, b"back\n")
+        os.write(keys, b"back\n")
         output, _ = process.communicate(timeout=120)
-    finally:
-        os.close(master)
-        os.close(terminal)
     assert process.returncode == 6, output
     assert "the deployment 1 has ended meanwhile, by another process" in output
     assert market.served() == {"1.4.3"}

@@ -40,9 +40,8 @@ def encrypt(path: Path, target: Path, keys: Encryption, look: Callable[[], objec
         temporary.replace(target)
     except OSError as error:
         raise BackupError(f'"{target}" cannot be written: {error.strerror or error}') from None
-    except (
-        pyrage.EncryptError
-    ) as error:  # which is what the library makes of an error of either disk: `OSError: [Errno 28] …`
+    except pyrage.EncryptError as error:
+        # What the library makes of an error of either disk: `OSError: [Errno 28] …`
         said = str(error).rpartition("] ")[2].lower()
         raise BackupError(
             f'"{path}" cannot be encrypted as "{target}": {said}\n  hint: see the disk of "{target.parent}"'
