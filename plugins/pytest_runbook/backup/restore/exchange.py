@@ -86,13 +86,12 @@ class Exchange:
                 found.append((one.kind, one.aside, one.live))
         if found:
             self.sure()
-            self.insist_on_ends(restore)
         return found
 
     def insist_on_ends(self, restore: Restore) -> None:
-        """Raise RestoreError when a database is to be renamed while somebody uses it whose session may not be ended."""
+        """Raise RestoreError when a database is still to be exchanged and somebody uses it whose session may not be ended."""
         for one in restore.swaps:
-            if one.kind == "database":
+            if one.kind == "database" and self._is_there(one.kind, one.made):
                 sessions.insist(self._server, one.live)
 
     def whole(self, restore: Restore) -> bool:

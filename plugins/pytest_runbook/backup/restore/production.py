@@ -219,7 +219,10 @@ class Production:
 
     def _accept(self, restore: Restore) -> None:
         """What was restored stays, whatever the checks see: it is in use, and no later data are put aside."""
-        self._services(restore).start()  # those that a way back could not start again
+        try:
+            self._services(restore).start()  # those that a way back could not start again
+        except RunbookError as error:  # a version that can start may be deployed only when no restore is open
+            self.tell(restore, str(error))
         restore.stop = None
         _, why = self.look(restore)
         self._keep(restore, f"a person accepted it; what the checks see now: {why}")
