@@ -52,8 +52,9 @@ class Backups:
             (path / "verified.json").write_text(json.dumps({"at": clock.iso(moment)}))
         return told.id
 
-    def drill(self, days: int, verdict: str) -> None:
-        self.place.note(self.id(days), "restored.json", {"at": clock.iso(NOW), "verdict": verdict})
+    def drill(self, days: int, verdict: str, ago: int = 0) -> None:
+        at = clock.iso(NOW - timedelta(days=ago))
+        self.place.note(self.id(days), "restored.json", {"at": at, "verdict": verdict})
 
     def id(self, days: int) -> str:
         return f"{NOW - timedelta(days=days):%Y%m%dT%H%M%SZ}"
@@ -160,6 +161,15 @@ def test_the_newest_that_a_drill_has_proved_stays_with_what_it_needs(backups: Ba
     why = {one.id: one.why for one in retention.judge(backups.place, RULES, NOW)}
     assert why[backups.id(40)] == "the newest that a drill has proved"
     assert why[backups.id(60)] == f'"{backups.id(40)}" needs files of it'
+
+
+def test_the_last_proof_stays_also_of_an_older_backup_and_a_refuted_one_proves_nothing(backups: Backups) -> None:
+    for days in (1, 2, 31, 50):
+        backups.add(days)
+    backups.add(40, verified=False)
+    for days, ago in ((31, 5), (50, 1), (40, 0)):
+        backups.drill(days, "proven", ago)
+    assert backups.removed() == [backups.id(31), backups.id(40)]
 
 
 def test_a_clock_that_is_far_ahead_removes_nothing_by_itself(backups: Backups) -> None:

@@ -62,8 +62,8 @@ def judge(destination: Destination, settings: Retention, now: datetime) -> list[
     for one in past:
         if one in seen and (why := _why(one, seen[one], good, settings, now)):
             kept.setdefault(one, why)
-    if proven := next((one for one in past if one in seen and _proven(destination, one)), ""):
-        kept.setdefault(proven, DRILLED)
+    if proofs := [(at, one) for one in good if (at := _proven(destination, one))]:
+        kept.setdefault(max(proofs)[1], DRILLED)
     for one in [one for one in seen if one in kept or one in early]:
         for needed in seen[one].needs & set(ids):
             kept.setdefault(needed, f'"{one}" needs files of it')
@@ -97,9 +97,10 @@ def _why(backup: str, seen: _Seen, good: list[str], settings: Retention, now: da
     return ""
 
 
-def _proven(destination: Destination, backup: str) -> bool:
-    """Whether a drill has restored BACKUP, and found in it what was saved: the evidence goes with the backup."""
-    return (destination.noted(backup, RESTORED) or {}).get("verdict") == PROVEN
+def _proven(destination: Destination, backup: str) -> str:
+    """When a drill has restored BACKUP, and found in it what was saved: the evidence goes with the backup; empty: never."""
+    note = destination.noted(backup, RESTORED) or {}
+    return str(note["at"]) if note.get("verdict") == PROVEN else ""
 
 
 def apply(destination: Destination, settings: Retention, now: datetime, *, most: float = 1.0) -> list[Judged]:

@@ -43,7 +43,8 @@ def verify(destination: Destination, id: str, *, note: bool = True, reread: floa
     verdict = Verdict(id, verdict.destination, verdict.faults, read.bytes, clock.monotonic() - begun, verdict.looked)
     if note and verdict.good:
         _confirm(destination, verdict, read.archives)
-    elif note and verdict.damage:  # who could not look has nothing against what others saw
+    elif note and verdict.damage and "other-system" not in verdict.reasons:  # what belongs to others is left alone
+        # Who could not look has nothing against what others saw: that is no damage.
         _refute(destination, verdict)
     return verdict
 
