@@ -187,6 +187,14 @@ def test_a_clock_that_is_far_ahead_removes_nothing_by_itself(backups: Backups) -
     assert len([one for one in done if one.removed]) == 10
 
 
+def test_many_that_were_made_in_one_day_grow_old_together_and_go(backups: Backups) -> None:
+    for days in (1, 2, 3, 29, 31, 32, 33, 34, 35, 36, 37):
+        backups.add(days)
+    assert len([one for one in retention.apply(backups.place, RULES, NOW, most=0.5) if one.removed]) == 7
+    backups.add(45)
+    assert [one.id for one in retention.apply(backups.place, RULES, NOW, most=0.5) if one.removed] == [backups.id(45)]
+
+
 def test_who_asks_for_it_removes_all_that_is_old(backups: Backups) -> None:
     for days in (1, 2, 40, 41, 42, 43):
         backups.add(days)

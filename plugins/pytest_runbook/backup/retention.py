@@ -17,6 +17,8 @@ OTHER = "it is of another system or environment"
 AHEAD = "it is of the future: a clock was wrong when it was made, or is now; a person removes it"
 DRILLED = "the newest that a drill has proved"
 MANY = "too many would go at once"
+GAP = timedelta(days=7)
+"""Between two backups, from which on a clock may have been set."""
 BY_ITSELF = 0.5
 """What part of the backups of a place may go at once while nobody looks: a clock that is ahead makes all of them old."""
 
@@ -112,7 +114,7 @@ def apply(destination: Destination, settings: Retention, now: datetime, *, most:
     destination.finish()
     done: list[Judged] = []
     needed: dict[str, str] = {}
-    for one in _spared(judge(destination, settings, now), most):
+    for one in _spared(judge(destination, settings, now), most, now - timedelta(days=settings.days)):
         if not one.removed:
             done.append(one)
         elif one.id in needed:
@@ -122,10 +124,16 @@ def apply(destination: Destination, settings: Retention, now: datetime, *, most:
     return done
 
 
-def _spared(judged: list[Judged], most: float) -> list[Judged]:
-    """The same, with nothing to remove when that would be more than the part MOST of what is ours."""
+def _spared(judged: list[Judged], most: float, limit: datetime) -> list[Judged]:
+    """The same, with nothing to remove when that would be more than the part MOST of what is ours, and a clock may be ahead.
+
+    Then there is a gap between what is older than LIMIT and what is not; where backups are made all the time there is none.
+    """
     own = [one for one in judged if one.why != OTHER]
-    if sum(one.removed for one in own) <= most * len(own):
+    made = [datetime.strptime(one.id.partition("-")[0] + "+0000", "%Y%m%dT%H%M%SZ%z") for one in own]
+    old, young = [one for one in made if one < limit], [one for one in made if one >= limit]
+    gap = min(young) - max(old) if old and young else timedelta(0)
+    if gap <= GAP or sum(one.removed for one in own) <= most * len(own):
         return judged
     return [replace(one, removed=False, why=MANY) if one.removed else one for one in judged]
 
