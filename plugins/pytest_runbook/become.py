@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_SET_KEEPCAPS = 47, 2, 8
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_SET_KEEPCAPS, PR_SET_SECUREBITS = 47, 2, 8, 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 CAPABILITY_VERSION = 0x20080522
 USERS = ("nobody", "postgres", "daemon")
@@ -50,12 +51,17 @@ def become(user: str) -> None:
     capability = _passing_capability()
     os.setgroups([])
     os.setgid(entry.pw_gid)
+    if capability:
+        # Only so does access(2), which PostgreSQL's programs ask about each other, heed what others than root hold.
+        libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setuid(entry.pw_uid)
-    mask = 1 << capability
+    mask = 1 << capability if capability else 0
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
     data = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
-    if capability and libc.capset(header, data) == 0:
+    if libc.capset(header, data) != 0:
+        raise OSError(ctypes.get_errno(), f'what root may do cannot be given up to become "{user}"')
+    if capability:
         libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0)
 
 
