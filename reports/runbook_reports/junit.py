@@ -1,7 +1,8 @@
 """Writes `junit.xml`: one suite per service, for CI systems that know tests and not checks.
 
 JUnit knows no check that failed, was fixed and passes: such a one is a passed case here, with the properties `outcome`
-(`remediated`) and `fixed-by`, and with the course of attempts and steps in its output.
+(`remediated`) and `fixed-by`, and with the course of attempts and steps in its output. A run that is not green for another
+reason than its checks is a case of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from pytest_runbook.model import Attempt, Observation, Outcome, Result, RunRecord, Step
 
-from runbook_reports import orders, remedy, wording
+from runbook_reports import itself, orders, remedy, wording
 from runbook_reports.files import write
 from runbook_reports.story import Story, what_was_seen
 
@@ -61,12 +62,13 @@ def adopt(config: pytest.Config) -> Writer | None:
 def text(record: RunRecord) -> str:
     """RECORD as JUnit XML, in the form that pytest calls xunit2 and Jenkins junit-10."""
     suites: dict[str, list[Result]] = defaultdict(list)
-    for result in record.results:
+    results = itself.results(record)
+    for result in results:
         suites[result.check.service].append(result)
     root = Element("testsuites", name=wording.one_line(Story(record).title), time=_seconds(record.duration))
-    _count(root, record.results)
-    for name, results in suites.items():
-        root.append(_suite(name, results, record))
+    _count(root, results)
+    for name, some in suites.items():
+        root.append(_suite(name, some, record))
     return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
 

@@ -48,6 +48,18 @@ def test_basic_credentials_are_masked_at_any_offset(user: str) -> None:
         ("ALTER ROLE web ENCRYPTED PASSWORD 'hunter 22'", "hunter"),
         ("alter role web password E'hunter22", "hunter22"),
         ("-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----", "MIIEvQ"),
+        (json.dumps({"message": "refused: " + json.dumps({"password": "hunter 22"})}), "22"),
+        (json.dumps(json.dumps({"message": json.dumps({"token": 'hun"ter22'})})), "ter22"),
+        ('password: "my hunter, 22"', "22"),
+        ("Cookie: session=hunter22; theme=dark", "hunter22"),
+        ('{"Set-Cookie": "session=hunter22; Path=/"}', "hunter22"),
+        ("X-Api-Key: hunter22", "hunter22"),
+        ("SMTP_PASS: hunter22", "hunter22"),
+        ("server=db;pwd=hunter22", "hunter22"),
+        ("requirepass hunter22", "hunter22"),
+        ("redis-server --requirepass hunter22", "hunter22"),
+        ("psql --password hunter22", "hunter22"),
+        ("postgresql://app:hun@ter22@db/x", "ter22"),
     ],
 )
 def test_secrets_that_nobody_told_are_found_by_their_shape(text: str, leaked: str) -> None:
@@ -64,6 +76,10 @@ def test_secrets_that_nobody_told_are_found_by_their_shape(text: str, leaked: st
         "the password '' is weak",
         "https://db.example.org:5432/x",
         "a token of love",
+        "PWD=/opt/system",
+        "SECRET_KEY_FILE=/run/secrets/key",
+        "https://h:8443/x, mail ops@example.org",
+        "password: none",
     ],
 )
 def test_ordinary_text_is_left_alone(text: str) -> None:
@@ -79,6 +95,12 @@ def test_nested_values_are_redacted_and_become_json_safe() -> None:
     clean = Redactor([SECRET]).value(value)
     assert "c4n" not in json.dumps(clean, ensure_ascii=False)
     assert clean["a"][1] == [1, None]
+
+
+def test_a_value_is_masked_by_its_key() -> None:
+    value = {"user": {"name": "bob", "password": "hunter22", "api-key": "abcdef"}, "token": None, "tokens": "12 left"}
+    clean = {"user": {"name": "bob", "password": MASK, "api-key": MASK}, "token": None, "tokens": "12 left"}
+    assert Redactor().value(value) == clean
 
 
 def test_exceptions_and_their_causes_lose_their_secrets() -> None:
@@ -97,6 +119,8 @@ def test_exceptions_and_their_causes_lose_their_secrets() -> None:
 def test_a_long_text_is_read_in_linear_time() -> None:
     # A pattern that tries again at every character would take minutes on this.
     assert Redactor().text("a-" * 500_000 + " secret token").endswith("secret token")
+    for again in ("password", 'password: "', "secret_", "token\\", "pwd=", "://a:@", "cookie ", "--"):
+        assert Redactor().text(again * 100_000 + "\nlast words").endswith("last words")
 
 
 @pytest.mark.parametrize("name", ["api", "access", "private", "encryption"])

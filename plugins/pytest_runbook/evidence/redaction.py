@@ -21,13 +21,42 @@ SHORTEST = 4
 SHORT = 200
 """Characters up to which a clean text is remembered: ids, keys and messages come again and again."""
 
+_WORD = r"(?:password|passwd|\bpwd|_pass\b|secret|token|(?:api|access|private|encryption)[-_]?key)"
+_NAME = rf"{_WORD}\w{{0,40}}"
+"""The name of a secret, from the word on that shows it."""
+_QUOTE = r"(?P<quote>\\*[\"'])"
+"""Around a name or a value; in JSON inside of JSON, as the logs of most services are, a backslash stands before it."""
+_NOTHING = r"(?!\*{4}|none\b|null\b|true\b|false\b|/)"
+"""What is no secret: one that is masked already, a word of the language, a path (as of PWD, or of a file that holds one)."""
+KEY = re.compile(rf"\w{{0,60}}{_WORD}\d{{0,3}}", re.IGNORECASE)
+"""The whole name of a secret, as a key of a value."""
 PATTERNS = (
-    (re.compile(r"([a-z0-9+.-]{1,30}://[^\s/:@]*:)[^\s/@]+(?=@)", re.IGNORECASE), rf"\g<1>{MASK}"),
+    # The password of an address may hold an `@` as well.
+    (re.compile(r"([a-z0-9+.-]{1,30}://[^\s/:@]*:)[^\s/@]+(?:@[^\s/@\"'<>,;]+)*(?=@)", re.IGNORECASE), rf"\g<1>{MASK}"),
     (re.compile(r"(\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\g<1>{MASK}"),
     (
+        re.compile(r"(\b(?:set-)?cookie\\*[\"']?\s*[=:]\s*\\*[\"']?)(?!\*{4})[^\s\"'\\][^\r\n\"'\\]*", re.IGNORECASE),
+        rf"\g<1>{MASK}",
+    ),
+    # In quotes all of it is the secret, spaces too, up to the same quote.
+    (
         re.compile(
-            r"((?:password|passwd|secret|token|(?:api|access|private|encryption)_?key)\w*[\"']?\s*[=:]\s*[\"']?)"
-            r"(?!\*{4}|none\b|null\b|true\b|false\b)[^\s\"',;&<>)}\]]{4,}",
+            rf"({_NAME}\\*[\"']?\s*[=:]\s*{_QUOTE}){_NOTHING}(?:(?!(?<!\\)(?P=quote))[^\r\n]){{1,4000}}(?=(?P=quote))",
+            re.IGNORECASE,
+        ),
+        rf"\g<1>{MASK}",
+    ),
+    (
+        re.compile(
+            rf"({_NAME}\\*[\"']?\s*[=:]\s*\\*[\"']?){_NOTHING}(?:[^\s\"'\\,;&<>)}}\]]|\\+(?![\\\"'])){{4,}}",
+            re.IGNORECASE,
+        ),
+        rf"\g<1>{MASK}",
+    ),
+    # As programs are told, and as Redis' own configuration has it.
+    (
+        re.compile(
+            r"((?:\brequirepass|\bmasterauth|--[a-z-]{0,30}(?:password|secret|token))\s+[\"']?)(?!\*{4}|-)[^\s\"']{4,}",
             re.IGNORECASE,
         ),
         rf"\g<1>{MASK}",
@@ -42,13 +71,19 @@ _HINTS = (
         "bearer",
         "basic",
         "passw",
+        "pwd",
+        "_pass",
         "secret",
         "token",
         "_key",
+        "-key",
         "apikey",
         "accesskey",
         "privatekey",
         "encryptionkey",
+        "cookie",
+        "requirepass",
+        "masterauth",
     ),
     "-----begin",
 )
@@ -98,11 +133,15 @@ class Redactor:
             case bytes():
                 return self.text(value.decode("utf-8", "replace"))
             case dict():
-                return {self.text(str(key)): self.value(item) for key, item in value.items()}
+                return {self.text(str(key)): self._named(str(key), item) for key, item in value.items()}
             case list() | tuple() | set() | frozenset():
                 return [self.value(item) for item in value]
             case _:
                 return self.text(str(value))
+
+    def _named(self, name: str, value: Any) -> Any:
+        """VALUE without secrets; it is one, when its NAME says so."""
+        return MASK if isinstance(value, str) and len(value) >= SHORTEST and KEY.fullmatch(name) else self.value(value)
 
     def exception(self, error: BaseException) -> None:
         """Take secrets out of the arguments of ERROR and of what caused it: reporters print them on their own."""

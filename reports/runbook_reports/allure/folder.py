@@ -15,7 +15,7 @@ from allure_commons.model2 import ATTACHMENT_PATTERN, Attachment
 from allure_commons.types import AttachmentType
 from pytest_runbook.model import Outcome, Result, RunRecord
 
-from runbook_reports import wording
+from runbook_reports import itself, wording
 from runbook_reports.allure.results import converted, identity_of
 from runbook_reports.story import Story
 
@@ -40,7 +40,7 @@ def fill(folder: Path, record: RunRecord, *, clean: bool, environ: Mapping[str, 
     if clean:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    for result in record.results:
+    for result in itself.results(record):
         attach = _Attach(folder, identity_of(result, record))
         shown = converted(result, record, attach)
         shown.attachments = [attach(title, content, kind) for title, kind, content in _attachments(result)]
