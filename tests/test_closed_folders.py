@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pytest_runbook.model import Outcome, RunRecord
 
-ROOT = Path(__file__).parent.parent
+from tests.looking import looked
+
 FOLDERS = ("models", "logs", "backups", "evaluation", "uploads")
 CHECKS = (
     "ml/availability::recording_gets_a_prediction",
@@ -45,22 +42,10 @@ def closed(tmp_path: Path) -> Iterator[Path]:
 def record_of(folder: Path, report: Path) -> RunRecord:
     """The record of CHECKS with the paths below FOLDER, run without root's right to read everything."""
     paths = {name: folder / name for name in (*FOLDERS, "restart_required", "compose")}
-    told = [f"--set=facts.paths.{name}={path}" for name, path in paths.items()]
-    tried = ["--set=confirm.of=1", "--set=confirm.failures=1", f"--report={report}"]
-    names = " or ".join(f"({' and '.join(name.replace('::', '/').split('/')[1:])})" for name in CHECKS)
-    plain = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-    done = subprocess.run(
-        [*plain, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", names, *told, *tried, "checks"],
-        cwd=ROOT,
-        env=inherited | {"NIGHTSCAN_ENV": "production"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    return RunRecord.from_json(json.loads((report / "run.json").read_text()))
+    told = {f"facts.paths.{name}": str(path) for name, path in paths.items()}
+    record = looked(CHECKS, told, report, plain=True)
+    assert record.exit_code == 1
+    return record
 
 
 def test_what_is_closed_is_unmeasured_and_says_so(closed: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ async def test_load(host, limits, measure):
 def test_logs_are_rotated(host, facts, limits, measure):
     """No log grows without end: each file is small enough that it was rotated (guide G29)."""
     others = [word for ending in PACKED for word in ("!", "-name", ending)]  # nobody writes to them any more
-    words = ["find", facts.paths.logs, "-type", "f", "-name", "*.log*", *others, "-printf", r"%s %p\n"]
+    words = ["find", "-H", facts.paths.logs, "-type", "f", "-name", "*.log*", *others, "-printf", r"%s %p\n"]
     found = host.run(" ".join(["%s"] * len(words)), *words)
     if found.rc != 0:
         raise Unmeasured(
@@ -80,7 +80,7 @@ def test_logs_are_rotated(host, facts, limits, measure):
 
 async def _disks(host, facts):
     """The disks that the system writes to, each once, by the name of its measurement."""
-    folders = [facts.paths[name] for name in facts.host.folders]
+    folders = [*(facts.paths[name] for name in facts.host.folders), *facts.host.data]
     # A disk that is named and is not there was not looked at; a folder may be made later.
     seen = [*[await host.disk(path) for path in facts.host.disks], *[await _disk(host, path) for path in folders]]
     return {f"disk.{disk.mount}": disk for disk in seen}
@@ -101,7 +101,7 @@ async def _disk(host, path):
 
 def _sizes(machine, folder):
     """Bytes of each folder in FOLDER."""
-    found = machine.run("find %s -mindepth 1 -maxdepth 1 -type d -name '[0-9]*' -exec du -sk {} +", folder)
+    found = machine.run("find -H %s -mindepth 1 -maxdepth 1 -type d -name '[0-9]*' -exec du -sk {} +", folder)
     if "permission denied" in found.stderr.lower():  # what is closed is not small
         raise Unmeasured(f"{found.stderr.splitlines()[0]}\n  hint: let the user of the checks read the backups")
     return {name: int(size) * 1024 for size, name in (line.split(maxsplit=1) for line in found.stdout.splitlines())}

@@ -7,7 +7,7 @@ from pytest_runbook import Unmeasured, check
 def test_old_logs_are_gone(host, facts, limits, measure):
     """No log is older than 30 days (guide G23)."""
     days = str(int(limits.logs.age // 86400))
-    found = host.run("find %s -type f -name %s -mtime +%s", facts.paths.logs, "*.log*", days)
+    found = host.run("find -H %s -type f -name %s -mtime +%s", facts.paths.logs, "*.log*", days)
     if found.rc != 0:
         raise Unmeasured(
             f"the logs cannot be listed: {found.stderr.strip()}\n"

@@ -1,5 +1,7 @@
 """Whether the machine protects what lies on it."""
 
+from ipaddress import ip_address, ip_network
+
 from pytest_runbook import Unmeasured, check
 
 
@@ -17,13 +19,14 @@ def test_data_is_private(host, facts):
 
 @check("predeploy daily", severity="P2", runbook="ports-exposed")
 async def test_data_is_not_served_to_the_world(host, facts):
-    """Database and cache listen where only this machine reaches them: the world has no business there, password or not."""
+    """Database and cache listen where only this machine and trusted networks reach them: the world has no business there."""
     private = {port: name for name, port in facts.host.private_ports.items()}
     assert private, "facts.host.private_ports names no port"
+    trusted = [ip_network(network, strict=False) for network in facts.host.private_networks]
     open_to_all = [
         f"{private[seen.port]} at {seen.address}:{seen.port}"
         for seen in await host.ports()
-        if seen.port in private and seen.public
+        if seen.port in private and seen.public and not any(ip_address(seen.address) in one for one in trusted)
     ]
     assert not open_to_all, f"other machines reach {', '.join(open_to_all)}"
 

@@ -64,9 +64,9 @@ def env_file_broken(lab: Lab) -> None:
     outcome="person",
 )
 def variable_missing(lab: Lab) -> None:
-    """The key that signs tokens is set nowhere."""
+    """The key that signs tokens is set nowhere: the JSON has it masked."""
     lab.rewrite_env(JWT_SECRET_KEY=None)
-    lab.edit_config(security={"jwt_secret": None})
+    lab.edit_config(security={"jwt_secret": "***masked***"})
 
 
 @fault(

@@ -71,6 +71,12 @@ def test_every_way_to_name_the_server_finds_it(primary: PostgresServer) -> None:
             assert await probe.one("SELECT current_user") == "admin"
         async with probing(primary.uri().replace("postgresql://", "postgresql+psycopg2://")) as probe:
             assert await probe.one("SELECT current_setting('application_name')") == "pytest-runbook"
+        # As a container knows it, and seen from outside of containers.
+        async with probing(
+            primary.uri(database="shop").replace("127.0.0.1", "postgres.invalid"), via="127.0.0.1"
+        ) as probe:
+            assert await probe.one("SELECT current_database()") == "shop"
+            assert probe.target == f"postgres.invalid:{primary.port}/shop"
 
     asyncio.run(look())
 

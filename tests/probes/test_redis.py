@@ -66,6 +66,8 @@ def test_every_way_to_name_the_server_finds_it(server: RedisServer) -> None:
             {"uri": address, "password": SECRET},
             {"host": "127.0.0.1", "port": server.port, "password": SECRET},
             {"uri": server.uri, "password": "of the parts, which the URI beats"},
+            # As a container knows it, and seen from outside of containers.
+            {"uri": server.uri.replace("127.0.0.1", "cache.invalid"), "via": "127.0.0.1"},
         ]
         for way in ways:
             async with probing(**way) as probe:

@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_runbook import clock
@@ -33,6 +34,18 @@ def public(url: str) -> str:
         return url.rpartition("@")[2]
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, _PAIR.sub(_masked, parts.query), ""))
+
+
+def led(url: str, via: IPv4Address | IPv6Address) -> str:
+    """URL with the address VIA in place of its host; one that has no host, or is no URL, as it is."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return url
+    user, at, _ = parts.netloc.rpartition("@")
+    address = f"[{via}]" if via.version == 6 else str(via)
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{address}{port}")) if host else url
 
 
 def _masked(pair: re.Match[str]) -> str:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field, IPvAnyAddress, SecretStr
 
 from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured, Unreachable
-from pytest_runbook.probes._address import public, unreachable
+from pytest_runbook.probes._address import led, public, unreachable
 from pytest_runbook.probes._plain import plain
 from pytest_runbook.probes.base import Probe, ProbeSettings
 
@@ -39,6 +39,8 @@ class RedisSettings(ProbeSettings):
 
     uri: SecretStr = SecretStr("")
     """`redis://user:password@host:port/db`, `rediss://…` with TLS, or `unix:///path?db=0`."""
+    via: IPvAnyAddress | None = None
+    """Address to connect to in place of the host, which only containers may know."""
     host: str = ""
     port: int = Field(default=6379, ge=1, le=65535)
     db: int = Field(default=0, ge=0)
@@ -336,7 +338,8 @@ class Redis(Probe[RedisSettings]):
     def _uri(self) -> str:
         s = self.settings
         host = f"[{s.host}]" if ":" in s.host else s.host
-        return s.uri.get_secret_value() or f"redis{'s' if s.ssl else ''}://{host}:{s.port}/{s.db}"
+        uri = s.uri.get_secret_value() or f"redis{'s' if s.ssl else ''}://{host}:{s.port}/{s.db}"
+        return led(uri, s.via) if s.via else uri
 
     @property
     def address(self) -> tuple[str, dict[str, Any]]:

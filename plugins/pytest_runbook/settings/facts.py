@@ -11,7 +11,7 @@ from typing import Any
 from pytest_runbook.settings import files
 from pytest_runbook.settings.faults import Fault
 from pytest_runbook.settings.tables import leaves
-from pytest_runbook.settings.variables import with_files
+from pytest_runbook.settings.variables import ABSENT, with_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,11 @@ class SystemFacts:
     def keys(self) -> dict[str, Any]:
         """Every value of the system's JSON by its dotted key: `database.host`."""
         return {".".join(path): value for path, value in leaves(self.config) if path}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Variables, and keys of the JSON, that tell something: what is null, empty or masked does not."""
+        return {name: value for name, value in {**self.environment, **self.keys}.items() if value not in ABSENT}
 
 
 def find(

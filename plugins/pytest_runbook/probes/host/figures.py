@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 
 from pytest_runbook.errors import Unmeasured
@@ -185,7 +186,8 @@ class Port:
     @property
     def public(self) -> bool:
         """Whether other machines can reach it, as far as this machine decides."""
-        return not self.address.startswith("127.") and self.address != "::1"
+        address = ip_address(self.address)
+        return not (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def ports(reader: Reader) -> list[Port]:

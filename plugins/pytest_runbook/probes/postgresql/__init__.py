@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, IPvAnyAddress, SecretStr
 
 from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured
@@ -61,6 +61,8 @@ class PostgresqlSettings(ProbeSettings):
 
     uri: SecretStr = SecretStr("")
     """`postgresql://user:password@host:port/database?sslmode=…`; SQLAlchemy's `postgresql+driver://` is understood."""
+    via: IPvAnyAddress | None = None
+    """Address to connect to in place of the host's, which only containers may know; certificates are compared with the host."""
     host: str = ""
     port: int | None = Field(default=None, ge=1, le=65535)
     database: str = ""
@@ -265,7 +267,7 @@ class Postgresql(Probe[PostgresqlSettings]):
             ) from None
         # GSSAPI is tried first by default and costs a round trip; who wants it says so in the URI or PGGSSENCMODE.
         ours = {"gssencmode": "disable", "client_encoding": "utf8", **{k: v for k, v in parts.items() if v}, **named}
-        return {**ours, "application_name": "pytest-runbook"}
+        return {**ours, **({"hostaddr": str(s.via)} if s.via else {}), "application_name": "pytest-runbook"}
 
     @cached_property
     def _client(self) -> Client:
