@@ -21,7 +21,9 @@ Correction, mildest first
        (facts.proxy.renewal), whose deploy hook writes facts.paths.certificate; then load it (step renew):
            certbot renew --cert-name nightscan.com --non-interactive
            docker exec nightscan-nginx nginx -t && docker exec nightscan-nginx nginx -s reload
-    3. The proxy was told and still shows the old one: restart it (step restart): docker compose restart nginx-proxy
+    3. The proxy was told and still shows the old one: restart it. Not while it runs with a configuration that is broken, as with
+       a renewed certificate and no key that fits: it would not come back (step restart):
+           docker exec nightscan-nginx nginx -t && docker compose restart nginx-proxy
     4. A person: names or chain are wrong: request it again for all names, with the full chain; keep the key readable by root
        only.
 
@@ -71,7 +73,12 @@ def renew(at):
     return [command(*renewal, on="host"), *_load(at)] if renewal else call(nobody_says_how, fact="facts.proxy.renewal")
 
 
-@correct(risk="restart", only_if=lambda at: call(newer_on_disk, **_places(at)), settle=2, within=30)
+@correct(
+    risk="restart",
+    only_if=lambda at: call(would_serve_it, **_places(at), test=at.facts.proxy.test),
+    settle=2,
+    within=30,
+)
 def restart(at):
     """Restart the proxy, which reads the file then"""
     return manage("restart", "proxy")
@@ -87,6 +94,16 @@ def newer_on_disk(tools, *, url, path):
     """Whether the file holds a certificate that is good now, and an older one is served, or one that is not good."""
     lies, seen = _on_disk(tools, path), _served(url)
     return _is_good(lies) and (lies.not_valid_before_utc > seen.not_valid_before_utc or not _is_good(seen))
+
+
+def would_serve_it(tools, *, url, path, test):
+    """Whether the file holds a newer certificate, and the proxy would come back with it; raises StepFailed when it would not."""
+    if not newer_on_disk(tools, url=url, path=path):
+        return False
+    if not test:
+        nobody_says_how(tools, fact="facts.proxy.test")
+    tools.run(*test, on="host")
+    return True
 
 
 def _is_good(certificate):

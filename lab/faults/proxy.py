@@ -114,6 +114,20 @@ def certificate_not_loaded(lab: Lab) -> None:
 
 
 @fault(
+    "certificate-without-its-key",
+    service="proxy",
+    fails=["proxy/certificate::certificate_is_the_one_on_disk"],
+    schedule="weekly",
+    outcome="still-failing",
+)
+def certificate_without_its_key(lab: Lab) -> None:
+    """The certificate was renewed, and its key not put in place: the proxy can neither load it nor start with it."""
+    certificate_not_loaded.inject(lab)
+    _, key = tls.certificate_files(lab.site)
+    lab.replace_file(key, trustme.CA().private_key_pem.bytes())
+
+
+@fault(
     "proxy-misrouted",
     service="proxy",
     fails=["proxy/availability::leads_to_the_web_service"],

@@ -77,7 +77,7 @@ def certificate(proxy: Proxy, **overrides: object) -> Acting:
 def test_a_certificate_that_was_renewed_is_loaded(proxy: Proxy) -> None:
     assert not certificate(proxy).needed("reload"), "it is the one that is served"
     proxy.write(timedelta(days=80))
-    book = certificate(proxy)
+    book = certificate(proxy, facts__proxy__test='["true"]')
     assert book.needed("reload")
     assert book.needed("restart")
     assert not book.needed("renew")
@@ -105,6 +105,14 @@ def test_a_configuration_that_is_broken_is_not_loaded(proxy: Proxy, tmp_path: Pa
     told = {"facts__proxy__test": '["false"]', "facts__proxy__reload": json.dumps(["touch", str(tmp_path / "loaded")])}
     assert "status 1" in certificate(proxy, **told).refusal("reload")
     assert not (tmp_path / "loaded").exists()
+
+
+def test_a_proxy_whose_configuration_is_broken_is_not_restarted(proxy: Proxy) -> None:
+    proxy.write(timedelta(days=80))
+    broken = '["sh", "-c", "echo key values mismatch >&2; exit 1"]'
+    assert "key values mismatch" in certificate(proxy, facts__proxy__test=broken).unseen("restart")
+    assert "facts.proxy.test" in certificate(proxy, facts__proxy__test="[]").unseen("restart")
+    assert certificate(proxy, facts__proxy__test='["true"]').needed("restart")
 
 
 def test_without_a_command_a_person_is_told_where_to_name_one(proxy: Proxy) -> None:
