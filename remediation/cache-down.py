@@ -138,10 +138,11 @@ def may_restart(tools):
 
 
 def _differing(client, wanted):
-    """What Redis has instead of WANTED; a policy that drops nothing counts only when there is no room."""
+    """What Redis has instead of WANTED; of policies only the one that drops nothing, and only when there is no room."""
     found = {name: client.config_get(name)[name] for name in wanted}
     memory = client.info("memory")
-    if memory["used_memory"] < 0.9 * (memory["maxmemory"] or memory["total_system_memory"]):
+    room = memory["used_memory"] < 0.9 * (memory["maxmemory"] or memory["total_system_memory"])
+    if room or found[POLICY] != "noeviction":
         found.pop(POLICY)
     return {name: value for name, value in found.items() if value != wanted[name]}
 

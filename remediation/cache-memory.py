@@ -12,12 +12,13 @@ Diagnosis
     4. Are the queues long? Then the workers are the cause: queue-too-long.
 
 Correction, mildest first
-    1. The policy: `volatile-lru` drops cached values only; `allkeys-*` drops queues and sessions too (step policy).
-           redis-cli config set maxmemory-policy volatile-lru
-    2. Raise maxmemory for now, to what facts.cache.memory_most allows: there the host must have memory to give, with room for
+    1. Raise maxmemory for now, to what facts.cache.memory_most allows: there the host must have memory to give, with room for
        the copy that saving needs. A restart takes it back; a person makes it last, or takes it back, once used memory is
        well below what it was before: else Redis drops what is too much, or refuses writes (step raise_limit):
            redis-cli config set maxmemory <bytes>
+    2. The policy: `volatile-lru` drops cached values only; `allkeys-*` drops queues and sessions too. Not while memory is short:
+       values without an expiry are then dropped no more, and where nothing else fills it Redis refuses to write (step policy):
+           redis-cli config set maxmemory-policy volatile-lru
     3. A person: remove cached values that have expired (cache-expired-keys), give cached values an expiry in the application.
     4. A person: evictions alone (G22) are a figure since the start; it falls by itself once the cause is gone.
 
@@ -36,7 +37,7 @@ import time
 from collections import defaultdict
 from itertools import islice
 
-from pytest_runbook import call, correct, diagnose, last_resort
+from pytest_runbook import RunbookError, call, correct, diagnose, last_resort
 
 BATCH, PAUSE = 500, 0.05
 """Keys that one SCAN looks at, and seconds in which Redis serves others before the next one."""
@@ -57,16 +58,20 @@ def largest(at):
     return call(sampled, named=at.facts.cache.queues)
 
 
-@correct(risk="routine", only_if=lambda at: call(drops_queues, allowed=at.facts.cache.policies), within=10)
-def policy(at):
-    """Set the policy that drops cached values only"""
-    return call(configure, name="maxmemory-policy", value=at.facts.cache.policy)
-
-
 @correct(risk="routine", only_if=lambda at: call(may_grow, most=at.facts.cache.memory_most), within=10)
 def raise_limit(at):
     """Let it use more memory for now"""
     return call(configure, name="maxmemory", value=at.facts.cache.memory_most)
+
+
+@correct(
+    risk="routine",
+    only_if=lambda at: call(drops_queues, allowed=at.facts.cache.policies, most=at.limits.cache.memory),
+    within=10,
+)
+def policy(at):
+    """Set the policy that drops cached values only"""
+    return call(configure, name="maxmemory-policy", value=at.facts.cache.policy)
 
 
 @last_resort(risk="destructive", only_if=lambda at: call(is_full), within=15, timeout=1800)
@@ -105,10 +110,20 @@ def sampled(tools, *, named):
     return "\n".join(f"{sum(s)} bytes  {kind}: {len(s)} keys, the largest {max(s)}" for kind, s in lines)
 
 
-def drops_queues(tools, *, allowed):
-    """Whether the policy for full memory is none of these."""
+def drops_queues(tools, *, allowed, most):
+    """Whether the policy for full memory is none of these; raises RunbookError when more than this share of it is used."""
     with tools.cache("cache") as client:
-        return client.config_get("maxmemory-policy")["maxmemory-policy"] not in allowed
+        policy = client.config_get("maxmemory-policy")["maxmemory-policy"]
+        memory, filled = client.info("memory"), client.info("keyspace").values()
+    if policy in allowed:
+        return False
+    if memory["used_memory"] < most * (memory["maxmemory"] or memory["total_system_memory"]):
+        return True
+    keys, expiring = (sum(one[kind] for one in filled) for kind in ("keys", "expires"))
+    raise RunbookError(
+        f'memory is short, and without "{policy}" only what has an expiry would be dropped: {expiring} of {keys} keys\n'
+        "  hint: first see that there is room: an expiry for cached values, or more memory"
+    )
 
 
 def may_grow(tools, *, most):

@@ -114,6 +114,15 @@ def test_a_full_cache_drops_cached_values_and_takes_writes(server: RedisServer) 
     assert server.client.llen("celery") == 1
 
 
+def test_a_full_cache_that_drops_what_it_holds_keeps_its_policy(server: RedisServer) -> None:
+    server.client.config_set("maxmemory-policy", "allkeys-lru")
+    for number in range(800):
+        server.client.set(f"cache:{number}", "x" * 90_000)  # without an expiry: any other policy would drop none of them
+    server.client.config_set("min-replicas-to-write", 3)
+    acting(server, "cache-down").do("settings")
+    assert server.client.set("value", "x" * 90_000)
+
+
 def test_a_cache_that_would_lose_data_is_not_restarted(server: RedisServer) -> None:
     book = acting(server, "cache-down")
     assert book.needed("restart"), "the append-only file has everything"
@@ -152,6 +161,24 @@ def test_a_policy_that_drops_queues_is_changed(server: RedisServer) -> None:
     book.do("policy")
     assert server.client.config_get("maxmemory-policy")["maxmemory-policy"] == "volatile-lru"
     assert not book.needed("drop_cached"), "the policy is no reason to delete anything"
+
+
+def test_a_policy_that_keeps_a_full_cache_writable_stays(server: RedisServer) -> None:
+    server.client.config_set("maxmemory-policy", "allkeys-lru")
+    for number in range(800):
+        server.client.set(f"cache:{number}", "x" * 90_000)  # without an expiry: volatile-lru would drop none of them
+    server.client.set("session:1", "x", ex=600)
+    assert server.client.info("stats")["evicted_keys"] > 0
+    book = acting(server, "cache-memory", "cache/capacity::memory_policy", facts__cache__memory_most=2 * LIMIT)
+    assert 'without "allkeys-lru" only what has an expiry would be dropped: 1 of ' in book.unseen("policy")
+    assert server.client.set("value", "x" * 90_000)
+    server.client.config_set("maxmemory", 2 * LIMIT)
+    assert book.needed("policy"), "there is room: nothing has to be dropped"
+
+
+def test_a_person_gets_room_before_the_policy_is_changed() -> None:
+    names = list(Acting("cache-memory", settings()).steps)
+    assert names.index("raise_limit") < names.index("policy")
 
 
 def test_cached_values_are_dropped_and_sessions_and_queues_stay(server: RedisServer) -> None:
