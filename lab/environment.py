@@ -82,6 +82,7 @@ def _remedies(site: Site) -> dict[str, str]:
         "RUNBOOK__FACTS__PATHS__SYSTEM_LOGS": "",
         "RUNBOOK__FACTS__HOST__JOURNAL": "false",
         "RUNBOOK__FACTS__HOST__CLOCK_RESTART": json.dumps(ntp.correct(site)),
+        "RUNBOOK__FACTS__HOST__CLOCK_CONFIGURATION": json.dumps(["true"]),
         "RUNBOOK__FACTS__HOST__CLOCK_STEP": json.dumps(ntp.correct(site)),
         "RUNBOOK__FACTS__DATABASE__INDEXES": json.dumps(INDEXES),
         "RUNBOOK__FACTS__LOGS__LOGROTATE": "",

@@ -117,7 +117,7 @@ def test_a_full_cache_drops_cached_values_and_takes_writes(server: RedisServer) 
 def test_a_full_cache_that_drops_what_it_holds_keeps_its_policy(server: RedisServer) -> None:
     server.client.config_set("maxmemory-policy", "allkeys-lru")
     for number in range(800):
-        server.client.set(f"cache:{number}", "x" * 90_000)  # without an expiry: any other policy would drop none of them
+        server.client.set(f"cache:{number}", "x" * 90_000)  # no expiry: other policies drop none of them
     server.client.config_set("min-replicas-to-write", 3)
     acting(server, "cache-down").do("settings")
     assert server.client.set("value", "x" * 90_000)

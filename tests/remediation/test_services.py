@@ -20,6 +20,7 @@ from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import StepOutcome
 from pytest_runbook.runbooks.order import Order
 from pytest_runbook.runbooks.process import perform
+from pytest_runbook.settings import Settings
 
 from tests.probes.databases import RedisServer
 from tests.remediation.acting import FOLDER, ROOT, Acting, settings, situation
@@ -126,6 +127,28 @@ def test_the_clock_of_another_machine_is_left_to_people() -> None:
     book = Acting("clock-skew", settings(), ["host/consistency::clocks_agree"])
     assert not book.needed("restart_service")
     assert not book.needed("step_clock")
+
+
+CHRONY = "pool 2.debian.pool.ntp.org iburst\nrtcsync\n"
+
+
+@pytest.mark.parametrize("line", ["makestep 1 3", "  MakeStep 0.1 -1", "initstepslew 30 ntp.example.org"])
+def test_a_time_service_that_would_set_the_clock_is_not_started_unasked(line: str) -> None:
+    book = Acting("clock-skew", clock_of(CHRONY + line), ["host/consistency::clock_is_right"])
+    assert f'would set the clock at once: its configuration has "{line.strip()}"' in book.unseen("restart_service")
+    assert book.needed("step_clock")
+
+
+def test_a_time_service_that_corrects_slowly_is_started_anew() -> None:
+    assert Acting("clock-skew", clock_of(CHRONY), ["host/consistency::clock_is_right"]).needed("restart_service")
+    unknown = settings(facts__host__clock_configuration="[]")
+    book = Acting("clock-skew", unknown, ["host/consistency::clock_is_right"])
+    assert "facts.host.clock_configuration" in book.unseen("restart_service")
+
+
+def clock_of(configuration: str) -> Settings:
+    """The settings of a machine whose time service has this CONFIGURATION."""
+    return settings(facts__host__clock_configuration=json.dumps(["printf", configuration]))
 
 
 @pytest.mark.parametrize(
