@@ -64,6 +64,7 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__LIMITS__HOST__DISK": "0.95",
         "RUNBOOK__LIMITS__HOST__LOAD": "20",
         "RUNBOOK__LIMITS__CACHE__LATENCY": "0.25",
+        "RUNBOOK__LIMITS__QUEUE__JOB": "5",
         "RUNBOOK__LIMITS__DEPLOY__DISK_ROOM": str(2**30),
         "RUNBOOK__MAIL__HOST": HOST,
         "RUNBOOK__MAIL__PORT": str(site.front("mail")),

@@ -81,7 +81,7 @@ def corrects_slowly(tools, *, shown):
     if found := AT_ONCE.search(tools.run(*shown, on="host")):
         raise RunbookError(
             f'the time service would set the clock at once: its configuration has "{found[0].strip()}"\n'
-            "  hint: when time may jump for everything on the machine, agree to the next step (--remediate=ask)"
+            "  hint: time would jump for everything on the machine: a person decides, then the step step_clock does it"
         )
     return True
 

@@ -13,9 +13,10 @@ Diagnosis
 
 Correction, mildest first
     1. What the workers need is ill: its runbook first. Nothing is done here then.
-    2. The queue does not get shorter, and nobody took its oldest entry either: the workers stand still; restart them. One that
-       grows while its oldest entries go is worked on: a restart would only cost time. A job that was begun gets
-       managers.*.grace seconds to end or to be put back, and the queue itself is not touched (step restart_worker):
+    2. For longer than the longest job takes (limits.queue.job) the queue got no shorter, and nobody took an entry from its ends:
+       the workers stand still; restart them. One that grows while entries go is worked on: a restart would only cost time. A
+       job that was begun gets managers.*.grace seconds to end or to be put back, and the queue itself is not touched (step
+       restart_worker):
            redis-cli lindex celery -1; docker compose restart worker
     3. A person: more workers for the time of the wave:
            docker compose up -d --no-deps --scale worker=4 worker
@@ -30,10 +31,10 @@ Verify
 
 import time
 
-from pytest_runbook import call, correct, diagnose, manage
+from pytest_runbook import call, clock, correct, diagnose, manage
 
-LOOK = 10.0
-"""Seconds in which workers that work would have finished something."""
+PAUSE = 0.5
+"""Seconds between two looks at the queues."""
 
 
 @diagnose
@@ -56,7 +57,9 @@ def log(at):
 
 @correct(
     risk="restart",
-    only_if=lambda at: call(stands_still, names=at.facts.cache.queues, limit=at.limits.queue.length),
+    only_if=lambda at: call(
+        stands_still, names=at.facts.cache.queues, limit=at.limits.queue.length, seconds=at.limits.queue.job
+    ),
     settle=5,
     within=300,
     timeout=180,
@@ -68,35 +71,45 @@ def restart_worker(at):
 
 def counted(tools, *, names):
     """How many entries each queue has."""
-    return "\n".join(f"{name}: {length}" for name, length in _lengths(tools, names).items())
+    with tools.cache("cache") as client:
+        return "\n".join(f"{name}: {length}" for name, length in _lengths(client, names).items())
 
 
-def stands_still(tools, *, names, limit):
-    """Whether a queue above this limit gets no shorter in ten seconds, and nobody takes its oldest entry."""
-    before, first = _lengths(tools, names), _oldest(tools, names)
-    time.sleep(LOOK)
-    after, then = _lengths(tools, names), _oldest(tools, names)
-    still = {name for name in names if after[name] >= before[name] and then[name] == first[name]}
+def stands_still(tools, *, names, limit, seconds):
+    """Whether nothing is taken for so long from a queue above this limit: it gets no shorter, and what is at its ends stays."""
+    still, until = set(names), clock.monotonic() + seconds
+    with tools.cache("cache") as client:
+        lengths = _lengths(client, names)
+        while clock.monotonic() < until and any(lengths[name] >= limit for name in still):
+            before, ends = lengths, {name: _ends(client, name) for name in still}
+            time.sleep(PAUSE)
+            lengths = _lengths(client, names)
+            still -= {name for name in still if lengths[name] < before[name] or _has_gone(client, ends[name])}
     for name in names:
-        print(f"{name}: {before[name]}, then {after[name]}, {'nothing' if name in still else 'something'} was taken")
-    return any(after[name] >= limit for name in still)
+        print(f"{name}: {lengths[name]}, {'nothing' if name in still else 'something'} was taken")
+    return any(lengths[name] >= limit for name in still)
 
 
-def _oldest(tools, names):
-    """What is to be done next in each queue; never shown, it is a user's."""
-    asked = {"list": ("LINDEX", -1), "zset": ("ZRANGE", 0, 0), "stream": ("XRANGE", "-", "+", "COUNT", 1)}
-    found = {}
-    with tools.cache("cache") as client:
-        for name in names:
-            command, *rest = asked.get(client.type(name), ("TYPE",))
-            found[name] = client.execute_command(command, name, *rest)
-    return found
-
-
-def _lengths(tools, names):
+def _lengths(client, names):
     counts = {"list": "LLEN", "zset": "ZCARD", "stream": "XLEN", "set": "SCARD"}
-    with tools.cache("cache") as client:
-        kinds = {name: client.type(name) for name in names}
-        return {
-            name: client.execute_command(counts[kind], name) if kind in counts else 0 for name, kind in kinds.items()
-        }
+    kinds = {name: client.type(name) for name in names}
+    return {name: client.execute_command(counts[kind], name) if kind in counts else 0 for name, kind in kinds.items()}
+
+
+def _ends(client, name):
+    """Questions after what may be done next in a queue, with their answers; never shown, it is a user's."""
+    match client.type(name):
+        case "list":
+            questions = [("LINDEX", name, -1)]
+        case "stream":
+            questions = [("XRANGE", name, "-", "+", "COUNT", 1)]
+        case "zset":  # taken from whichever end, and added to everywhere: an entry is known by itself, not by its place
+            questions = [("ZSCORE", name, entry) for place in (0, -1) for entry in client.zrange(name, place, place)]
+        case _:
+            questions = []
+    return {question: client.execute_command(*question) for question in questions}
+
+
+def _has_gone(client, ends):
+    """Whether one of these questions has another answer by now."""
+    return any(client.execute_command(*question) != answer for question, answer in ends.items())

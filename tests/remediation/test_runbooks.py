@@ -158,6 +158,11 @@ def test_a_worker_may_end_the_job_that_it_has_begun(told: Settings) -> None:
     assert told.probes["ml"].timeout < manager.grace <= restart.timeout / 2
 
 
+def test_a_worker_is_called_idle_after_more_than_a_job(told: Settings) -> None:
+    restart = next(step for step in steps("queue-too-long") if step.name == "restart_worker")
+    assert told.probes["ml"].timeout < told.limits.queue.job < restart.timeout
+
+
 def test_limits_may_be_given_with_a_fraction() -> None:
     limits = ("files__cache_age", "logs__age_when_full", "logs__system_age", "logs__size", "logs__age")
     told = settings(**{f"limits__{name}": 604800.0 for name in limits})

@@ -203,9 +203,13 @@ def cache(tmp_path: Path) -> Iterator[RedisServer]:
     started.stop()
 
 
+def queues(cache: RedisServer, job: float = 3.0) -> Acting:
+    """What to do about long queues whose jobs take at most JOB seconds."""
+    return Acting("queue-too-long", settings(probes__cache__uri=cache.uri, limits__queue__job=job))
+
+
 def test_a_worker_that_works_is_not_restarted(cache: RedisServer) -> None:
-    told = settings(probes__cache__uri=cache.uri)
-    book = Acting("queue-too-long", told)
+    book = queues(cache)
     book.do("lengths")
     cache.client.zadd("prediction:queue", {f"job-{number}": number for number in range(150)})
     timer = threading.Timer(1.0, lambda: cache.client.zpopmin("prediction:queue", 5))
@@ -214,6 +218,36 @@ def test_a_worker_that_works_is_not_restarted(cache: RedisServer) -> None:
     timer.join()
     assert book.needed("restart_worker"), "nobody takes from it"
     assert cache.client.zcard("prediction:queue") == 145, "looking takes nothing away"
+
+
+def test_a_worker_is_given_the_time_that_a_job_takes(cache: RedisServer) -> None:
+    cache.client.lpush("celery", *range(150))
+    timer = threading.Timer(3.0, lambda: cache.client.rpop("celery"))
+    timer.start()
+    begun = time.monotonic()
+    assert not queues(cache, job=30).needed("restart_worker"), "it is at a long job"
+    assert time.monotonic() - begun < 20, "once something was taken nobody waits any longer"
+    timer.join()
+
+
+def test_who_takes_from_the_other_end_works_too(cache: RedisServer) -> None:
+    """A sorted set that holds priorities is taken from its upper end, and added to anywhere."""
+    cache.client.zadd("prediction:queue", {f"job-{number}": number for number in range(150)})
+
+    def work() -> None:
+        with cache.client.pipeline() as pipe:
+            pipe.zpopmax("prediction:queue")
+            pipe.zadd("prediction:queue", {f"more-{number}": 50 for number in range(20)})
+            pipe.execute()
+
+    timer = threading.Timer(1.0, work)
+    timer.start()
+    assert not queues(cache).needed("restart_worker")
+    timer.join()
+    timer = threading.Timer(1.0, lambda: cache.client.zadd("prediction:queue", {"first": -1, "last": 999}))
+    timer.start()
+    assert queues(cache).needed("restart_worker"), "what was added before and behind was taken by nobody"
+    timer.join()
 
 
 @pytest.mark.parametrize("kind", ["list", "zset", "stream"])
@@ -233,7 +267,7 @@ def test_a_worker_that_works_while_more_comes_in_is_not_restarted(cache: RedisSe
     }[kind]
     for number in range(150):
         push(number)
-    book = Acting("queue-too-long", settings(probes__cache__uri=cache.uri))
+    book = queues(cache)
     timer = threading.Timer(1.0, lambda: [take(), *(push(number) for number in range(200, 220))])
     timer.start()
     assert not book.needed("restart_worker")
