@@ -327,15 +327,16 @@ def log_errors(lab: Lab) -> None:
     lab.misbehave("web", log_errors=True)
 
 
-@fault("web-log-silent", service="web", fails=["web/logging::log_is_written"])
+@fault("web-log-silent", service="web", fails=["web/logging::log_is_written"], outcome="person")
 def log_silent(lab: Lab) -> None:
     """Nobody has written into the log for hours, although the services answer."""
-    for service in ("web", "ml"):
-        lab.confuse(service, log_silent=True)
-    lab.stop_process("worker")
-    before = datetime.now(UTC) - timedelta(hours=5)
-    last = {"timestamp": before.isoformat(), "level": "INFO", "logger": "nightscan.web", "message": "request"}
-    lab.replace_file(lab.site.home / "logs" / "nightscan.log", json.dumps(last) + "\n")
+    _end_the_log(lab, log_silent=True)
+
+
+@fault("web-log-lost", service="web", fails=["web/logging::log_is_written"])
+def log_lost(lab: Lab) -> None:
+    """The log was deleted hours ago, and the services go on writing to the file that they have open."""
+    _end_the_log(lab, log_kept=True)
 
 
 @fault("web-shows-internals", service="web", fails=["web/exposure::error_pages_tell_nothing"], outcome="person")
@@ -354,3 +355,13 @@ def passwords_tried(lab: Lab) -> None:
 def was_down(lab: Lab) -> None:
     """The web service is up, and was down on two of the last ten days."""
     past.write(lab, HEALTH, ["passed", "passed", "failed", "blocked-by", *["passed"] * 6])
+
+
+def _end_the_log(lab: Lab, **rule: bool) -> None:
+    """Put a log in place whose only record is of hours ago, and that nobody writes to by RULE."""
+    for service in ("web", "ml"):
+        lab.confuse(service, **rule)
+    lab.stop_process("worker")
+    before = datetime.now(UTC) - timedelta(hours=5)
+    last = {"timestamp": before.isoformat(), "level": "INFO", "logger": "nightscan.web", "message": "request"}
+    lab.replace_file(lab.site.home / "logs" / "nightscan.log", json.dumps(last) + "\n")

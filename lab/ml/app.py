@@ -92,7 +92,7 @@ def create(environment: Environment) -> Flask:
     app.logger.name = "nightscan.ml"
     app.config["MAX_CONTENT_LENGTH"] = environment.get("services.max_file_size", 50 * 1024 * 1024)
     service = Service(environment, app)
-    logs.configure(environment, app.logger, silent=lambda: service.faults.get("log_silent"))
+    logs.configure(environment, app.logger, service.faults.get)
     access.install(app)
     app.register_error_handler(HTTPException, _explain)
     faults.install(app, service.faults)

@@ -12,6 +12,7 @@ No file, or `{}`, is good behaviour. A file that is half written is ignored unti
     "metrics_down": true           web: /metrics answers 503
     "log_errors": true             writes an ERROR record with every request
     "log_silent": true             writes no record at all
+    "log_kept": true               goes on writing to the log file that it has open, wherever that was moved
     "wrong_class": 0.5             ml: this share of predictions names another class
 
     "until_restart": {"slow": 1763848800.0}        these keys count in services that were started before that time only

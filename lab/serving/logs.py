@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from lab.serving.clock import timestamp
@@ -38,20 +39,22 @@ class SharedFile(logging.Handler):
     """Appends whole lines to a file that other processes write to, too; whoever fills it rotates it.
 
     A line is one `write` to a descriptor opened for appending, so lines never mix. A file that was moved away, by another
-    process or by logrotate, is noticed by its inode.
+    process or by logrotate, is noticed by its inode, but not while KEPT() is true.
     """
 
-    def __init__(self, path: Path, max_bytes: int, backups: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, backups: int, kept: Callable[[], object] = lambda: False) -> None:
         super().__init__()
-        self.path, self.max_bytes, self.backups = path, max_bytes, backups
+        self.path, self.max_bytes, self.backups, self._kept = path, max_bytes, backups, kept
         self._descriptor = -1
         path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # said with the first line
+            self._open()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append one line; what cannot be written is lost, the service is not."""
         try:
             line = self.format(record).encode() + b"\n"
-            if not self._is_current():
+            if not (self._is_current() or (self._descriptor >= 0 and self._kept())):
                 self._open()
             os.write(self._descriptor, line)
             if os.fstat(self._descriptor).st_size >= self.max_bytes:
@@ -94,15 +97,18 @@ class SharedFile(logging.Handler):
             os.close(folder)
 
 
-def configure(environment: Environment, logger: logging.Logger, silent: Callable[[], object] = lambda: False) -> None:
-    """Send what LOGGER says to the system's log file, but nothing while SILENT() is true."""
+def configure(
+    environment: Environment, logger: logging.Logger, broken: Callable[[str], object] = lambda fault: None
+) -> None:
+    """Send what LOGGER says to the system's log file; BROKEN says whether a fault of lab/serving/faults.py is in place."""
     handler = SharedFile(
         environment.log_file,
         environment.get("logging.max_file_size", 10 * 1024 * 1024),
         max(1, environment.get("logging.backup_count", 5)),
+        kept=lambda: broken("log_kept"),
     )
     handler.setFormatter(JsonLines())
-    handler.addFilter(lambda record: not silent())
+    handler.addFilter(lambda record: not broken("log_silent"))
     logger.handlers = [handler]
     logger.propagate = False
     logger.setLevel(environment.get("logging.level", "INFO").upper())

@@ -54,7 +54,7 @@ def create(environment: Environment) -> Flask:
     app = Flask("lab.web")
     app.logger.name = "nightscan.web"
     broken = faults.Faults(environment.folder, "web", versions.rules(environment.version, "web"))
-    logs.configure(environment, app.logger, silent=lambda: broken.get("log_silent"))
+    logs.configure(environment, app.logger, broken.get)
     app.extensions["services"] = Services(environment, broken, Database(environment), Cache(environment.redis_url))
     app.session_interface = Cookies(broken)
     _configure(app, environment)

@@ -66,11 +66,22 @@ def test_log_that_was_moved_away_is_begun_again(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["message"] == "after"
 
 
+def test_log_that_was_moved_away_can_be_kept(tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    handler = SharedFile(path, 10_000, 2, kept=lambda: True)
+    handler.setFormatter(JsonLines())
+    path.rename(tmp_path / "moved.log")
+    handler.emit(logging.makeLogRecord({"msg": "after"}))
+    handler.close()
+    assert json.loads((tmp_path / "moved.log").read_text())["message"] == "after"
+    assert not path.exists()
+
+
 def test_log_that_cannot_be_written_does_not_stop_the_service(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    handler = SharedFile(tmp_path / "app.log", 10_000, 2)
     (tmp_path / "app.log").mkdir()
+    handler = SharedFile(tmp_path / "app.log", 10_000, 2)
     handler.emit(logging.makeLogRecord({"msg": "lost"}))
     handler.close()
     assert "IsADirectoryError" in capsys.readouterr().err
