@@ -114,10 +114,19 @@ def test_who_has_no_key_has_not_seen_that_it_is_bad(sealed: Backups) -> None:
     assert (outcome, "key.txt" in message) == (Outcome.UNMEASURED, True)
 
 
-def test_a_disk_that_cannot_be_read_is_no_bad_backup(backups: Backups) -> None:
+@pytest.mark.parametrize(
+    ("path", "outcome", "why"),
+    [
+        ("/proc/self/mem", Outcome.FAILED, "cannot be read: input/output error"),
+        ("/sys/class/net/lo/speed", Outcome.UNMEASURED, "cannot be read: invalid argument"),
+    ],
+)
+def test_a_bad_sector_makes_a_bad_backup_and_a_disk_that_does_not_let_us_in_none(
+    backups: Backups, path: str, outcome: Outcome, why: str
+) -> None:
     newest = backups.make("local").manifest.id
-    path = backups.local.path(newest) / "manifest.json"
-    path.unlink()
-    path.symlink_to("/proc/self/mem")  # it can be opened, and not be read
-    outcome, message = here(backups)
-    assert (outcome, "nput/output error" in message) == (Outcome.UNMEASURED, True)
+    manifest = backups.local.path(newest) / "manifest.json"
+    manifest.unlink()
+    manifest.symlink_to(path)  # it can be opened, and not be read
+    seen, message = here(backups)
+    assert (seen, f'"{manifest}" {why}' in message) == (outcome, True)

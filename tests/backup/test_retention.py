@@ -275,7 +275,7 @@ def test_one_of_the_future_that_cannot_be_read_stops_nothing(backups: Backups) -
         backups.add(days)
     (backups.folder / backups.id(-1000) / "manifest.json").write_text("{")
     why = {one.id: one.why for one in retention.judge(backups.place, RULES, NOW)}
-    assert "its manifest cannot be read" in why[backups.id(-1000)]
+    assert "it cannot be read, look at it: " in why[backups.id(-1000)]
     assert why[backups.id(1)] == f'"{backups.id(-1000)}" cannot be read, and may need files of it'
 
 

@@ -20,8 +20,8 @@ from tests.backup.conftest import Backups
 from tests.backup.test_destinations import declared, keys
 from tests.backup.test_files import mounted
 
-BROKEN = Path("/proc/self/mem")
-"""A regular file that can be opened, and whose beginning cannot be read."""
+CLOSED = Path("/sys/class/net/lo/speed")
+"""A regular file that can be opened, and not be read: not by a bad sector, but since it has none to tell."""
 
 
 @pytest.fixture
@@ -70,17 +70,13 @@ class Lost(io.RawIOBase):
 
 
 @pytest.mark.parametrize("after", [0, 40, 150_000])
-@pytest.mark.parametrize(
-    "error",
-    [BackupError("the bucket does not answer", reason="unreachable"), OSError(5, "Input/output error")],
-    ids=str,
-)
-def test_a_stream_that_breaks_off_is_no_damage(after: int, error: Exception) -> None:
+def test_a_stream_that_breaks_off_is_no_damage(after: int) -> None:
+    error = BackupError("the bucket does not answer", reason="unreachable")
     key = pyrage.x25519.Identity.generate()
     secret = pyrage.encrypt(b"x" * 400_000, [key.to_public()])
     with pytest.raises(BackupError) as caught, decrypted(Lost(secret, after, error), [key]) as plain:  # type: ignore[arg-type]
         plain.read()
-    assert (caught.value.reason, str(error).rpartition("] ")[2] in str(caught.value)) == ("unreachable", True)
+    assert (caught.value.reason, str(caught.value)) == ("unreachable", "the bucket does not answer")
 
 
 def test_what_was_changed_is_damage() -> None:
@@ -102,17 +98,17 @@ def test_a_disk_that_cannot_be_read_says_nothing_of_the_backup(sealed: Backups, 
         backup = the_only(place)
         path = Path(place.place, backup, name + ".age" * place.encrypted)
         path.unlink()
-        path.symlink_to(BROKEN)
+        path.symlink_to(CLOSED)
         verdict = verify(place, backup)
         insist_that_nothing_is_said(place, verdict, "unreachable")
-        assert "nput/output error" in verdict.faults[0].message
+        assert f'"{path}" cannot be read: invalid argument' in verdict.faults[0].message
 
 
 def test_a_file_that_may_not_be_opened_is_out_of_reach(other: Destination) -> None:
     loop = Path(other.place, the_only(other), "loop.age")
     loop.symlink_to(loop)
     with (
-        pytest.raises(BackupError, match="cannot be read: Too many levels") as caught,
+        pytest.raises(BackupError, match="cannot be read: too many levels") as caught,
         other.read(the_only(other), "loop"),
     ):
         pass

@@ -50,13 +50,23 @@ def is_ahead(backup: str, now: datetime | None = None) -> bool:
 
 
 def ahead(destination: Destination) -> list[str]:
-    """Why each backup of ours in DESTINATION that is of the future is not taken for the newest, the oldest first."""
+    """Why each backup of ours in DESTINATION that is of the future is not taken for the newest, the oldest first.
+
+    What cannot be read may be ours, and keeps nobody from going on.
+    """
     return [
         f'"{one}" in "{destination.name}" is of the future, and not taken for the newest\n'
         "  hint: set the clock right if it is behind; else a clock was wrong when it was made: see Retention in docs/backup.md"
         for one in destination.backups()
-        if is_ahead(one) and ours(destination, one)
+        if is_ahead(one) and _may_be_ours(destination, one)
     ]
+
+
+def _may_be_ours(destination: Destination, backup: str) -> bool:
+    try:
+        return ours(destination, backup)
+    except BackupError:
+        return True
 
 
 def passed_over(destination: Destination) -> list[str]:

@@ -151,9 +151,6 @@ class _Source:
         except BackupError as error:
             self.error = error
             raise
-        except OSError as error:
-            self.error = BackupError(f"it cannot be read: {error.strerror or error}", reason="unreachable")
-            raise
 
 
 class _Watched(io.FileIO):

@@ -193,7 +193,7 @@ def _prune(made: Made, settings: Settings, root: Path, name: str, progress: Prog
         progress.say(made.problems[-1])
         return
     for one in judged:
-        if one.removed or "could not" in one.why or one.why == retention.AHEAD:
+        if one.removed or "could not" in one.why or one.why.startswith((retention.AHEAD, retention.UNREAD)):
             progress.say(f"{one.id} in {one.destination} is {'removed' if one.removed else 'kept'}: {one.why}")
     if many := sum(one.why == retention.MANY for one in judged):
         made.notices.append(

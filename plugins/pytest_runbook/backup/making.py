@@ -242,18 +242,18 @@ def _earlier(place: Folder, without: Collection[str]) -> Mapping[str, File]:
 def _holds(place: Folder, backup: str) -> bool:
     """Whether the archive of files of BACKUP is there, as large as it was written."""
     try:
-        written = place.head(backup).stored.get(FILES)
+        written, there = place.head(backup).stored.get(FILES), place.names(backup)
     except BackupError:
         return False
-    return written is not None and place.names(backup).get(FILES) == written.size
+    return written is not None and there.get(FILES) == written.size
 
 
 def _last(place: Folder) -> Head | None:
-    """What the last backup is; None when there is none that says it."""
-    try:
-        return next((place.head(last) for last in place.backups()[-1:]), None)
-    except BackupError:
-        return None
+    """What the last backup is that can be read; None when there is none."""
+    for backup in reversed(place.backups()):
+        with suppress(BackupError):
+            return place.head(backup)
+    return None
 
 
 def _room(settings: Settings, place: Folder, last: Head | None, to: Collection[str]) -> None:

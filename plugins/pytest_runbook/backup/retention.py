@@ -17,6 +17,8 @@ OTHER = "it is of another system or environment"
 AHEAD = "it is of the future: a clock was wrong when it was made, or is now; a person removes it"
 DRILLED = "the newest that a drill has proved"
 MANY = "too many would go at once"
+UNREAD = "it cannot be read, look at it"
+"""How the reason begins for which one stays of which nobody knows enough."""
 GAP = timedelta(days=7)
 """Between two backups, from which on a clock may have been set."""
 BY_ITSELF = 0.5
@@ -35,12 +37,14 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What of a manifest decides."""
+    """What of a manifest and its notes decides."""
 
     moment: datetime
     needs: frozenset[str]
     verified: bool
     safety: bool
+    proven: str
+    """When a drill has restored it, and found in it what was saved; empty: never."""
 
 
 def judge(destination: Destination, settings: Retention, now: datetime) -> list[Judged]:
@@ -64,7 +68,7 @@ def judge(destination: Destination, settings: Retention, now: datetime) -> list[
     for one in past:
         if one in seen and (why := _why(one, seen[one], good, settings, now)):
             kept.setdefault(one, why)
-    if proofs := [(at, one) for one in good if (at := _proven(destination, one))]:
+    if proofs := [(at, one) for one in good if (at := seen[one].proven)]:
         kept.setdefault(max(proofs)[1], DRILLED)
     for one in [one for one in seen if one in kept or one in early]:
         for needed in seen[one].needs & set(ids):
@@ -81,13 +85,14 @@ def _look(destination: Destination, backup: str, kept: dict[str, str]) -> _Seen 
     """What there is to know of BACKUP; why it stays in any case goes into KEPT."""
     try:
         head = destination.head(backup)
-    except BackupError:
-        kept[backup] = "its manifest cannot be read: look at it"
+        if not head.is_of(destination.settings.system):
+            kept[backup] = OTHER
+            return None
+        good, proven = verified(destination, backup), _proven(destination, backup)
+    except BackupError as error:
+        kept[backup] = f"{UNREAD}: {str(error).partition(chr(10))[0]}"
         return None
-    if not head.is_of(destination.settings.system):
-        kept[backup] = OTHER
-        return None
-    return _Seen(head.moment, frozenset(head.needs), verified(destination, backup), head.safety)
+    return _Seen(head.moment, frozenset(head.needs), good, head.safety, proven)
 
 
 def _why(backup: str, seen: _Seen, good: list[str], settings: Retention, now: datetime) -> str:

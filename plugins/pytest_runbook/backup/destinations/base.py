@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -10,8 +11,9 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -155,8 +157,13 @@ class Place(ABC, Generic[S]):
 
     @contextmanager
     def read(self, id: str, name: str) -> Iterator[BinaryIO]:  # noqa: A002
-        """The plain content of NAME, decrypted, as a stream; BackupError `missing` when it is not there."""
-        with self._get(self._key(id, name)) as raw:
+        """The plain content of NAME, decrypted, as a stream; BackupError `missing` when it is not there.
+
+        To read on raises no OSError: whoever meets one has met it where the content is written to.
+        """
+        key = self._key(id, name)
+        with self._get(key) as file:
+            raw = cast(BinaryIO, _Raw(file, f"{self.place}/{key}"))
             if self._is_plain(name):
                 yield raw
                 return
@@ -234,12 +241,12 @@ class Place(ABC, Generic[S]):
             self._put(self._key(id, name), path)
 
     def noted(self, id: str, name: str) -> dict[str, Any] | None:  # noqa: A002
-        """What was noted as NAME; None when nothing was, or nothing that can be read."""
+        """What was noted as NAME; None when nothing was, or what was is damaged."""
         try:
             with self.read(id, name) as file:
                 found = json.loads(file.read(NOTE_SIZE))
         except BackupError as error:
-            if error.reason == "missing":
+            if error.reason in ("missing", "corrupt"):
                 return None
             raise
         except ValueError:
@@ -294,6 +301,29 @@ class Place(ABC, Generic[S]):
 
     def _key(self, id: str, name: str) -> str:  # noqa: A002
         return f"{checked(id)}/{safe(name)}" + ("" if self._is_plain(name) else ENDING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """FILE, which is WHERE, and says so when it cannot be read."""
+
+    file: BinaryIO
+    where: str
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self.file.read(size)
+        except OSError as error:
+            raise unread(error, self.where) from None
+
+
+def unread(error: OSError, where: str) -> BackupError:
+    """ERROR, met when the file WHERE was read, in words.
+
+    What lies on a bad sector is lost, and a copy has to be made again; of everything else, as of rights, nobody knows.
+    """
+    said = f'"{where}" cannot be read: {(error.strerror or str(error)).lower()}\n  hint: see the disk'
+    return BackupError(said, reason="corrupt" if error.errno == errno.EIO else "unreachable")
 
 
 def _unmark(mark: Path) -> None:

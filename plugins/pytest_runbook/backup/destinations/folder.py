@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pytest_runbook.backup.checksums import of_file, pieces
-from pytest_runbook.backup.destinations.base import DestinationSettings, Place, checked
+from pytest_runbook.backup.destinations.base import DestinationSettings, Place, checked, unread
 from pytest_runbook.backup.manifest import ID, MANIFEST, PARTIAL
 from pytest_runbook.errors import BackupError
 
@@ -67,7 +67,7 @@ class Folder(Place[FolderSettings]):
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise BackupError(f'"{self.name}" has no "{key}"', reason="missing") from None
         except OSError as error:
-            raise BackupError(f'"{self.folder / key}" cannot be read: {error.strerror}', reason="unreachable") from None
+            raise unread(error, str(self.folder / key)) from None
 
     def _put(self, key: str, path: Path) -> None:
         target = self.folder / key
