@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from pytest_runbook import clock
-from pytest_runbook.backup import everything
+from pytest_runbook.backup import everything, programs
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.drill import Drill
 from pytest_runbook.backup.drill.fixture import Drilled, belonging
@@ -149,6 +149,21 @@ def test_a_proof_that_failed_is_enough_to_fail(system: Shop, backup: Manifest) -
     assert paper.verdict == "proven"
     paper.proofs.append(Proof("files, by their checksums", "8", "7", ok=False))
     assert (paper.verdict, paper.sentence) == ("failed", "Shop cannot be restored whole from away")
+
+
+def test_a_pg_restore_that_was_killed_has_shown_nothing(system: Shop, backup: Manifest) -> None:
+    place = system.scratch / "programs"
+    place.mkdir(mode=0o755)
+    for program in programs.postgresql(None, ("pg_restore", "initdb"), least=1).iterdir():
+        (place / program.name).symlink_to(program)
+    killed = place / "pg_restore"
+    version = subprocess.check_output([killed, "--version"], text=True).strip()
+    killed.unlink()
+    killed.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "{version}" || kill -9 $$\n')
+    killed.chmod(0o755)
+    paper = drilled(system, f"backup.programs.postgresql={place}").certificate
+    assert (paper.verdict, paper.faults) == ("unmeasured", [])
+    assert paper.trouble.startswith('"pg_restore" was ended by signal 9\n  hint: ')
 
 
 def test_files_of_earlier_backups_need_room_too(system: Shop, backup: Manifest) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyrage
 import pytest
-from pytest_runbook.backup import closing, everything, verify
+from pytest_runbook.backup import closing, everything, programs, reading, verify
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.encryption import decrypted
-from pytest_runbook.backup.manifest import DATABASE, FILES, REFUTED, VERIFIED
+from pytest_runbook.backup.manifest import CACHE, DATABASE, FILES, REFUTED, VERIFIED
+from pytest_runbook.backup.postgresql import Server
+from pytest_runbook.backup.restore.database import Restoring
 from pytest_runbook.backup.verdict import Verdict
 from pytest_runbook.errors import BackupError
 
@@ -132,6 +136,102 @@ def test_a_disk_without_room_says_nothing_of_the_backup(sealed: Backups, tmp_pat
             verdict = verify(place, the_only(place))
             insist_that_nothing_is_said(place, verdict, "unverified")
     assert "no space left on device\n  hint: make room beside the local backups" in verdict.faults[0].message
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[None]:
+    """FOLDER is on a disk of its own, which is full."""
+    folder.mkdir()
+    with mounted("-t", "tmpfs", "-o", "size=32k", "none", folder):
+        with pytest.raises(OSError, match="No space left on device"), (folder / "all").open("wb", 0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        yield
+
+
+def test_a_full_folder_for_temporary_files_keeps_nobody_from_looking(
+    sealed: Backups, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = the_only(sealed.local)
+    with filled(tmp_path / "full"):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+        for where in ("local", "other"):
+            with closing(where, sealed.settings(), sealed.folder) as place:
+                verdict = verify(place, first)
+                assert (verdict.faults, sorted(verdict.looked)) == ([], [CACHE, DATABASE, FILES])
+        made = everything.backup(sealed.settings(), sealed.folder, to=["other"], prune=False)
+        assert made.good, (made.problems, made.verdicts)
+
+
+def test_a_note_for_which_there_is_no_room_is_told(sealed: Backups, tmp_path: Path) -> None:
+    with filled(tmp_path / "full"):
+        told = sealed.settings({"RUNBOOK__BACKUP__DESTINATIONS__LOCAL__PATH": str(tmp_path / "full")})
+        with closing("other", told, sealed.folder) as place:
+            said = (
+                '"refuted.json" of ".*" cannot be written: no space left on device\n  hint: make room beside the local'
+            )
+            with pytest.raises(BackupError, match=said):
+                place.note(the_only(place), REFUTED, {"at": "x" * 100_000})
+
+
+def instead(folder: Path, name: str, version: str, then: str) -> Path:
+    """A program NAME in FOLDER that says that it is of VERSION, and does THEN to whoever asks for more."""
+    program = folder / name
+    program.write_text(f'#!/bin/sh\ncase "$*" in --version) echo "{version}"; exit;; esac\n{then}\n')
+    program.chmod(0o700)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("then", "seconds", "said"),
+    [
+        ("exec sleep 60", 0.2, "did not end within 200 ms, and was ended"),
+        (
+            'case "$*" in *--list*) exec {real} "$@";; esac\nexec sleep 60',
+            5.0,
+            "did not end within 5.0 s, and was ended",
+        ),
+        ("kill -9 $$", 60.0, "was ended by signal 9\n  hint: there may be too little memory"),
+    ],
+    ids=["late", "late with the rows", "killed"],
+)
+def test_a_pg_restore_that_came_to_no_end_says_nothing_of_the_backup(
+    sealed: Backups, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str, seconds: float, said: str
+) -> None:
+    real = programs.postgresql(None, ("pg_restore",), least=1) / "pg_restore"
+    instead(tmp_path, "pg_restore", "pg_restore (PostgreSQL) 99.1", then.format(real=real))
+    told = sealed.settings(
+        {"RUNBOOK__BACKUP__PROGRAMS__POSTGRESQL": str(tmp_path), "RUNBOOK__BACKUP__DATABASE__TIMEOUT": str(seconds)}
+    )
+    monkeypatch.setattr(reading, "TIMEOUT", seconds)
+    with closing("local", told, sealed.folder) as place:
+        verdict = verify(place, the_only(place))
+        insist_that_nothing_is_said(place, verdict, "unverified")
+        assert (verdict.faults[0].where, verdict.faults[0].message) == (DATABASE, f'"pg_restore" {said}')
+
+
+def test_a_checker_of_the_cache_that_is_late_says_nothing_of_the_backup(
+    sealed: Backups, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = sealed.local.manifest(the_only(sealed.local)).cache
+    assert cache
+    server = instead(tmp_path, f"{cache.server}-server", "Redis server v=99.0.0", "exec sleep 60")
+    told = sealed.settings({"RUNBOOK__BACKUP__PROGRAMS__REDIS": str(server)})
+    monkeypatch.setattr(reading, "TIMEOUT", 0.5)
+    with closing("local", told, sealed.folder) as place:
+        verdict = verify(place, the_only(place))
+        insist_that_nothing_is_said(place, verdict, "unverified")
+        said = f'"{cache.server}-check-rdb" did not end within 500 ms, and was ended'
+        assert (verdict.faults[0].where, verdict.faults[0].message) == (CACHE, said)
+
+
+def test_a_restore_whose_pg_restore_is_late_has_not_seen_that_the_dump_is_none(sealed: Backups, tmp_path: Path) -> None:
+    backup = the_only(sealed.local)
+    instead(tmp_path, "pg_restore", "pg_restore (PostgreSQL) 99.1", "exec sleep 60")
+    restoring = Restoring(tmp_path, Server("nowhere", {}), 1, 0.2)
+    with pytest.raises(BackupError, match='"pg_restore" did not end within 200 ms') as caught:
+        restoring.fill("new", sealed.local.path(backup) / DATABASE, sealed.local.manifest(backup))
+    assert caught.value.reason == "unverified"
 
 
 def test_damage_is_told_beside_what_nobody_could_look_at(sealed: Backups) -> None:

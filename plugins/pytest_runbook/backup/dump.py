@@ -113,7 +113,7 @@ def _excluded(listing: str, database: Database) -> list[str]:
 
 def _sequences(place: Path, dumped: Path, listing: str) -> dict[str, int | None]:
     """The last value of each sequence as the dump in DUMPED restores it; None of one that was never used."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="runbook-") as chosen:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="runbook-", dir=dumped.parent) as chosen:
         chosen.write("\n".join(SET.findall(listing)) + "\n")
         chosen.flush()
         command: list[str | Path] = [place / "pg_restore", "-L", chosen.name, dumped]

@@ -84,7 +84,8 @@ class Files(MutableMapping[str, File]):
         except sqlite3.OperationalError as error:
             raise BackupError(
                 f"the list of files does not go on in the folder for temporary files: {error}\n"
-                "  hint: make room there, or name another folder in TMPDIR"
+                "  hint: make room there, or name another folder in TMPDIR",
+                reason="unverified",
             ) from None
 
     def __delitem__(self, name: str) -> None:

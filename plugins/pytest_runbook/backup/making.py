@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pytest_runbook import clock
 from pytest_runbook.backup import archive, destinations
+from pytest_runbook.backup.aside import remove_left
 from pytest_runbook.backup.belonging import is_ahead
 from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.destinations.base import SEALED
@@ -24,7 +25,7 @@ from pytest_runbook.backup.manifest import CACHE, DATABASE, FILES, MANIFEST, PAR
 from pytest_runbook.backup.progress import Progress
 from pytest_runbook.backup.running import end_left
 from pytest_runbook.backup.stopping import Stop
-from pytest_runbook.backup.verifying import remove_left, software, verified
+from pytest_runbook.backup.verifying import software, verified
 from pytest_runbook.errors import BackupError, HistoryError
 from pytest_runbook.history.locks import Held
 from pytest_runbook.settings import Settings

@@ -6,9 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -58,13 +56,11 @@ def redis(setting: Path | None, *, least: int = 0) -> Path:
     )
 
 
-@contextmanager
-def checker(server: Path) -> Iterator[Path]:
-    """Redis' own checker of snapshots, which is the program SERVER under another name."""
-    with tempfile.TemporaryDirectory(prefix="runbook-") as folder:
-        named = Path(folder, server.name.replace("-server", "-check-rdb"))
-        named.symlink_to(server.resolve())
-        yield named
+def checker(server: Path, folder: Path) -> Path:
+    """Redis' own checker of snapshots, which is the program SERVER under another name, in FOLDER."""
+    named = folder / server.name.replace("-server", "-check-rdb")
+    named.symlink_to(server.resolve())
+    return named
 
 
 @cache

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from pytest_runbook import clock
-from pytest_runbook.backup import archive, programs, rdb
+from pytest_runbook.backup import archive, rdb
 from pytest_runbook.backup.checksums import PIECE, of_stream
 from pytest_runbook.backup.filelist import Files
 from pytest_runbook.backup.manifest import Cache, Database, Manifest, Stored
@@ -24,7 +22,7 @@ from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import BackupError
 
 TIMEOUT = 14_400.0
-"""Seconds that reading a dump may take."""
+"""Seconds that a program may take to read a dump or snapshot, unless the settings give more to making it."""
 LEEWAY = timedelta(minutes=10)
 """Between the clocks of the machine that dumped and of what the manifest says."""
 MADE = re.compile(r"^; Archive created at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", re.MULTILINE)
@@ -45,18 +43,22 @@ def compared(stream: BinaryIO, name: str, told: Stored, take: Callable[[bytes], 
         yield Fault("corrupt", name, f"its checksum is not that of what was written ({size} bytes)")
 
 
-def dump(folder: Path, bindir: Path, manifest: Manifest, database: Database) -> Found:
-    """Faults of the dump in FOLDER, which is read whole by pg_restore in BINDIR."""
+def dump(folder: Path, bindir: Path, manifest: Manifest, database: Database, timeout: float = TIMEOUT) -> Found:
+    """Faults of the dump in FOLDER, which is read whole by pg_restore in BINDIR, within TIMEOUT seconds each time."""
     name = folder.name
     # The time of an archive is told in the time zone of the reader; UTC is what it was written in.
     environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
+    rows = Rows()
+    # The rest, of which bodies of functions may say anything, has no files of its own: it is read with the listing.
+    content: list[str | Path] = [bindir / "pg_restore", "--data-only", "-f", "-", folder]
     try:
-        listing = output([bindir / "pg_restore", "--list", folder], environment, TIMEOUT, reason="not-a-dump")
+        listing = output([bindir / "pg_restore", "--list", folder], environment, timeout, reason="not-a-dump")
+        yield from listed(listing, name, manifest, database)
+        run(content, environment, timeout, reason="not-a-dump", take=rows.add)
     except BackupError as error:
-        yield Fault("not-a-dump", name, str(error))
+        yield Fault(error.reason, name, str(error))
         return
-    yield from listed(listing, name, manifest, database)
-    yield from _content(folder, bindir, environment, listing, database)
+    yield from _content(name, rows, listing, database)
 
 
 def listed(listing: str, name: str, manifest: Manifest, database: Database) -> Found:
@@ -69,32 +71,19 @@ def listed(listing: str, name: str, manifest: Manifest, database: Database) -> F
             yield Fault("stale", name, f"it was made at {clock.iso(made)}, the manifest is of {manifest.created}")
 
 
-def _content(folder: Path, bindir: Path, environment: Mapping[str, str], listing: str, database: Database) -> Found:
-    """Faults of what the dump would restore: all of it is unpacked, and its rows are counted."""
-    rows = Rows()
-    with tempfile.TemporaryFile() as errors:
-        # The rest, of which bodies of functions may say anything, has no files of its own: it was read with the listing.
-        command = [str(bindir / "pg_restore"), "--data-only", "-f", "-", str(folder)]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors) as process:
-            assert process.stdout
-            while piece := os.read(process.stdout.fileno(), PIECE):
-                rows.add(piece)
-        if process.returncode:
-            errors.seek(0)
-            said = errors.read(4000).decode("utf-8", "replace").strip()
-            yield Fault("not-a-dump", folder.name, f"pg_restore failed with status {process.returncode}: {said}")
-            return
+def _content(name: str, rows: Rows, listing: str, database: Database) -> Found:
+    """Faults of what the dump NAME would restore, of which these are the ROWS."""
     if not database.tables:
-        yield Fault("no-tables", folder.name, "it holds none")
+        yield Fault("no-tables", name, "it holds none")
     there = names(ENTRY.findall(listing))
     missing = [table for table in database.tables if flat(table) not in there]
     if missing:
         what = f"{len(missing)} of {len(database.tables)} tables are not in it: {', '.join(missing[:5])}"
-        yield Fault("no-tables", folder.name, what)
+        yield Fault("no-tables", name, what)
     for table, told in database.tables.items():
         found = rows.tables.get(table, 0)
         if found != told.rows and table not in database.excluded and table not in missing:
-            yield Fault("no-rows", f"{folder.name}:{table}", f"{found} rows, the manifest says {told.rows}")
+            yield Fault("no-rows", f"{name}:{table}", f"{found} rows, the manifest says {told.rows}")
 
 
 def flat(name: str) -> str:
@@ -113,8 +102,8 @@ def names(entries: Iterable[str]) -> set[str]:
     return found
 
 
-def snapshot(path: Path, manifest: Cache, server: Path | None) -> Iterator[Fault]:
-    """Faults of the snapshot in the file PATH; the program SERVER looks at it as well."""
+def snapshot(path: Path, manifest: Cache, checker: Path | None) -> Found:
+    """Faults of the snapshot in the file PATH; the program CHECKER looks at it as well."""
     checksum = rdb.Checksum()
     with path.open("rb") as file:
         while piece := file.read(PIECE):
@@ -133,12 +122,11 @@ def snapshot(path: Path, manifest: Cache, server: Path | None) -> Iterator[Fault
         yield Fault(
             "wrong-instance", path.name, f"keys per database are {seen.keys}, the manifest says {manifest.keys}"
         )
-    if server is not None:
-        with programs.checker(server) as checker:
-            try:
-                run([checker, path], os.environ, TIMEOUT, reason="not-a-dump")
-            except BackupError as error:
-                yield Fault("not-a-dump", path.name, str(error))
+    if checker is not None:
+        try:
+            run([checker, path], os.environ, TIMEOUT, reason="not-a-dump")
+        except BackupError as error:
+            yield Fault(error.reason, path.name, str(error))
 
 
 def files(stream: BinaryIO, left: Files, where: str, *, strict: bool) -> Iterator[Fault]:

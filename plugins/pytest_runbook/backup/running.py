@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -28,20 +28,26 @@ def run(
     mark: str = "",
     reason: str = "",
     complaint: Callable[[commands.Finished], Sequence[str]] = last,
+    take: Callable[[bytes], object] | None = None,
 ) -> None:
-    """ARGV to its end; BackupError, with REASON, when it takes longer than TIMEOUT seconds or its status is not 0.
+    """ARGV to its end; BackupError, with REASON, when its status is not 0.
 
-    MARK finds what is left of it when we are killed. COMPLAINT tells what is wrong when it ended otherwise; nothing: nothing is.
+    One that came to no end of its own, as it did not start, took longer than TIMEOUT seconds or was killed, says nothing of
+    what it was to look at: then the reason is `unverified`. MARK finds what is left of it when we are killed. COMPLAINT
+    tells what is wrong when it ended otherwise; nothing: nothing is. What it writes is given to TAKE, piece by piece.
     """
     marked = {family.MARK: os.environ.get(family.MARK) or mark} if mark else {}
     program = commands.Program([str(word) for word in argv], {**environment, **marked}, Path("/"))
     name = Path(argv[0]).name
     try:
-        done = commands.follow(program, timeout, show=False)
+        done = commands.follow(program, timeout, show=False, take=take)
     except StepFailed as error:
-        raise BackupError(str(error)) from None
+        raise BackupError(str(error), reason="unverified") from None
     if done.late:
-        raise BackupError(f'"{name}" did not end within {clock.duration(timeout)}, and was ended', reason=reason)
+        raise BackupError(f'"{name}" did not end within {clock.duration(timeout)}, and was ended', reason="unverified")
+    if done.status is not None and done.status < 0:
+        ended = f'"{name}" was ended by signal {-done.status}\n  hint: there may be too little memory'
+        raise BackupError(ended, reason="unverified")
     if done.status and (said := complaint(done)):
         lines = "\n".join(f"  {line}" for line in said[:SHOWN])
         raise BackupError(f'"{name}" failed with status {done.status}\n{lines}', reason=reason)
@@ -50,10 +56,10 @@ def run(
 def output(
     argv: Sequence[str | Path], environment: Mapping[str, str], timeout: float, *, mark: str = "", reason: str = ""
 ) -> str:
-    """What ARGV writes into the file that its option `-f` names, as `run`: all of it, since a pipe is cut when it is long."""
-    with tempfile.NamedTemporaryFile(prefix="runbook-") as file:
-        run([argv[0], "-f", file.name, *argv[1:]], environment, timeout, mark=mark, reason=reason)
-        return Path(file.name).read_bytes().decode("utf-8", "replace")
+    """All that ARGV writes, as `run`; its option `-f` says where to."""
+    written = io.BytesIO()
+    run([argv[0], "-f", "-", *argv[1:]], environment, timeout, mark=mark, reason=reason, take=written.write)
+    return written.getvalue().decode("utf-8", "replace")
 
 
 def end_left(mark: str) -> None:

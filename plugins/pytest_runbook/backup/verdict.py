@@ -34,6 +34,8 @@ REASONS: Mapping[str, str] = {
 """Reason to what it means."""
 UNSEEN = frozenset({"no-manifest", "unknown-version", "wrong-key", "unreachable", "unverified"})
 """Those that say that nobody could look: they are no evidence against what was seen before."""
+PASSING = frozenset({"unreachable", "unverified"})
+"""Those of them that are of the moment, and not of the backup: whoever restores it has not seen that it cannot be restored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil
-
 from pytest_runbook import clock
 from pytest_runbook.backup import archives, programs, reading
+from pytest_runbook.backup.aside import scratch
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.destinations.folder import Folder
 from pytest_runbook.backup.filelist import Files
 from pytest_runbook.backup.manifest import CACHE, DATABASE, FILES, ID, MANIFEST, REFUTED, VERIFIED, Manifest, Stored
 from pytest_runbook.backup.verdict import Fault, Verdict
 from pytest_runbook.errors import BackupError
-from pytest_runbook.settings import Settings
-
-SCRATCH = ".verifying-"
-"""What a folder begins with that holds what is being verified."""
 
 
 def verify(destination: Destination, id: str, *, note: bool = True, reread: float = 0.0) -> Verdict:  # noqa: A002
@@ -143,13 +135,16 @@ class _Reading:
         if manifest.files is not None and not _touched(bad, wanted[FILES]):
             yield from self._files(manifest)
 
+    def _scratch(self) -> AbstractContextManager[Path]:
+        return scratch(self._from.settings, self._from.root)
+
     @contextmanager
     def _local(self, manifest: Manifest, there: set[str]) -> Iterator[tuple[Path, list[Fault]]]:
         """A folder in which the dump and the snapshot lie as they came from there, and faults of all that came."""
         faults: list[Fault] = []
         with ExitStack() as stack:
             own = self._from.path(manifest.id) if isinstance(self._from, Folder) and not self._from.encrypted else None
-            folder = own or Path(stack.enter_context(scratch(self._from.settings, self._from.root)))
+            folder = own or stack.enter_context(self._scratch())
             for name, told in manifest.stored.items():
                 if name in there:
                     copied = name.partition("/")[0] in (DATABASE, CACHE) and own is None
@@ -183,7 +178,8 @@ class _Reading:
         except BackupError as error:
             yield Fault("unverified", DATABASE, f"nobody can tell: {error}")
             return
-        yield from reading.dump(folder, bindir, manifest, manifest.database)
+        timeout = max(reading.TIMEOUT, self._from.settings.backup.database.timeout)
+        yield from reading.dump(folder, bindir, manifest, manifest.database, timeout)
         self._looked[DATABASE] = f"all of it unpacked by pg_restore of {bindir}"
 
     def _snapshot(self, path: Path, manifest: Manifest) -> Iterator[Fault]:
@@ -196,7 +192,13 @@ class _Reading:
                 server = None
         except BackupError:
             pass
-        yield from reading.snapshot(path, manifest.cache, server)
+        try:
+            with self._scratch() as folder:
+                checker = programs.checker(server, folder) if server else None
+                yield from reading.snapshot(path, manifest.cache, checker)
+        except OSError as error:
+            yield _as_fault(error, CACHE)
+            return
         own = f", and by the checker of {server}" if server else "; there is no checker of its server here"
         self._looked[CACHE] = f"its checksum, and its keys counted{own}"
 
@@ -227,33 +229,14 @@ class _Reading:
         self._looked[FILES] = f"{len(manifest.files) - left} files read{earlier}{lately}"
 
 
-@contextmanager
-def scratch(settings: Settings, root: Path) -> Iterator[str]:
-    """A folder of our own where there is room: beside the local backups if there are any."""
-    local = settings.backup.destinations.get(settings.backup.local)
-    beside = root / getattr(local, "path", ".")
-    parent = beside if local and os.access(beside, os.W_OK) else Path(tempfile.gettempdir())
-    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-", dir=parent) as folder:
-        yield folder
-
-
-def remove_left(folder: Path) -> None:
-    """Remove what verifications left in FOLDER whose process is gone."""
-    for path in folder.glob(f"{SCRATCH}*"):
-        pid = path.name.removeprefix(SCRATCH).partition("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)) and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-
-
 def _touched(bad: set[str], names: list[str]) -> bool:
     return any(name in bad for name in names)
 
 
 def _as_fault(error: BackupError | OSError, where: str) -> Fault:
-    """ERROR, met at WHERE; that of a disk, which has no reason, says that nobody could look."""
+    """ERROR, met at WHERE; that of a disk, which is none of what is read, says that nobody could look."""
     if isinstance(error, BackupError):
         return Fault(error.reason or "unreachable", where, str(error))
     said = f'"{error.filename or where}": {(error.strerror or str(error)).lower()}'
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Fault("unverified", where, f"it cannot be read back: {said}\n  hint: make room beside the local backups")
-    return Fault("unreachable", where, f"{said}\n  hint: see the disk")
+    hint = "make room beside the local backups, or see the disk there"
+    return Fault("unverified", where, f"it cannot be read back: {said}\n  hint: {hint}")

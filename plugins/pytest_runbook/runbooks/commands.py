@@ -8,7 +8,7 @@ import selectors
 import shlex
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,14 +68,17 @@ class Finished:
         return lines[-1] if lines and len(lines[-1]) <= LINE else ""
 
 
-def follow(program: Program, timeout: float, *, show: bool = True) -> Finished:
+def follow(
+    program: Program, timeout: float, *, show: bool = True, take: Callable[[bytes], object] | None = None
+) -> Finished:
     """Run PROGRAM to its end, TIMEOUT seconds at most; with SHOW, what it says is passed on as it comes.
 
+    All of its standard output is given to TAKE, if that is there, and is not kept.
     What it started in the background goes on and is not waited for; when it is late, nothing of it goes on. Raises
     StepFailed when it cannot be started.
     """
     with _started(program) as process:
-        stdout, stderr = _Ear(show, program.mark), _Ear(show, program.mark)
+        stdout, stderr = _Ear(show, program.mark, take), _Ear(show, program.mark)
         try:
             in_time = _listen(process, stdout, stderr, clock.monotonic() + timeout)
         except BaseException:
@@ -94,11 +97,12 @@ def follow(program: Program, timeout: float, *, show: bool = True) -> Finished:
 class _Ear:
     """Listens to one stream."""
 
-    def __init__(self, show: bool, mark: bytes) -> None:
+    def __init__(self, show: bool, mark: bytes, take: Callable[[bytes], object] | None = None) -> None:
         self.status: int | None = None
         """What comes after the second mark."""
         self._show, self._begin, self._end = show, mark and mark + b"\n", mark and mark + b" "
         self._kept, self._held = Capped(ANSWERED), b""
+        self._add = take or self._kept.add
 
     def hear(self, data: bytes) -> None:
         """Take DATA; what may belong to a mark is held back."""
@@ -130,7 +134,7 @@ class _Ear:
         return self._kept.text()
 
     def _take(self, data: bytes) -> None:
-        self._kept.add(data)
+        self._add(data)
         while self._show and data:
             data = data[os.write(1, data) :]
 

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import shutil
-import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar, cas
 
 from pydantic import BaseModel, ConfigDict
 
+from pytest_runbook.backup.aside import scratch
 from pytest_runbook.backup.checksums import of_stream
 from pytest_runbook.backup.manifest import ID, MANIFEST, REFUTED, RESTORED, VERIFIED, Head, Manifest, Stored
 from pytest_runbook.errors import BackupError
@@ -235,10 +235,14 @@ class Place(ABC, Generic[S]):
         """Write DATA as NAME, one of `NOTES`."""
         if name not in NOTES:
             raise ValueError(name)
-        with tempfile.TemporaryDirectory(prefix="runbook-") as folder:
-            path = Path(folder, name)
-            path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            self._put(self._key(id, name), path)
+        try:
+            with scratch(self.settings, self.root) as folder:
+                path = folder / name
+                path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                self._put(self._key(id, name), path)
+        except OSError as error:
+            said = f'"{name}" of "{id}" cannot be written: {(error.strerror or str(error)).lower()}'
+            raise BackupError(f"{said}\n  hint: make room beside the local backups") from None
 
     def noted(self, id: str, name: str) -> dict[str, Any] | None:  # noqa: A002
         """What was noted as NAME; None when nothing was, or what was is damaged."""

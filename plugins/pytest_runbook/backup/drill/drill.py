@@ -20,7 +20,7 @@ from pytest_runbook.backup.drill.restoring import Restored, ScratchRestore
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import RESTORED, Manifest
 from pytest_runbook.backup.restore import scratch
-from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.backup.verdict import PASSING, Fault
 from pytest_runbook.backup.verifying import software
 from pytest_runbook.errors import BackupError, RunbookError, UsageError
 from pytest_runbook.evidence.redaction import Redactor
@@ -93,7 +93,7 @@ class Drill:
         except UsageError:
             raise
         except BackupError as error:
-            if error.reason and error.reason != "unreachable":
+            if error.reason and error.reason not in PASSING:
                 paper.faults.append(Fault(error.reason, "", _line(error)))
             else:
                 paper.trouble = _line(error)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_runbook.backup import contents, programs, reading
 from pytest_runbook.backup.running import last, output, run
-from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.backup.verdict import PASSING, Fault
 from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
@@ -115,11 +115,12 @@ class Restoring:
         try:
             self._restore(*self._severity(), *options, str(dump), reason="not-restored")
         except BackupError as refused:
+            found = _fault(refused)
             try:  # what cannot even be unpacked is no dump, whatever server it should go to
                 self._restore("--file=/dev/null", str(dump), reason="not-a-dump")
             except BackupError as error:
                 return [_fault(error)]
-            return [_fault(refused)]
+            return [found]
         return []
 
     def properties(self, name: str, dump: Path, told: Database) -> dict[str, str]:
@@ -203,6 +204,9 @@ def _about(statement: str) -> str:
 
 
 def _fault(error: BackupError) -> Fault:
+    """ERROR as what is wrong with the dump; raised again when it says nothing of that, as of a program that was late."""
+    if error.reason in PASSING:
+        raise error
     if found := MISSING.search(str(error)):
         what = f'the extension "{found[1]}" is' if found[1] else "an extension is"
         return Fault("not-restored", "database", f"{what} not installed beside the server that it is restored into")

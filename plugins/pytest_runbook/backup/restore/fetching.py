@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pytest_runbook.backup import reading
 from pytest_runbook.backup.destinations.base import safe
-from pytest_runbook.backup.verdict import Fault
+from pytest_runbook.backup.verdict import PASSING, Fault
 from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
@@ -79,6 +79,6 @@ class _Until:
 
 def as_fault(error: BackupError, where: str) -> Fault:
     """ERROR, met at WHERE, as what is wrong with the backup; raised again when it only says that nobody could look."""
-    if error.reason == "unreachable":
+    if error.reason in PASSING:
         raise error
     return Fault(error.reason or "corrupt", where, " ".join(str(error).split()))
