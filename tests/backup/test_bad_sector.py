@@ -74,25 +74,43 @@ def test_it_is_damage(sealed: Backups, where: str, name: str) -> None:
         assert (refuted and refuted["reasons"], verified(place, backup)) == (["corrupt"], False)
 
 
-def test_what_is_lost_off_site_is_sent_again(sealed: Backups) -> None:
+@pytest.mark.parametrize("name", [FILES, MANIFEST])
+def test_what_is_lost_off_site_is_sent_again(sealed: Backups, name: str) -> None:
     first = made(sealed).manifest.id
-    bad = spoil(sealed.folder / "other" / first / f"{FILES}.age")
+    bad = spoil(sealed.folder / "other" / first / f"{name}.age")
     second = made(sealed)
     assert [(fault.reason, fault.where) for verdict in second.verdicts for fault in verdict.faults] == [
-        ("corrupt", f"{first}/{FILES}")
+        ("corrupt", f"{first}/{name}")
     ]
     third = made(sealed)
     assert (third.good, third.manifest.needs, bad.is_symlink()) == (True, {first}, False)
 
 
-def test_nothing_that_needs_what_is_lost_is_verified_any_more(system: Filesystem, place: Folder) -> None:
+@pytest.mark.parametrize("name", [FILES, MANIFEST])
+def test_nothing_that_needs_what_is_lost_is_verified_any_more(system: Filesystem, place: Folder, name: str) -> None:
     first, second = system.backup(), system.backup()
     assert second.needs == {first.id}
-    spoil(place.path(first.id) / FILES)
-    assert [(fault.reason, fault.where) for fault in system.faults(second)] == [("corrupt", f"{first.id}/{FILES}")]
+    spoil(place.path(first.id) / name)
+    assert [(fault.reason, fault.where) for fault in system.faults(second)] == [("corrupt", f"{first.id}/{name}")]
     assert [verified(place, one) for one in place.backups()] == [False, False]
     third = system.backup()
     assert (third.needs, system.faults(third)) == (set(), [])
+
+
+def test_what_needs_one_without_a_manifest_is_not_good(system: Filesystem, place: Folder) -> None:
+    """Its archive is there, and a restore asks the manifest what it is."""
+    first, second = system.backup(), system.backup()
+    (place.path(first.id) / MANIFEST).unlink()
+    assert [(fault.reason, fault.where) for fault in system.faults(second)] == [("missing", f"{first.id}/{MANIFEST}")]
+    third = system.backup()
+    assert (third.needs, system.faults(third)) == (set(), [])
+
+
+def test_what_needs_one_that_is_refuted_for_its_manifest_is_not_verified(system: Filesystem, place: Folder) -> None:
+    first, second = system.backup(), system.backup()
+    spoil(place.path(first.id) / MANIFEST)
+    assert system.faults(first)
+    assert not verified(place, second.id)
 
 
 def test_a_backup_of_which_nothing_can_be_told_keeps_none_from_being_made(system: Filesystem, place: Folder) -> None:

@@ -130,3 +130,11 @@ def test_a_bad_sector_makes_a_bad_backup_and_a_disk_that_does_not_let_us_in_none
     manifest.symlink_to(path)  # it can be opened, and not be read
     seen, message = here(backups)
     assert (seen, f'"{manifest}" {why}' in message) == (outcome, True)
+
+
+def test_a_folder_that_nobody_can_look_into_is_unmeasured(backups: Backups) -> None:
+    loop = backups.folder / "loop"
+    loop.symlink_to(loop)
+    backups.more["RUNBOOK__BACKUP__DESTINATIONS__LOCAL__PATH"] = str(loop)
+    outcome, message = here(backups)
+    assert (outcome, f'"{loop}": too many levels of symbolic links' in message) == (Outcome.UNMEASURED, True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -71,9 +72,9 @@ def _refute(destination: Destination, verdict: Verdict) -> None:
 
 
 def _damaged(verdict: Verdict) -> set[str]:
-    """IDs of backups whose archive of files is not what was written, which others may need as well."""
+    """IDs of backups whose archive of files, or manifest, is not what was written, and which others may need as well."""
     wheres = [fault.where for fault in verdict.damage]
-    own = {verdict.id for where in wheres if where.partition(":")[0] == FILES}
+    own = {verdict.id for where in wheres if where.partition(":")[0] in (FILES, MANIFEST)}
     return own | {where.partition("/")[0] for where in wheres if ID.match(where) and where.partition("/")[2]}
 
 
@@ -209,6 +210,7 @@ class _Reading:
             if not reading.inside(name):
                 yield Fault("unsafe-path", f"{MANIFEST}:{name}", "its path leads out of the folder")
         needs = manifest.needs
+        yield from self._holders(needs)
         spared = sorted(one for one in needs if archives.known(self._from, one, self._reread))
         for backup in sorted({manifest.id, *needs} - {*spared}):
             self.archives[backup] = self._from.mark(backup, FILES)
@@ -227,6 +229,15 @@ class _Reading:
             else ""
         )
         self._looked[FILES] = f"{len(manifest.files) - left} files read{earlier}{lately}"
+
+    def _holders(self, needs: Collection[str]) -> Iterator[Fault]:
+        """Faults of the manifests of the earlier backups NEEDS, without which nobody takes files out of their archives."""
+        for backup in sorted(needs):
+            try:
+                self._from.head(backup)
+            except BackupError as error:
+                fault = _as_fault(error, f"{backup}/{MANIFEST}")
+                yield replace(fault, reason="missing") if fault.reason == "no-manifest" else fault
 
 
 def _touched(bad: set[str], names: list[str]) -> bool:

@@ -47,17 +47,17 @@ class Folder(Place[FolderSettings]):
 
     def unfinished(self) -> list[Path]:
         """Folders that somebody began to make, and did not finish."""
-        with worded(self.place):
+        with worded(self.place, reason="unreachable"):
             return sorted(path for path in _children(self.folder) if path.name.startswith(PARTIAL))
 
     def _ids(self) -> dict[str, bool]:
-        with worded(self.place):
+        with worded(self.place, reason="unreachable"):
             found = [path for path in _children(self.folder) if ID.fullmatch(path.name) and path.is_dir()]
             return {path.name: any(path.glob(f"{MANIFEST}*")) for path in found}
 
     def _list(self, id: str) -> dict[str, int]:  # noqa: A002
         base = self.folder / id
-        with worded(self.place):
+        with worded(self.place, reason="unreachable"):
             found = sorted(path for path in base.rglob("*") if path.is_file() and not path.name.startswith(COPYING))
             return {path.relative_to(base).as_posix(): path.stat().st_size for path in found}
 
@@ -134,10 +134,10 @@ def _children(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def worded(place: str) -> Iterator[None]:
-    """Turn an error of the disk into words."""
+def worded(place: str, *, reason: str = "") -> Iterator[None]:
+    """Turn an error of the disk into words, and a BackupError with REASON."""
     try:
         yield
     except OSError as error:
         what = f'"{error.filename or place}": {(error.strerror or str(error)).lower()}'
-        raise BackupError(f"{what}\n  hint: see the disk of {place}") from None
+        raise BackupError(f"{what}\n  hint: see the disk of {place}", reason=reason) from None
