@@ -16,6 +16,7 @@ from pytest_runbook.errors import BackupError
 from tests.backup.conftest import Backups
 from tests.backup.filesystem import Filesystem, filesystem
 from tests.backup.test_destinations import declared, keys
+from tests.backup.test_files import mounted
 
 BAD = Path("/proc/self/mem")
 """A file that can be opened, and whose beginning cannot be read, as on a bad disk: nobody has that memory."""
@@ -72,6 +73,18 @@ def test_it_is_damage(sealed: Backups, where: str, name: str) -> None:
         assert f'"{bad}" cannot be read: input/output error\n  hint: see the disk' in verdict.faults[0].message
         refuted = place.noted(backup, REFUTED)
         assert (refuted and refuted["reasons"], verified(place, backup)) == (["corrupt"], False)
+
+
+def test_it_is_told_where_it_cannot_be_noted(system: Filesystem, place: Folder) -> None:
+    """Many a system lets nobody write any more to a disk that it cannot read."""
+    backup = system.backup()
+    spoil(place.path(backup.id) / FILES)
+    with mounted("-o", "bind,ro", place.folder, place.folder):
+        first, second = system.faults(backup)
+    assert (first.reason, first.where) == ("corrupt", FILES)
+    assert (second.reason, second.where) == ("unverified", REFUTED)
+    assert "what was found cannot be noted: " in second.message
+    assert "read-only file system" in second.message
 
 
 @pytest.mark.parametrize("name", [FILES, MANIFEST])

@@ -349,3 +349,11 @@ def test_a_container_is_a_machine_too(book: Book, token: str, monkeypatch: pytes
             assert "is not running" in book.perform().why
             monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
             assert "Cannot connect to the Docker daemon at unix:///nowhere" in book.perform().why
+
+
+def test_all_that_a_program_writes_can_be_taken(tmp_path: Path) -> None:
+    taken = list[bytes]()
+    size = 3 * commands.ANSWERED
+    program = commands.Program(["head", "-c", str(size), "/dev/zero"], dict(os.environ), tmp_path)
+    done = commands.follow(program, 60, show=False, take=taken.append)
+    assert (done.status, done.stdout, sum(map(len, taken))) == (0, "", size)

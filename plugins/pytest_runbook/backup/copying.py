@@ -121,10 +121,8 @@ def _mend(source: Folder, target: Destination, needed: str) -> None:
     if whole and verified(target, needed):
         return
     sent = False
-    for name in {fault.where for fault in verify(target, needed).faults if fault.reason in DAMAGE} & {
-        *stored,
-        MANIFEST,
-    }:
+    bad = {fault.where for fault in verify(target, needed).faults if fault.reason in DAMAGE}
+    for name in bad & {*stored, MANIFEST}:
         path = source.path(needed) / name
         if name == MANIFEST or (path.is_file() and of_file(path) == stored[name].sha256):
             target.write(needed, name, path, anew=True)

@@ -38,7 +38,10 @@ def verify(destination: Destination, id: str, *, note: bool = True, reread: floa
         _confirm(destination, verdict, read.archives)
     elif note and verdict.damage and "other-system" not in verdict.reasons:  # what belongs to others is left alone
         # Who could not look has nothing against what others saw: that is no damage.
-        _refute(destination, verdict)
+        try:
+            _refute(destination, verdict)
+        except BackupError as error:  # a bad disk is often one that cannot be written to as well
+            verdict.faults.append(Fault("unverified", REFUTED, f"what was found cannot be noted: {error}"))
     return verdict
 
 
