@@ -24,7 +24,7 @@ Correction, mildest first
            redis-cli bgsave; redis-cli info persistence | grep rdb_last_bgsave_status
     4. It does not answer, or everything it holds is on the disk: restart the one service; append-only file and dump bring the
        data back (step restart):
-           docker compose restart redis
+           docker compose restart --timeout 120 redis
     5. A person: the append-only file is cut off: copy it, then redis-check-aof --fix on the copy, and put it in place.
 
 Last resort
@@ -74,7 +74,7 @@ def save(at):
     return call(save_again)
 
 
-@correct(risk="restart", only_if=lambda at: call(may_restart), settle=2, within=60, timeout=120)
+@correct(risk="restart", only_if=lambda at: call(may_restart), settle=2, within=60, timeout=300)
 def restart(at):
     """Restart Redis"""
     return manage("restart", "cache")

@@ -21,7 +21,8 @@ Correction, mildest first
 
 Last resort
     Save, and when that has succeeded restart Redis: clients wait for some seconds, and nothing is lost (step restart).
-        redis-cli bgsave; redis-cli info persistence | grep rdb_last_bgsave_status; docker compose restart redis
+        redis-cli bgsave; redis-cli info persistence | grep rdb_last_bgsave_status
+        docker compose restart --timeout 120 redis
     A person: fail over to the replica.
 
 Verify

@@ -11,16 +11,20 @@ Diagnosis
            docker compose exec postgres pg_isready
     3. Is its disk full? PostgreSQL stops itself then: go to disk-full first, and delete nothing in its folder, above all not
        in pg_wal. (step disk)
-    4. "too many connections": go to database-connections. "password authentication failed": the configuration changed.
-    5. Is it in recovery? Starting after a crash replays the log, and takes as long as it takes; do not interrupt that.
+    4. What does it say to who connects? "too many clients" or "remaining connection slots": go to database-connections.
+       "password authentication failed": the configuration changed. A name that does not resolve: the network.
+    5. "starting up", "not yet accepting connections": is it in recovery? Starting after a crash replays the log, and takes as
+       long as it takes; do not interrupt that.
 
 Correction, mildest first
     1. It is replaying its log: wait, and look at the progress in the server's log. No step touches it meanwhile.
     2. It answers and refuses changes, because somebody switched it to read-only by ALTER SYSTEM: switch that off. Who has a
        reason for it declares a maintenance window (step take_writes):
            ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();
-    3. It does not answer: restart it, and poll pg_isready (step restart):
-           docker compose restart postgres
+    3. It does not answer: it refuses or closes connections, or lets them wait, and says nothing. Restart it, with time to
+       write what it has in memory (killed before that, it has to repair its data first), and poll pg_isready. Not when it
+       says why it lets nobody in, as in 4 and 5 above: a restart drops every session and mends none of that (step restart):
+           docker compose restart --timeout 120 postgres
     4. A person: a setting keeps it from starting; take the last change of postgresql.conf back.
 
 Last resort
@@ -41,15 +45,6 @@ READ_ONLY = """
     )
 """
 """Switched by ALTER SYSTEM, and not in a file that a person keeps: there a RESET changes nothing."""
-HOPELESS = (
-    "starting up",
-    "shutting down",
-    "in recovery",
-    "authentication failed",
-    "does not exist",
-    "no pg_hba.conf entry",
-)
-"""What a server says that a restart does not help: it is at work, or it was asked wrongly."""
 
 
 @diagnose
@@ -94,11 +89,5 @@ def switched_to_read_only(tools):
 
 
 def does_not_answer(tools):
-    """Whether it does not answer, and is not at work on starting, and does not just refuse this account."""
-    try:
-        tools.sql("database", "SELECT 1")
-    except RunbookError as error:
-        said = str(error)
-        print(said)
-        return not any(words in said for words in HOPELESS)
-    return False
+    """Whether nobody serves there; who says why it lets nobody in is not restarted for that."""
+    return tools.silent("database")

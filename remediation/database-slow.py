@@ -35,7 +35,7 @@ Last resort
     Users wait, and nothing above helped: restart PostgreSQL, with approval. Every service loses its connections, caches are
     cold, and it is slower for a while. Not while a backup, a copy for a standby or an index is being made: that would be
     lost, and not when that cannot be seen (step restart).
-        docker compose restart postgres
+        docker compose restart --timeout 120 postgres
 
 Verify
     pytest checks/database/performance.py

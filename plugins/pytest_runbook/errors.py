@@ -9,7 +9,8 @@ RunbookError
 │   └── Stalled       the checker itself stands still
 ├── TimedOut          the check used up its time
 ├── StepFailed        a step of a runbook did not do what it is for
-│   └── NoProgram     the program that was to run is not on this machine
+│   ├── NoProgram     the program that was to run is not on this machine
+│   └── NoAnswer      nobody serves at the address of a database
 ├── ManagerError      a service manager did not do what was asked
 │   └── NoVersion     nothing says which version of a unit is started
 ├── HistoryError      the history cannot be read or written
@@ -68,6 +69,10 @@ class StepFailed(RunbookError):
 
 class NoProgram(StepFailed):
     """The program that was to run is not on this machine."""
+
+
+class NoAnswer(StepFailed):
+    """Nobody serves at the address of a database: it refuses, hangs up or is late. Who says why it refuses us does serve."""
 
 
 class ManagerError(RunbookError):

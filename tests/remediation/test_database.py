@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.probes.databases import PostgresServer, free_port, until
+from tests.probes.databases import SECRET, PostgresServer, black_hole, free_port, until
 from tests.remediation.acting import Acting, settings
 
 SLOW = "database/performance::query_time_p95"
@@ -222,14 +223,36 @@ def test_a_standby_that_is_taken_for_the_database_is_not_made_to_take_writes(sta
     assert not book.needed("restart")
 
 
-def test_only_a_database_that_does_not_answer_is_restarted(primary: PostgresServer) -> None:
-    assert not acting(primary, "database-down").needed("restart")
-    wrong = primary.uri(database="shop").replace("s3cret", "wrong")
-    assert not acting(primary, "database-down", probes__database__uri=wrong).needed("restart"), (
-        "it refuses us, not users"
-    )
-    silent = primary.uri(database="shop", port=free_port())
-    assert acting(primary, "database-down", probes__database__uri=silent).needed("restart")
+@pytest.mark.parametrize(
+    ("runbook", "step", "probe"),
+    [("database-down", "restart", "database"), ("replication-slot", "restart_standby", "standby")],
+)
+def test_only_a_server_that_does_not_answer_is_restarted(
+    primary: PostgresServer, runbook: str, step: str, probe: str
+) -> None:
+    def book(uri: str) -> Acting:
+        return acting(primary, runbook, **{f"probes__{probe}__uri": uri, f"probes__{probe}__connect_timeout": 2})
+
+    right, closed = primary.uri(database="shop"), free_port()
+    wrong = right.replace(SECRET, "wrong")
+    assert not book(right).needed(step)
+    assert "password authentication failed" in book(wrong).unseen(step), "it refuses us, not users"
+    assert "failed to resolve host 'nowhere.invalid'" in book("postgresql://u@nowhere.invalid/shop").unseen(step)
+    assert book(primary.uri(port=closed)).needed(step)
+    assert book(f"postgresql://u@127.0.0.1:{closed},127.0.0.1:{free_port()}/shop").needed(step)
+    one_of_two = wrong.replace(f":{primary.port}", f":{primary.port},127.0.0.1:{closed}")
+    assert "password authentication failed" in book(one_of_two).unseen(step), "the other one may be IPv6"
+    with black_hole() as port:
+        assert book(primary.uri(port=port)).needed(step)
+
+
+def test_a_database_without_a_free_connection_is_not_restarted(primary: PostgresServer) -> None:
+    guest = acting(primary, "database-down", probes__database__uri=primary.uri("guest", "shop"))
+    with ExitStack() as stack:
+        with pytest.raises(psycopg.OperationalError):
+            while True:
+                stack.enter_context(primary.connect("guest", "shop"))
+        assert re.search("too many clients|connection slots are reserved", guest.unseen("restart"))
 
 
 def test_replay_that_was_paused_goes_on(primary: PostgresServer, standby: PostgresServer) -> None:
@@ -271,13 +294,11 @@ def test_a_slot_that_nobody_reads_is_dropped_and_the_others_stay(
         primary.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 
 
-def test_the_standby_is_restarted_for_its_slot_only_when_it_is_down(
+def test_a_standby_that_answers_or_was_never_meant_to_be_is_not_restarted_for_its_slot(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     assert not pair(primary, standby, "replication-slot").needed("restart_standby")
     assert not acting(primary, "replication-slot").needed("restart_standby"), "there is none"
-    silent = standby.uri(port=free_port())
-    assert acting(primary, "replication-slot", probes__standby__uri=silent).needed("restart_standby")
 
 
 @pytest.fixture

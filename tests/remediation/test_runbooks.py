@@ -16,6 +16,7 @@ from pytest_runbook.model import Risk
 from pytest_runbook.runbooks import loading
 from pytest_runbook.runbooks.actions import Action, Command, Manage, Script, Sql
 from pytest_runbook.runbooks.steps import Situation, Stage, StepSpec
+from pytest_runbook.runbooks.tools import SPARE
 from pytest_runbook.settings import Settings
 
 from tests.remediation.acting import FOLDER, ROOT, settings, situation
@@ -154,8 +155,22 @@ def test_what_costs_more_than_one_service_is_never_done_unasked_in_production(na
 
 def test_a_worker_may_end_the_job_that_it_has_begun(told: Settings) -> None:
     manager = told.managers[str(told.services["worker"].manager)]
-    restart = next(step for step in steps("queue-too-long") if step.name == "restart_worker")
-    assert told.probes["ml"].timeout < manager.grace <= restart.timeout / 2
+    assert told.probes["ml"].timeout < manager.grace
+
+
+@pytest.mark.parametrize("service", ["database", "cache"])
+def test_what_holds_data_may_write_it_before_it_ends(told: Settings, service: str) -> None:
+    assert told.managers[str(told.services[service].manager)].grace >= 120
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_lasts_as_long_as_the_service_that_it_stops_may_take(name: str, told: Settings) -> None:
+    for step in steps(name):
+        for action in step.actions(situation(name, told)):
+            if isinstance(action, Manage) and action.operation in ("stop", "restart"):
+                manager = told.services[str(action.service)].manager
+                grace = told.managers[manager].grace if manager else 0
+                assert step.timeout - SPARE >= 2 * grace, f"half of it is for the stop: {step.name}"
 
 
 def test_a_worker_is_called_idle_after_more_than_a_job(told: Settings) -> None:

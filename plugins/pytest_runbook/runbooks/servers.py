@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pytest_runbook.errors import StepFailed, Unmeasured
+from pytest_runbook.errors import NoAnswer, StepFailed, Unmeasured
 
 if TYPE_CHECKING:
     import psycopg
@@ -69,7 +69,7 @@ def words(error: Exception) -> str | None:
 
 
 def failed(error: psycopg.Error, name: str) -> StepFailed:
-    """What ERROR says of the server of the probe NAME, in words."""
-    from pytest_runbook.probes.postgresql.client import explained
+    """What ERROR says of the server of the probe NAME, in words; NoAnswer when nobody serves there."""
+    from pytest_runbook.probes.postgresql.client import explained, silent
 
-    return StepFailed(str(explained(error, name)))
+    return (NoAnswer if silent(error) else StepFailed)(str(explained(error, name)))

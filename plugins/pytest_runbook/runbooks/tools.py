@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_runbook import clock
-from pytest_runbook.errors import StepFailed, unknown
+from pytest_runbook.errors import NoAnswer, StepFailed, unknown
 from pytest_runbook.runbooks import environment, servers
 from pytest_runbook.runbooks.actions import OPERATIONS
 from pytest_runbook.runbooks.commands import Finished
@@ -145,6 +145,19 @@ class Tools:
             self._databases[name] = servers.database(name, self._probe(name, "postgresql"), self._left)
             self._open.callback(self._databases[name].close)
         return self._databases[name]
+
+    def silent(self, name: str = "database") -> bool:
+        """Whether nobody serves at the address of the probe NAME: it refuses, hangs up or is late.
+
+        Raises StepFailed with what else keeps us out: a restart mends no wrong password, no lack of connections, no recovery
+        that takes its time, and no name that does not resolve.
+        """
+        try:
+            self.database(name)
+        except NoAnswer as error:
+            print(error)
+            return True
+        return False
 
     def cache(self, name: str = "cache") -> redis.Redis:
         """A client of the server of the probe NAME, which answers text."""

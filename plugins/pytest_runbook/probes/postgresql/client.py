@@ -37,7 +37,18 @@ TRANSPORT = re.compile(
     r"|the database system is (starting up|shutting down|in recovery|not yet accepting|not accepting)",
     re.IGNORECASE,
 )
-PREFIX = re.compile(r"^(connection (failed|is bad): )?(connection to server (at|on) .*? failed: )?(FATAL:\s+)?")
+ATTEMPT = (
+    r"^(- host: .*?, hostaddr: ('[^']*'|None): )?"
+    r"(connection (failed|is bad): )?(connection to server (at|on) .*? failed: )?"
+)
+PREFIX = re.compile(ATTEMPT + r"(FATAL:\s+)?")
+SILENCE = re.compile(
+    ATTEMPT + r"(could not (receive|send) data (from|to) server: |SSL SYSCALL error: )?"
+    r"(connection (refused|reset by peer|timed out)|(connection )?timeout expired|server closed the connection unexpectedly"
+    r"|EOF detected|broken pipe|no such file or directory)",
+    re.IGNORECASE,
+)
+"""What is said of an address at which nobody serves."""
 
 
 class Client:
@@ -170,11 +181,31 @@ def _cut(connection: AsyncConnection[Row]) -> None:
 def explained(error: psycopg.Error, target: str) -> Unmeasured:
     """What ERROR says about TARGET: Unreachable when it does not serve, Unmeasured when we may not or cannot see."""
     state = error.sqlstate or ""
-    first = str(error.diag.message_primary or error).strip().partition("\n")[0]
+    first = error.diag.message_primary or _telling(error)
     said = f'"{target}": {_lowered(PREFIX.sub("", first))}'
     if state.startswith(GONE) if state else TRANSPORT.search(first):
         return Unreachable(said)
     return Unmeasured(said + HINTS.get(state, ""))
+
+
+def silent(error: psycopg.Error) -> bool:
+    """Whether ERROR of connecting says of every address that nobody serves there: refused, hung up, or late.
+
+    A server that says why it lets nobody in serves, in whatever language; and of one that nobody can get to, nobody can tell.
+    """
+    return all(SILENCE.match(line) for line in _attempts(error))
+
+
+def _telling(error: psycopg.Error) -> str:
+    """Of several addresses the one counts at which a server spoke: `localhost` is two, and the other one may be nobody's."""
+    lines = _attempts(error)
+    return next((line for line in lines if "FATAL:" in line), lines[0] if lines else "")
+
+
+def _attempts(error: psycopg.Error) -> list[str]:
+    """What ERROR says, a line for each address that was tried; libpq indents what explains it."""
+    lines = str(error).splitlines()
+    return [line for line in lines if line.strip() and not line.startswith(("\t", "Multiple connection attempts"))]
 
 
 def _lowered(text: str) -> str:
