@@ -16,7 +16,8 @@ Correction, mildest first
     1. End what is idle inside a transaction for more than 10 minutes; never backups or standbys (step end_forgotten):
            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE state LIKE 'idle in transaction%' AND state_change < now() - interval '10 minutes'
-              AND backend_type = 'client backend' AND application_name !~ 'pg_dump|pg_basebackup' AND pid <> pg_backend_pid();
+              AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+              AND application_name !~* '^(pytest-runbook|pg_|pgbackrest|barman|wal-g)';
     2. Web itself holds most of them: restart it, which gives them all back, and open a ticket about the leak (step restart_web):
            docker compose restart web
     3. A person: another client leaks them. Find its owner by application_name and address, end its connections, fix it.
@@ -35,7 +36,7 @@ from pytest_runbook import correct, diagnose, manage, sql
 FORGOTTEN = """
     FROM pg_stat_activity
     WHERE starts_with(state, 'idle in transaction') AND state_change < clock_timestamp() - make_interval(secs => %s)
-      AND backend_type = 'client backend' AND application_name <> 'pytest-runbook' AND application_name !~* %s
+      AND backend_type = 'client backend' AND application_name !~ '^pytest-runbook' AND application_name !~* %s
 """
 MOST = """
     SELECT count(*) FILTER (WHERE application_name = %s AND application_name <> '') * 2 > count(*)

@@ -21,7 +21,8 @@ Correction, mildest first
        Only those: never a backup, a standby or what merely works long (step end_forgotten):
            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE state LIKE 'idle in transaction%' AND state_change < now() - interval '10 minutes'
-              AND backend_type = 'client backend' AND application_name !~ 'pg_dump|pg_basebackup' AND pid <> pg_backend_pid();
+              AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+              AND application_name !~* '^(pytest-runbook|pg_|pgbackrest|barman|wal-g)';
     2. An index that the release declares (facts.database.indexes) is gone: build it again, while users work (step
        build_indexes):
            CREATE INDEX CONCURRENTLY <name> ON <table> (<columns>);
@@ -46,11 +47,12 @@ from pytest_runbook import call, correct, diagnose, last_resort, manage, sql
 FORGOTTEN = """
     FROM pg_stat_activity
     WHERE starts_with(state, 'idle in transaction') AND state_change < clock_timestamp() - make_interval(secs => %s)
-      AND backend_type = 'client backend' AND application_name <> 'pytest-runbook' AND application_name !~* %s
+      AND backend_type = 'client backend' AND application_name !~ '^pytest-runbook' AND application_name !~* %s
 """
+# Of our own sessions those with a purpose in their name, a backup, are at work; the others only look.
 BUSY = """
     SELECT count(*) FROM pg_stat_activity
-    WHERE pid <> pg_backend_pid() AND (application_name ~* %s
+    WHERE pid <> pg_backend_pid() AND (application_name ~ '^pytest-runbook .' OR application_name ~* %s
        OR state = 'active' AND query ~* '^\\s*(create|drop|alter|reindex|vacuum|cluster|copy|refresh)\\M'
        OR query = '<insufficient privilege>'
        OR pid IN (SELECT pid FROM pg_stat_progress_basebackup))

@@ -20,7 +20,7 @@ async def test_pool(database, facts, limits, measure):
     """
     pool = (facts.database.pool_size + facts.database.pool_overflow) * facts.web.workers
     assert pool > 0, "the settings give the pools no connection: facts.database.pool_size, facts.web.workers"
-    sessions = [session for session in await database.activity() if session.application != "pytest-runbook"]
+    sessions = [session for session in await database.activity() if not session.ours]
     taken = sum(session.state != "idle" for session in sessions)
     assert measure("database.pool", taken / pool, "ratio") < limits.database.connections, (
         f"{taken} of the {pool} connections that the application's pools may open are taken"

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from pytest_runbook.backup import comparing, contents
 from pytest_runbook.backup.manifest import Database, Table
+from pytest_runbook.probes.postgresql.client import MARK
 
 from tests.probes.databases import PostgresServer, server_folder
 
@@ -16,7 +17,7 @@ from tests.probes.databases import PostgresServer, server_folder
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
     with server_folder() as folder:
-        made = PostgresServer(folder / "database", {})
+        made = PostgresServer(folder / "database", {"shared_preload_libraries": "pg_stat_statements"})
         made.create()
         made.start()
         yield made
@@ -150,6 +151,16 @@ def test_times_that_no_clock_shows_end_no_backup(session: contents.Session) -> N
         "b.at": None,
         "none.at": None,
     }
+
+
+def test_what_takes_long_does_not_count_as_a_query_of_users(session: contents.Session) -> None:
+    session.execute("CREATE EXTENSION pg_stat_statements; SELECT pg_stat_statements_reset()")
+    session.execute("CREATE TABLE a (id int PRIMARY KEY, at timestamptz); INSERT INTO a VALUES (1, now()), (2, now())")
+    with contents.transaction(session):
+        contents.look(session, checksum_rows=1, newest=["a.at"])
+    asked = session.execute("SELECT query FROM pg_stat_statements WHERE query ~ 'its row|timestamptz FROM'").fetchall()
+    assert len(asked) == 3, "rows, a checksum, the newest time"
+    assert [query for (query,) in asked if MARK not in query] == []
 
 
 def test_locks_of_tables_and_sequences_are_given_back(session: contents.Session) -> None:

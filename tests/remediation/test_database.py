@@ -12,13 +12,20 @@ from typing import Any
 
 import psycopg
 import pytest
+from pytest_runbook.backup import postgresql
+from pytest_runbook.model import Outcome
 
+from lab.rounds import run_checks
 from tests.probes.databases import SECRET, PostgresServer, black_hole, free_port, until
 from tests.remediation.acting import Acting, settings
 
 SLOW = "database/performance::query_time_p95"
 WAITING = "database/performance::nobody_waits_for_a_lock"
 FORGOTTEN = "database/performance::no_forgotten_transaction"
+
+
+BACKUP = str(postgresql.server(settings(probes__database__host="127.0.0.1"), "database").address["application_name"])
+"""What the sessions of our own backups and restores are called, and those of pg_dump in them."""
 
 
 def acting(server: PostgresServer, runbook: str, *checks: str, **overrides: object) -> Acting:
@@ -79,22 +86,50 @@ def working(server: PostgresServer, statement: str, name: str = "report") -> Ite
 
 @pytest.mark.parametrize("runbook", ["database-slow", "database-connections"])
 def test_only_forgotten_transactions_are_ended(primary: PostgresServer, runbook: str) -> None:
-    names = ("app", "aborted", "pg_dumper", "pg_dump", "pg_basebackup", "pytest-runbook", "idle", "young")
+    names = ("app", "aborted", "pg_dumper", "pg_dump", "pg_basebackup", "pytest-runbook", BACKUP, "idle", "young")
     followers = primary.sql("SELECT pid FROM pg_stat_replication")
     with sessions(primary, *names) as made, working(primary, "SELECT pg_sleep(60)") as busy:
-        for session in made[:6]:
+        for session in made[:7]:
             session.run("BEGIN")
         with pytest.raises(psycopg.Error):
             made[1].run("no statement at all")
         time.sleep(1.2)
-        made[7].run("BEGIN")
+        made[8].run("BEGIN")
         book = acting(primary, runbook, limits__database__idle_in_transaction_age=1)
         assert book.needed("end_forgotten")
         book.do("end_forgotten")
-        assert [session.alive for session in made] == [False, False, False, True, True, True, True, True]
+        assert [session.alive for session in made] == [False, False, False, *[True] * 6]
         assert not book.needed("end_forgotten")
         assert busy.is_alive(), "who works long is left alone"
     assert primary.sql("SELECT pid FROM pg_stat_replication") == followers, "the standby is left alone"
+
+
+def test_a_backup_that_takes_hours_is_nobody_s_forgotten_transaction(primary: PostgresServer, tmp_path: Path) -> None:
+    told = {
+        "PROBES__DATABASE__URI": primary.uri(database="shop"),
+        "LIMITS__DATABASE__TRANSACTION_AGE": "1",
+        "LIMITS__DATABASE__IDLE_IN_TRANSACTION_AGE": "1",
+        "FACTS__DATABASE__POOL_SIZE": "2",
+        "FACTS__DATABASE__POOL_OVERFLOW": "0",
+        "FACTS__WEB__WORKERS": "1",
+    }
+    looked = {
+        "database/capacity::pool",
+        "database/performance::no_long_transaction",
+        "database/performance::no_forgotten_transaction",
+    }
+
+    def failing(name: str) -> set[str]:
+        with working(primary, "SELECT pg_sleep(60)", name), sessions(primary, name) as (session,):
+            session.run("BEGIN")
+            time.sleep(1.2)
+            environment = {f"RUNBOOK__{key}": value for key, value in told.items()}
+            record = run_checks(tmp_path / name, environment, "checks/database", expression="daily")
+        return {one.check.id for one in record.results if one.outcome == Outcome.FAILED} & looked
+
+    assert failing("report") == looked
+    assert failing(BACKUP) == set()
+    assert failing("pgbackrest") == {"database/capacity::pool"}
 
 
 def test_a_session_that_was_just_forgotten_is_left_alone(primary: PostgresServer) -> None:
@@ -142,8 +177,9 @@ def test_the_database_is_restarted_only_when_users_wait_and_nothing_is_lost(prim
     assert acting(primary, "database-slow", SLOW).needed("restart")
     assert acting(primary, "database-slow", FORGOTTEN, WAITING).needed("restart")
     assert not acting(primary, "database-slow", FORGOTTEN).needed("restart"), "nobody waits"
-    with sessions(primary, "pg_dump"):
-        assert not acting(primary, "database-slow", SLOW).needed("restart"), "a backup would be lost"
+    for name in ("pg_dump", BACKUP):
+        with sessions(primary, name):
+            assert not acting(primary, "database-slow", SLOW).needed("restart"), "a backup would be lost"
     primary.sql("CREATE TABLE crowd AS SELECT generate_series(1, 10) AS n", "shop")
     try:
         with sessions(primary, "app") as (session,):

@@ -270,7 +270,7 @@ def _rows(
         rows, checksum = _checksum(session, whole, of_records)
         if rows <= most:
             return Table(rows, checksum)
-    rows = int(_one(session, sql.SQL("SELECT count(*) FROM {}").format(whole)))
+    rows = int(_one(session, sql.SQL("SELECT /* pytest-runbook */ count(*) FROM {}").format(whole)))
     if not most or (rows > most and not key):
         return Table(rows)
     if rows <= most:
@@ -289,7 +289,7 @@ def _checksum(session: Session, source: sql.Composed, of_records: bool) -> tuple
 
     ways = ['hash_record_extended("its row", 0)'] * of_records + ['hashtextextended("its row"::text, 0)']
     for way in ways:
-        question = sql.SQL("SELECT count(*), sum({}) FROM {}").format(sql.SQL(way), source)
+        question = sql.SQL("SELECT /* pytest-runbook */ count(*), sum({}) FROM {}").format(sql.SQL(way), source)
         try:
             with session.transaction():
                 rows, total = session.execute(question).fetchone() or (0, 0)
@@ -306,7 +306,7 @@ def _newest(session: Session, column: str) -> datetime | None:
     table, name = _column(column)
     if _one(session, "SELECT to_regclass(%s)::text", (_quoted(session, table),)) is None:
         return None
-    question = sql.SQL("SELECT max({0})::timestamptz FROM {1} WHERE {0} {2}").format(
+    question = sql.SQL("SELECT /* pytest-runbook */ max({0})::timestamptz FROM {1} WHERE {0} {2}").format(
         sql.Identifier(name), sql.Identifier(*table), sql.SQL(SPAN)
     )
     moment: datetime | None = _one(session, question)

@@ -87,6 +87,7 @@ class Server:
 def server(settings: Settings, probe: str, *, user: str = "", password: str = "") -> Server:
     """The server of the probe named PROBE; USER and PASSWORD replace the probe's own."""
     from pytest_runbook.probes.postgresql import Postgresql, PostgresqlSettings
+    from pytest_runbook.probes.postgresql.activity import OURS
 
     own = settings.probes[probe]
     if not isinstance(own, PostgresqlSettings):
@@ -96,7 +97,7 @@ def server(settings: Settings, probe: str, *, user: str = "", password: str = ""
     except Unmeasured as error:
         raise BackupError(str(error)) from None
     address |= {key: value for key, value in {"user": user, "password": password}.items() if value}
-    return Server(probe, {**address, "application_name": "pytest-runbook backup"})
+    return Server(probe, {**address, "application_name": f"{OURS} backup"})
 
 
 def of_backup(settings: Settings) -> Server:

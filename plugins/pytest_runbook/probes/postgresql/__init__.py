@@ -18,6 +18,7 @@ from pytest_runbook.probes.postgresql.activity import (
     CONNECTIONS,
     HIDDEN,
     LOCKS,
+    OURS,
     Blocked,
     Connections,
     Locks,
@@ -267,7 +268,7 @@ class Postgresql(Probe[PostgresqlSettings]):
             ) from None
         # GSSAPI is tried first by default and costs a round trip; who wants it says so in the URI or PGGSSENCMODE.
         ours = {"gssencmode": "disable", "client_encoding": "utf8", **{k: v for k, v in parts.items() if v}, **named}
-        return {**ours, **({"hostaddr": str(s.via)} if s.via else {}), "application_name": "pytest-runbook"}
+        return {**ours, **({"hostaddr": str(s.via)} if s.via else {}), "application_name": OURS}
 
     @cached_property
     def _client(self) -> Client:

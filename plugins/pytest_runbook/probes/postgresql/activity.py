@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+OURS = "pytest-runbook"
+"""The application_name of our own sessions, or its beginning: that of a backup or a restore says so."""
 HIDDEN = "<insufficient privilege>"
 """What the server shows in place of the statement of a session that the role may not see."""
 
@@ -34,6 +36,11 @@ class Session:
     """Since its transaction began; None outside of one."""
     query: str
     """The last statement's first 200 characters: enough to find it again, and what it says may be private."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a check, a step, a backup or a restore of ours, which may work for hours."""
+        return self.application.startswith(OURS)
 
 
 ACTIVITY = """
