@@ -36,7 +36,7 @@ from pytest_runbook import correct, diagnose, manage, sql
 FORGOTTEN = """
     FROM pg_stat_activity
     WHERE starts_with(state, 'idle in transaction') AND state_change < clock_timestamp() - make_interval(secs => %s)
-      AND backend_type = 'client backend' AND application_name !~ '^pytest-runbook' AND application_name !~* %s
+      AND backend_type = 'client backend' AND application_name <> 'pytest-runbook' AND application_name !~* %s
 """
 MOST = """
     SELECT count(*) FILTER (WHERE application_name = %s AND application_name <> '') * 2 > count(*)
@@ -93,5 +93,9 @@ def restart_web(at):
 
 
 def _forgotten(at):
-    protected = f"^({'|'.join(at.facts.database.protected)})$"
-    return at.limits.database.idle_in_transaction_age, protected
+    return at.limits.database.idle_in_transaction_age, _pattern(at)
+
+
+def _pattern(at):
+    """Regular expression of the names that sessions give themselves which nobody ends: backups, first of all our own."""
+    return f"^({'|'.join(['pytest-runbook .+', *at.facts.database.protected])})$"

@@ -47,12 +47,11 @@ from pytest_runbook import call, correct, diagnose, last_resort, manage, sql
 FORGOTTEN = """
     FROM pg_stat_activity
     WHERE starts_with(state, 'idle in transaction') AND state_change < clock_timestamp() - make_interval(secs => %s)
-      AND backend_type = 'client backend' AND application_name !~ '^pytest-runbook' AND application_name !~* %s
+      AND backend_type = 'client backend' AND application_name <> 'pytest-runbook' AND application_name !~* %s
 """
-# Of our own sessions those with a purpose in their name, a backup, are at work; the others only look.
 BUSY = """
     SELECT count(*) FROM pg_stat_activity
-    WHERE pid <> pg_backend_pid() AND (application_name ~ '^pytest-runbook .' OR application_name ~* %s
+    WHERE pid <> pg_backend_pid() AND (application_name ~* %s
        OR state = 'active' AND query ~* '^\\s*(create|drop|alter|reindex|vacuum|cluster|copy|refresh)\\M'
        OR query = '<insufficient privilege>'
        OR pid IN (SELECT pid FROM pg_stat_progress_basebackup))
@@ -180,5 +179,5 @@ def _forgotten(at):
 
 
 def _pattern(at):
-    """Regular expression of the names that protected sessions give themselves."""
-    return f"^({'|'.join(at.facts.database.protected)})$"
+    """Regular expression of the names that sessions give themselves which nobody ends: backups, first of all our own."""
+    return f"^({'|'.join(['pytest-runbook .+', *at.facts.database.protected])})$"

@@ -13,5 +13,5 @@ async def test_replication_lag(standby, limits, measure):
     if seen.receiver is None or seen.receiver.state != "streaming":
         raise Unmeasured("the standby is cut off from the primary and cannot know what it missed")
     assert measure("database.replication_lag", seen.lag, "s") < limits.database.replication_lag, (
-        "somebody has paused the replay on the standby" if seen.receiver.paused else "the standby does not keep up"
+        "the replay on the standby is paused" if seen.receiver.paused else "the standby does not keep up"
     )
