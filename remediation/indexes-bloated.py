@@ -10,7 +10,7 @@ Diagnosis
            SELECT indexrelname, pg_size_pretty(pg_relation_size(indexrelid)), idx_scan
              FROM pg_stat_user_indexes ORDER BY pg_relation_size(indexrelid) DESC LIMIT 20;
 
-Correction, mildest first
+Correction, mildest first, and not while a backup is made: who builds or drops an index CONCURRENTLY waits for its end
     1. Drop what a REINDEX CONCURRENTLY that failed has left: its name ends in _ccnew or _ccold, and nobody is building it now.
        It is no one's index, and slows every change down (step drop_leftovers):
            DROP INDEX CONCURRENTLY <name>_ccnew;
@@ -57,6 +57,10 @@ ILL = """
               AND pg_relation_size(c.oid) / (8192 + c.reltuples * (12 + 8 * ceil(widths.bytes / 8)) / 0.9) >= %s)
     ORDER BY i.indisvalid, pg_relation_size(c.oid)
 """
+BACKUPS = """
+    SELECT application_name FROM pg_stat_activity
+    WHERE datname = current_database() AND xact_start IS NOT NULL AND application_name ~* %s
+"""
 PATIENCE = "30s"
 """How long one index waits for a lock, before it is left for the next time."""
 
@@ -79,7 +83,7 @@ def largest(at):
     )
 
 
-@correct(risk="routine", only_if=lambda at: sql("database", LEFTOVERS), within=5, timeout=600)
+@correct(risk="routine", only_if=lambda at: call(has_leftovers, protected=_pattern(at)), within=5, timeout=600)
 def drop_leftovers(at):
     """Drop what a rebuild that failed has left behind"""
     return call(drop)
@@ -87,7 +91,7 @@ def drop_leftovers(at):
 
 @correct(
     risk="routine",
-    only_if=lambda at: call(has_room, ill=_ill(at), folder=at.facts.database.folder),
+    only_if=lambda at: call(has_room, ill=_ill(at), folder=at.facts.database.folder, protected=_pattern(at)),
     settle=1,
     within=10,
     timeout=14_400,
@@ -103,12 +107,21 @@ def drop(tools):
     return "\n".join(_drop_leftovers(connection)) or "there were none"
 
 
-def has_room(tools, *, ill, folder):
+def has_leftovers(tools, *, protected):
+    """Whether there are any; refuses while a backup is made."""
+    found = bool(tools.sql("database", LEFTOVERS))
+    if found:
+        _no_backup(tools, protected)
+    return found
+
+
+def has_room(tools, *, ill, folder, protected):
     """Whether there are any, and twice the largest of them is free on the disk of the database; refuses when nobody can tell."""
     connection = tools.database("database")
     sizes = [size for _, _, size in connection.execute(ILL, ill)]
     if not sizes:
         return False
+    _no_backup(tools, protected)
     need = 2 * max(sizes)
     place = folder or connection.execute("SHOW data_directory").fetchone()[0]
     try:
@@ -141,6 +154,11 @@ def reindex(tools, *, ill):
     return f"{rebuilt} indexes rebuilt"
 
 
+def _no_backup(tools, protected):
+    for (name,) in tools.database("database").execute(BACKUPS, (protected,)).fetchall():
+        raise RunbookError(f'"{name}" is at work: it would have to be waited for')
+
+
 def _drop_leftovers(connection):
     dropped = []
     for schema, name in connection.execute(LEFTOVERS).fetchall():
@@ -152,3 +170,8 @@ def _drop_leftovers(connection):
 def _ill(at):
     """From which size on an index counts, and from how many times what it needs it is loose."""
     return at.limits.database.index_size, at.limits.database.index_bloat
+
+
+def _pattern(at):
+    """Regular expression of the names that sessions give themselves which nobody ends: backups, first of all our own."""
+    return f"^({'|'.join(['pytest-runbook .+', *at.facts.database.protected])})$"

@@ -459,6 +459,20 @@ def test_every_ill_index_is_rebuilt_though_one_cannot_be(crowd: PostgresServer) 
     assert after["crowd_dense"] == before["crowd_dense"], "nothing is wrong with it"
 
 
+def test_no_index_is_touched_while_a_backup_is_made(crowd: PostgresServer) -> None:
+    book = acting(crowd, "indexes-bloated")
+    with sessions(crowd, BACKUP) as (session,):
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        session.run("SELECT count(*) FROM crowd")
+        for step in ("drop_leftovers", "rebuild"):
+            assert f'"{BACKUP}" is at work: it would have to be waited for' in book.unseen(step)
+    assert book.needed("rebuild")
+    crowd.sql("DROP INDEX crowd_twice, crowd_twice_ccnew, crowd_twice_ccold1", "shop")
+    with sessions(crowd, BACKUP):
+        assert not book.needed("drop_leftovers")
+        assert not book.needed("rebuild")
+
+
 def test_no_index_is_rebuilt_onto_a_disk_without_room(crowd: PostgresServer) -> None:
     assert acting(crowd, "indexes-bloated").needed("rebuild"), "one is invalid"
     for folder, why in (("/proc", "and 0 are free"), ("/nowhere/at/all", "facts.database.folder")):
