@@ -127,14 +127,19 @@ def may_restart(tools):
     try:
         with tools.cache("cache") as client:
             seen = client.info("persistence")
-    except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
-        return False
     except redis.RedisError as error:
         print(error)
-        return True
+        return _silent(error)
     appended = seen["aof_enabled"] and seen["aof_last_write_status"] == "ok"
     saved = seen["rdb_last_bgsave_status"] == "ok" and not seen["rdb_changes_since_last_save"]
     return not seen["loading"] and (appended or saved)
+
+
+def _silent(error):
+    """Whether ERROR says that nobody answers: who refuses, is full or reads its data does, and would lose by a restart."""
+    refused = redis.BusyLoadingError | redis.AuthenticationError | redis.exceptions.MaxConnectionsError
+    unheard = isinstance(error, redis.ConnectionError | redis.TimeoutError) and not isinstance(error, refused)
+    return unheard and "max number of clients" not in str(error).lower()
 
 
 def _differing(client, wanted):

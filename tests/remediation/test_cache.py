@@ -138,6 +138,9 @@ def test_a_cache_that_does_not_answer_is_restarted_one_that_refuses_us_is_not(se
     assert not refused.needed("restart")
     silent = Acting("cache-down", settings(probes__cache__uri=f"redis://127.0.0.1:{free_port()}/0"))
     assert silent.needed("restart")
+    server.client.config_set("maxclients", 1)  # the one is our own
+    assert not acting(server, "cache-down").needed("restart"), "it serves others, and what they wrote is in memory"
+    server.client.config_set("maxclients", 10_000)
 
 
 def test_memory_may_be_raised_as_far_as_the_settings_say_and_is_not_cut(server: RedisServer) -> None:
