@@ -67,7 +67,7 @@ def test_a_journal_that_may_not_be_read_is_no_silence(
     """As root's is by anybody else: a restore could begin over one that is open."""
     done = system.runbook("restore", *[backup.id if word == "ID" else word for word in words], powerless=True)
     assert done.returncode == 1, done.stdout
-    assert f'"{closed / "restore.json"}" cannot be read: permission denied\n  hint: it may be' in done.stderr
+    assert f'"{closed / "restore.json"}" cannot be read: permission denied\n{journal.HINT}' in done.stderr
 
 
 def test_nor_is_a_folder_of_them(system: Shop, closed: Path) -> None:
@@ -77,7 +77,38 @@ def test_nor_is_a_folder_of_them(system: Shop, closed: Path) -> None:
     finally:
         closed.parent.chmod(0o700)
     assert done.returncode == 1
-    assert f'"{closed.parent}" cannot be read: permission denied\n  hint: it may be' in done.stderr
+    assert f'"{closed.parent}" cannot be read: permission denied\n{journal.HINT}' in done.stderr
+
+
+def test_one_that_has_ended_keeps_nobody_from_restoring_and_stays_private(
+    system: Shop, held: Restore, closed: Path
+) -> None:
+    """As root's, after which another user restores."""
+    closed.chmod(0o700)
+    assert Production(system.told(STOPS), system.folder).undo().state == journal.UNDONE
+    assert [path.stat().st_mode & 0o077 for path in (closed, closed / "restore.json")] == [0, 0]
+    closed.chmod(0)
+    anew = system.runbook("restore", held.backup, *CONFIG, powerless=True)
+    assert anew.returncode == 0, anew.stderr
+    kept = system.runbook("restore", "--kept", powerless=True)
+    assert (kept.returncode, f'"{closed / "restore.json"}" cannot be read' in kept.stderr) == (1, True)
+
+
+def test_status_notes_the_end_of_one_that_a_version_before_ended(system: Shop, held: Restore, closed: Path) -> None:
+    note = closed.with_name(f"{held.id}{journal.ENDED}")
+    closed.chmod(0o700)
+    system.runbook("restore", "--status")
+    assert not note.exists(), "it is held"
+    assert Production(system.told(STOPS), system.folder).undo().state == journal.UNDONE
+    note.unlink()
+    closed.chmod(0)
+    anew = system.runbook("restore", held.backup, *CONFIG, powerless=True)
+    assert (anew.returncode, journal.HINT in anew.stderr) == (1, True)
+    closed.chmod(0o700)
+    assert system.runbook("restore", "--status").returncode == 0
+    assert note.read_bytes() == b""
+    closed.chmod(0)
+    assert system.runbook("restore", held.backup, *CONFIG, powerless=True).returncode == 0
 
 
 FINISH = ("restore", "--finish", "--yes-overwrite=Shop", f"--set={STOPS}")

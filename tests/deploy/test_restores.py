@@ -43,3 +43,20 @@ def test_nothing_is_taken_up_while_a_restore_is_open(market: Shop) -> None:
     journals.save(restore)
     assert market.runbook("deploy", "--abort")[0] == 0
     assert market.served() == {GOOD}
+
+
+def test_a_restore_of_somebody_else_keeps_nobody_from_deploying_once_it_has_ended(market: Shop) -> None:
+    """As one of root's, whose journal nobody else may read."""
+    journals, restore = interrupted(market)
+    folder = journals.path(restore.id)
+    folder.chmod(0)
+    words = ("deploy", "1.4.3", "--set", "deploy.services=[]")
+    code, output = market.runbook(*words, powerless=True)
+    assert (code, f'"{folder / journal.NAME}" cannot be read: permission denied\n{journal.HINT}' in output) == (4, True)
+    folder.chmod(0o700)
+    restore.state = journal.DONE
+    journals.save(restore)
+    folder.chmod(0)
+    code, output = market.runbook(*words, powerless=True)
+    folder.chmod(0o700)
+    assert (code, "no service is named" in output) == (4, True), output

@@ -91,8 +91,10 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
         found, root, file, lambda line: tell(clean(f"restore: {line}")), overrides=options["overrides"]
     )
     if options["status"]:
-        for one in production.journal.all(production.say):
+        there = production.journal.all(production.say)
+        for one in there:
             tell(clean(_line(one)))
+        production.journal.note_ends(there)  # a version before this one noted none
         return 0
     if options["kept"] or options["discard"]:
         return _kept(production, found, clean, options)

@@ -16,7 +16,7 @@ def insist_on_none(folder: Path, tell: Callable[[str], None], *, urgent: bool) -
     from pytest_runbook.backup.restore.journal import Journal  # late: most commands need nothing of backups
 
     try:
-        left = [one for one in Journal(folder).all(tell) if one.open]
+        left = Journal(folder).open(tell)
     except RestoreError as error:
         if not urgent:
             raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from threading import Lock
 from typing import Any
 
 from pytest_runbook import clock
+from pytest_runbook.backup.destinations.folder import sync
 from pytest_runbook.backup.manifest import Cache
 from pytest_runbook.errors import RestoreError
 from pytest_runbook.model import Record
@@ -25,7 +26,9 @@ from pytest_runbook.process import Process
 NAME = "restore.json"
 PREPARING, EXCHANGING, CHECKING, HELD, BACK = "preparing", "exchanging", "checking", "held", "back"
 DONE, UNDONE, REFUSED = "done", "undone", "refused"
-HINT = "  hint: it may be of a restore that is not finished: ask as the user who made it, or as root"
+ENDED = ".ended"
+"""Ending of the empty file beside the folder of a restore that is at its end: all may see that, and only it."""
+HINT = "  hint: runbook restore --status by the user who made it, or by root, tells whether it is finished, and notes it for all"
 OPEN = (PREPARING, EXCHANGING, CHECKING, HELD, BACK)
 """States in which a restore is neither finished nor taken back; in `back` every name is as it was, what is left is to start."""
 
@@ -124,37 +127,65 @@ class Journal:
             with self._writing:
                 _write(folder, restore)
         except OSError as error:
-            raise RestoreError(
-                f'"{folder / NAME}" cannot be written: {(error.strerror or str(error)).lower()}'
-            ) from None
+            raise _unwritten(folder / NAME, error) from None
+        self.note_ends([restore])
+
+    def note_ends(self, restores: Iterable[Restore]) -> None:
+        """Let those who may not read the journals of RESTORES, which are on disk, see which of them are at their end."""
+        for note in [self._note(one.id) for one in restores if not one.open]:
+            try:
+                if not note.exists():
+                    note.touch()
+            except OSError as error:
+                raise _unwritten(note, error) from None
+
+    def _note(self, id_: str) -> Path:
+        """What says that the restore ID_ is at its end; its folder is for nobody else."""
+        return self.folder / f"{id_}{ENDED}"
 
     def all(self, tell: Callable[[str], None] = lambda _: None) -> list[Restore]:
         """Every restore, the oldest first; TELL is told of journals that say nothing, which keep nobody from restoring.
 
-        RestoreError names those that we may not read: one of them may be of a restore that is not finished.
+        RestoreError names those that we may not read.
         """
-        found, closed = list[Restore](), list[str]()
-        for id_ in self._ids():
+        found, closed = self._look(tell)
+        if closed:
+            raise _closed(closed.values())
+        return found
+
+    def open(self, tell: Callable[[str], None] = lambda _: None) -> list[Restore]:
+        """Those that are neither finished nor taken back, the oldest first; TELL as in `all`.
+
+        RestoreError names those that we may not read, unless they are seen to be at their end.
+        """
+        found, closed = self._look(tell)
+        names = self._names()
+        if unknown := [why for id_, why in closed.items() if self._note(id_).name not in names]:
+            raise _closed(unknown)
+        return [one for one in found if one.open]
+
+    def _look(self, tell: Callable[[str], None]) -> tuple[list[Restore], dict[str, str]]:
+        """Every restore, and by the ID why we may not read it; TELL as in `all`."""
+        found, closed = list[Restore](), dict[str, str]()
+        for id_ in (name for name in self._names() if not name.endswith(ENDED)):
             try:
                 found.append(self.read(id_))
             except RestoreError as error:
                 if error.reason == "unreachable":
-                    closed.append(str(error))
+                    closed[id_] = str(error)
                 elif error.reason != "missing":
                     tell(str(error))
-        if closed:
-            raise RestoreError("\n".join([*closed, HINT]), reason="unreachable")
-        return found
+        return found, closed
 
-    def _ids(self) -> list[str]:
-        """Names of the folders that may hold a journal."""
+    def _names(self) -> list[str]:
+        """Of the folders that may hold a journal, and of the notes beside them."""
         try:
             return sorted(path.name for path in self.folder.iterdir())
         except FileNotFoundError:
             return []
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            raise RestoreError(f'"{self.folder}" cannot be read: {why}\n{HINT}', reason="unreachable") from None
+            raise _closed([f'"{self.folder}" cannot be read: {why}']) from None
 
     def read(self, id_: str) -> Restore:
         """The restore ID_."""
@@ -178,7 +209,7 @@ class Journal:
         RestoreError when there is none. The lock tells that nobody works on it, except for one that is seen to live: that
         one stood still for so long that it lost the lock.
         """
-        found = [one for one in self.all() if one.open and id_ in ("", one.id)]
+        found = [one for one in self.open() if id_ in ("", one.id)]
         if len(found) != 1:
             known = ", ".join(one.id for one in found) or "none"
             raise RestoreError(f"which restore? unfinished: {known}\n  hint: runbook restore --status")
@@ -205,3 +236,12 @@ def _write(folder: Path, restore: Restore) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    sync(folder)
+
+
+def _unwritten(path: Path, error: OSError) -> RestoreError:
+    return RestoreError(f'"{path}" cannot be written: {(error.strerror or str(error)).lower()}')
+
+
+def _closed(whys: Iterable[str]) -> RestoreError:
+    return RestoreError("\n".join([*whys, HINT]), reason="unreachable")

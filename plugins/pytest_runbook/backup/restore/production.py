@@ -97,7 +97,7 @@ class Production:
         """Put PARTS of the backup of MANIFEST in SOURCE into production, and say what came of it."""
         id_ = new_id()
         with self.alone(id_) as store:
-            if left := [one for one in self.journal.all(self.say) if one.open]:
+            if left := self.journal.open(self.say):
                 raise RestoreError(
                     f'the restore "{left[0].id}" is not finished\n  hint: runbook restore --status, then --finish or --undo'
                 )
