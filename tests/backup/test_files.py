@@ -312,8 +312,7 @@ def test_a_root_that_is_mounted_is_refused_before_anything_is_made(system: Files
             system.restore(made)
         assert [path.name for path in system.uploads.iterdir()] == ["later"]
     assert system.beside == []
-    (last,) = Production(system.loaded, system.folder).journal.all()
-    assert (last.state, last.made, last.swaps) == (journal.UNDONE, [], [])
+    assert Production(system.loaded, system.folder).journal.all() == []
 
 
 def test_roots_on_several_disks_are_made_ready_each_on_its_own(system: Filesystem) -> None:

@@ -46,6 +46,8 @@ def test_from_elsewhere_the_settings_say_where_the_project_lies(system: Shop, he
     assert f"{held.id}  held: config of {held.backup}" in status.stdout, status.stderr
     anew = system.runbook("restore", held.backup, *CONFIG, *elsewhere, folder=tmp_path)
     assert (anew.returncode, f'the restore "{held.id}" is not finished' in anew.stderr) == (1, True)
+    planned = system.runbook("restore", held.backup, *CONFIG, "--dry-run", *elsewhere, folder=tmp_path)
+    assert (planned.returncode, planned.stdout, planned.stderr) == (1, "", anew.stderr)
     for shown in (["history"], ["backup", "--list"]):
         assert system.runbook(*shown, *elsewhere, folder=tmp_path).returncode == 0
     assert [*tmp_path.iterdir()] == [], "nothing is begun where it is typed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,45 @@ def test_a_root_that_holds_what_a_restore_needs_is_not_exchanged(
             shutil.rmtree(system.folder / "uploads" / name, ignore_errors=True)
         for path in (system.folder / "uploads").glob("history.db*"):
             path.unlink()
+
+
+INTO_PRODUCTION = ("--from=away", "--into=production", "--yes-overwrite=Shop")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("backup.files.roots.config={folder}/uploads/2026", 'lies in the root "uploads": not both can be exchanged'),
+        ("backup.files.roots.uploads=/nowhere/uploads", 'the root "uploads", "/nowhere/uploads", cannot be exchanged:'),
+        ("restore.journal=uploads/restores", "which a restore needs to go back"),
+        ("restore.cache_folder=/nowhere", 'the folder of the cache, "/nowhere", is not on this machine'),
+        ("restore.admin=postgresql://postgres@127.0.0.1:1/postgres", '"restore.admin": '),
+        ("drill.folder=/nowhere", 'there is no folder "/nowhere" for scratch servers'),
+        ("system.environment=production", "the backup is of"),
+    ],
+)
+def test_what_is_refused_makes_no_safety_backup_and_a_dry_run_shows_it(
+    system: Shop, backup: Manifest, override: str, said: str
+) -> None:
+    """What is there now may take an hour to be backed up."""
+    told, before = f"--set={override.format(folder=system.folder)}", made(system)
+    for more in ((), ("--dry-run",)):
+        done = run(system, backup.id, *INTO_PRODUCTION, told, *more)
+        assert (done.returncode, said in done.stderr) == (1, True), done.stdout + done.stderr
+        assert "would" not in done.stdout
+    assert made(system) == before
+
+
+def made(system: Shop) -> tuple[list[str], list[str]]:
+    """Backups, and restores, that are there."""
+    return system.place("local").backups(), [one.id for one in restoring(system).journal.all()]
+
+
+def test_a_part_that_the_backup_does_not_hold_makes_no_safety_backup(system: Shop, backup: Manifest) -> None:
+    before = made(system)
+    with pytest.raises(RestoreError, match=f'the backup "{backup.id}" holds nothing of cache'):
+        restoring(system).restore("away", replace(backup, cache=None), ["cache"])
+    assert made(system) == before
 
 
 def test_a_history_in_the_database_is_not_exchanged_with_it(system: Shop, backup: Manifest, ml: str) -> None:

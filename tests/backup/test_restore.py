@@ -494,6 +494,10 @@ def test_a_deployment_that_is_not_at_its_end_keeps_a_restore_out_until_somebody_
         with pytest.raises(RestoreError, match=r"of 1.4.3, is not at its end\n.*--over-deployment"):
             restoring(system).restore("away", backup, ["config"], safety=False)
         assert len(restoring(system).journal.all()) == known
+        planned = ("--from=away", "--into=production", "--dry-run")
+        refused, over = run(system, backup.id, *planned), run(system, backup.id, *planned, "--over-deployment")
+        assert (refused.returncode, "--over-deployment" in refused.stderr, refused.stdout) == (1, True, "")
+        assert (over.returncode, f"the deployment {number}, of 1.4.3, is not at its end" in over.stdout) == (0, True)
         done = restoring(system).restore("away", backup, ["config"], safety=False, over_deployment=True)
         assert (done.state, done.story[0]) == (
             journal.DONE,

@@ -29,7 +29,8 @@ ACTIONS = ("status", "kept", "discard", "undo", "finish")
 Exit codes:
   0    restored, or accepted by --finish; with --dry-run, --status, --kept: shown; with --undo: taken back;
        with --discard: removed
-  1    not restored: refused, failed, taken back because the checks failed, or held because nobody could look
+  1    not restored: refused, failed, taken back because the checks failed, or held because nobody could look;
+       with --dry-run: it would be refused
   2    interrupted
   4    bad settings, a bad option or several that ask for different things, no such destination, or the name of the
        system was not typed
@@ -47,7 +48,7 @@ Exit codes:
 )
 @click.option("--without-safety-backup", is_flag=True, help="Do not back up what is there now: it is lost anyway.")
 @click.option("--over-deployment", is_flag=True, help="Also while a deployment is not at its end.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, or why it would be refused.")
 @click.option("--status", is_flag=True, help="Show restores into production, and how far they came.")
 @click.option(
     "--undo", is_flag=True, help="Take one back that was killed or held; BACKUP is then the id of the restore."
@@ -107,6 +108,8 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
     source = options["source"] or found.settings.backup.local
     backup = _chosen(found, root, source, options["backup"])
     if options["dry_run"]:
+        if options["into"] == "production":
+            _insist(production, source, backup, parts, options["over_deployment"])
         for line in _plan(found, options["into"], source, backup, parts):
             tell(clean(f"would {line}"))
         return 0
@@ -120,6 +123,16 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
     _sure(found, options["yes_overwrite"])
     told = {"safety": not options["without_safety_backup"], "over_deployment": options["over_deployment"]}
     return _ended(production.restore(source, manifest, parts, **told))
+
+
+def _insist(production: Production, source: str, backup: str, parts: list[str], over: bool) -> None:
+    """Refuse what a restore would refuse before it makes anything; only that the backup is not good is not seen."""
+    from pytest_runbook.backup.restore import exclusion
+
+    store = exclusion.history(production.loaded.settings, production.root)
+    manifest = production.judge(source, backup, whole=False)
+    if told := production.insist(store, manifest, parts, over_deployment=over):
+        production.say(told)
 
 
 def _insist_on_one(options: dict[str, Any]) -> None:

@@ -23,17 +23,23 @@ LOCK = "restore"
 def alone(settings: Settings, root: Path, run: str) -> Iterator[tuple[Store, list[Lock]]]:
     """Keep every other restore of the system out, and every deployment: it would migrate what is exchanged."""
     from pytest_runbook.deploy.deployment import LOCK as DEPLOYMENT
-    from pytest_runbook.history import Store
     from pytest_runbook.history.locks import Held
 
-    url = settings.history.url.get_secret_value()
-    store = Store.open(url, settings.system.name, settings.system.environment, root=root)
+    store = history(settings, root)
     with ExitStack() as stack:
         try:
             locks = together(stack, (LOCK, DEPLOYMENT), lambda name: store.lock(name, run))
         except Held as error:
             raise RestoreError(f"another restore, or a deployment, is going on: {error}") from None
         yield store, locks
+
+
+def history(settings: Settings, root: Path) -> Store:
+    """That of the system of SETTINGS, whose project lies in ROOT."""
+    from pytest_runbook.history import Store
+
+    url = settings.history.url.get_secret_value()
+    return Store.open(url, settings.system.name, settings.system.environment, root=root)
 
 
 def deployment(store: Store, *, over: bool) -> str:

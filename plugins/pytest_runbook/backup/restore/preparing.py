@@ -12,16 +12,14 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, TypeAlias
 
-from pytest_runbook import managers
 from pytest_runbook.backup import comparing, contents, owners, programs
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Manifest
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import exchange, fetching, files, refusals, room, servers, serving, together, tree
+from pytest_runbook.backup.restore import exchange, fetching, files, places, room, servers, serving, together, tree
 from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.journal import Restore, Swap
-from pytest_runbook.backup.restore.room import Need
 from pytest_runbook.backup.restore.servers import administrator
 from pytest_runbook.backup.restore.versions import Versions
 from pytest_runbook.backup.verdict import Fault
@@ -54,20 +52,17 @@ class Preparing:
 
     def run(self, timed: Timed) -> None:
         """All parts that were asked for and that the backup holds, side by side, each TIMED."""
-        parts, own = self.restore.parts, self.settings.backup.files
-        configuration = set(own.configuration)
-        wanted = {"files": set(own.roots) - configuration, "config": configuration}
-        roots = set[str]().union(*(names for part, names in wanted.items() if part in parts))
+        parts = self.restore.parts
         tasks: list[tuple[str, str, Callable[[], None]]] = []
         if "database" in parts and self.manifest.database:
             tasks.append(("database", "the database is restored beside the one that is there", self._database))
         if "cache" in parts and self.manifest.cache:
             tasks.append(("cache", "the cache's data are made ready", self._cache))
-        if places := self._places(roots):
-            part = partial(self._files, places)
+        if there := self._places():
+            part = partial(self._files, there)
             tasks.append(("files", "the files are restored beside those that are there", part))
 
-        self._insist_on_room(places)
+        room.insist(room.needed(self.settings, self.manifest, parts, there, self.tell))
 
         def task(name: str, title: str, part: Callable[[], None]) -> None:
             with timed(name, title):
@@ -76,25 +71,6 @@ class Preparing:
         together.work([partial(task, *one) for one in tasks], self.home, self._given_up)
         self.restore.swaps.sort(key=lambda one: (one.kind, one.live))  # whichever part was ready first
         self.save()
-
-    def _insist_on_room(self, places: dict[str, Path]) -> None:
-        """Refuse to begin what has no room: what is fetched, the database, and the files beside those at PLACES."""
-        stored, held = self.manifest.stored, self.manifest.files or {}
-        fetched = sum(one.size for name, one in stored.items() if name.partition("/")[0] in (DATABASE, CACHE))
-        needs = [Need(self.home, fetched, "make room, or set drill.folder to a folder that has it")]
-        for some in _by_disk(places):
-            size = sum(file.size for name, file in held.items() if files.root_of(name) in some)
-            parent = next(iter(some.values())).parent
-            needs.append(Need(parent, size, "make room on the disk of the files, or leave them out with --only"))
-        if "database" in self.restore.parts and (told := self.manifest.database):
-            server = administrator(self.settings)
-            if need := room.of_database(server, told.size):
-                needs.append(need)
-            else:
-                self.tell(
-                    f'nobody could look at the disk of "{server.name}": the database needs {told.size / 1e6:,.1f} MB there'
-                )
-        room.insist(needs)
 
     def _database(self) -> None:
         """A new database beside the one that is there, compared with the manifest."""
@@ -143,22 +119,11 @@ class Preparing:
 
     def _cache(self) -> None:
         """What the cache's own folder has to hold for it to start with what was saved."""
-        told, service = self.manifest.cache, self.settings.restore.cache
+        told = self.manifest.cache
         assert told
-        if service is None:
-            raise RestoreError(
-                "nothing says which service is the cache\n  hint: set restore.cache, or leave it out with --only"
-            )
-        if managers.declared(self.settings, service)[0].on:
-            raise RestoreError(f'"{service}" is managed on another machine\n  hint: restore the cache there')
         self._whole(fetching.fetch(self.destination, self.manifest, [CACHE], self.home / "cache", self._given_up))
         where = serving.files(self.settings)
-        folder = self.settings.restore.cache_folder or Path(where["dir"])
-        if not folder.is_dir():
-            raise RestoreError(
-                f'the folder of the cache, "{folder}", is not on this machine\n'
-                "  hint: set restore.cache_folder, or restore it there"
-            )
+        folder = serving.folder(self.settings, where)
         snapshot = folder.resolve() / where["dbfilename"]
         earlier = exchange.beside(snapshot, self.restore, "earlier")
         self.restore.earlier = str(earlier)
@@ -187,38 +152,29 @@ class Preparing:
                 made.append(_appended(server.folder, names, program))
         return made
 
-    def _places(self, roots: set[str]) -> dict[str, Path]:
-        """Where those of ROOTS lie that the backup holds; RestoreError when one of them cannot be exchanged there.
-
-        Where a root is a link, what it leads to is exchanged, as that was backed up: the link stays.
-        """
+    def _places(self) -> dict[str, Path]:
+        """Where the roots lie that are restored; of which the backup holds nothing, is told."""
         if self.manifest.files is None:
             return {}
-        held = {files.root_of(name) for name in self.manifest.files}
-        for name in sorted(roots - held):
+        there = places.held(self.settings, self.root, self.manifest, self.restore.parts)
+        for name in sorted(places.wanted(self.settings, self.restore.parts) - there.keys()):
             self.tell(f'the backup holds nothing of "{name}": what is there stays as it is')
-        given = self.settings.backup.files.roots
-        places = {name: Path(os.path.realpath(self.root / given[name])) for name in given if name in roots & held}
-        for name, path in places.items():
-            if why := exchange.obstacle(path):
-                raise RestoreError(f'the root "{name}", "{path}", cannot be exchanged: {why}')
-        refusals.roots(self.settings, self.root, places)
-        return places
+        return there
 
-    def _files(self, places: dict[str, Path]) -> None:
-        """The files of each root beside the one that is there, at PLACES."""
+    def _files(self, there: dict[str, Path]) -> None:
+        """The files of each root beside the one that is THERE."""
         versions = Versions(self.settings, self.root, f"restore:{self.restore.id}", self.tell)
         found = versions.found()
-        for some in _by_disk(places):  # nothing moves from one disk to another by renaming
+        for some in places.by_disk(there):  # nothing moves from one disk to another by renaming
             self._on_one_disk(some, partial(versions.keep, found))
 
-    def _on_one_disk(self, places: dict[str, Path], keep: Callable[[Path, dict[str, Path]], None]) -> None:
-        staging = next(iter(places.values())).parent / f".runbook-restore-{exchange.tag(self.restore.id)}"
+    def _on_one_disk(self, there: dict[str, Path], keep: Callable[[Path, dict[str, Path]], None]) -> None:
+        staging = next(iter(there.values())).parent / f".runbook-restore-{exchange.tag(self.restore.id)}"
         self.restore.made.append(str(staging))
         self.save()
-        self._whole(files.restore(self.destination, self.manifest, staging, set(places), self._given_up))
-        keep(staging, places)
-        for name, target in places.items():
+        self._whole(files.restore(self.destination, self.manifest, staging, set(there), self._given_up))
+        keep(staging, there)
+        for name, target in there.items():
             root = (self.manifest.files or {}).get(name)
             mode = root.mode & files.OF_FOLDERS if root and root.folder else None
             self._beside(staging / name, target, like=target if target.exists() else target.parent, mode=mode)
@@ -282,11 +238,3 @@ def _appended(folder: Path, names: Mapping[str, str], program: Path) -> tuple[Pa
         f'the cache in use appends to one file, "{names["appendfilename"]}", as Redis before 7 does; "{program}" makes a folder\n'
         "  hint: let backup.programs.redis name a redis-server of the version of the cache"
     )
-
-
-def _by_disk(places: dict[str, Path]) -> list[dict[str, Path]]:
-    """PLACES of roots, those whose folders lie on one disk together."""
-    disks: dict[int, dict[str, Path]] = {}
-    for name, path in places.items():
-        disks.setdefault(path.parent.stat().st_dev, {})[name] = path
-    return [*disks.values()]

@@ -17,7 +17,7 @@ from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import exclusion, journal, left_out, refusals, revisions, scratch
+from pytest_runbook.backup.restore import exclusion, journal, left_out, refusals, scratch
 from pytest_runbook.backup.restore.exchange import Exchange, drop_database, drop_roles, remove_made
 from pytest_runbook.backup.restore.journal import Journal, Restore
 from pytest_runbook.backup.restore.preparing import Preparing
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from pytest_runbook.settings import Loaded
 
 PARTS = ("database", "cache", "files", "config")
-GOOD = (Outcome.PASSED, Outcome.SKIPPED, Outcome.WAIVED)
-"""Outcomes of checks that speak for what was restored."""
 
 
 @dataclass
@@ -65,25 +63,35 @@ class Production:
         """The journals of this system's restores."""
         return Journal(self.root / self.loaded.settings.restore.journal)
 
-    def judge(self, source: str, backup: str) -> Manifest:
-        """The manifest of BACKUP in SOURCE, when it may be restored here; RestoreError says why not. Changes nothing."""
+    def judge(self, source: str, backup: str, *, whole: bool = True) -> Manifest:
+        """The manifest of BACKUP in SOURCE, when it may be restored here; RestoreError says why not. Changes nothing.
+
+        One that is not read back WHOLE may still not be good.
+        """
         with self._connected(source) as destination:
             manifest = destination.manifest(backup)
-            settings = self.loaded.settings
-            if (manifest.system, manifest.environment) != (settings.system.name, settings.system.environment):
-                raise RestoreError(
-                    f'the backup is of "{manifest.system}" in {manifest.environment}, '
-                    f'not of "{settings.system.name}" in {settings.system.environment}',
-                    reason="other-system",
-                )
-            if why := revisions.refusal(settings, destination, manifest):
-                raise RestoreError(why, reason="schema-newer")
+            refusals.backup(self.loaded.settings, destination, manifest)
+            if not whole:
+                return manifest
             with self._watch.phase("verify", "the backup is read back, whole"):
                 verdict = verify(destination, backup)
             if not verdict.good:
                 faults = "\n".join(f"  {fault}" for fault in verdict.faults[:10])
                 raise RestoreError(f'the backup "{backup}" is not good\n{faults}', reason="unverified")
         return manifest
+
+    def insist(self, store: Store, manifest: Manifest, parts: Sequence[str], *, over_deployment: bool = False) -> str:
+        """Raise RestoreError when PARTS of the backup of MANIFEST may not be restored now. Changes nothing.
+
+        What is to be told of a deployment that is not at its end, and OVER which one restores; STORE knows of it.
+        """
+        if left := self.journal.open(self.say):
+            raise RestoreError(
+                f'the restore "{left[0].id}" is not finished\n  hint: runbook restore --status, then --finish or --undo'
+            )
+        deployment = exclusion.deployment(store, over=over_deployment)
+        refusals.parts(self.loaded.settings, self.root, manifest, parts)
+        return deployment
 
     def restore(
         self,
@@ -97,13 +105,7 @@ class Production:
         """Put PARTS of the backup of MANIFEST in SOURCE into production, and say what came of it."""
         id_ = new_id()
         with self.alone(id_) as store:
-            if left := self.journal.open(self.say):
-                raise RestoreError(
-                    f'the restore "{left[0].id}" is not finished\n  hint: runbook restore --status, then --finish or --undo'
-                )
-            if "database" in parts and manifest.database:
-                refusals.database(self.loaded.settings, manifest.database)
-            deployment = exclusion.deployment(store, over=over_deployment)
+            deployment = self.insist(store, manifest, parts, over_deployment=over_deployment)
             restore = self.journal.begin(id_, manifest.id, source, list(parts))
             if deployment:
                 self.tell(restore, deployment)
@@ -168,8 +170,6 @@ class Production:
             ready = Preparing(settings, self.root, destination, manifest, restore, home, save, self.proofs, tell)
             with self._phase(restore, "prepare", "everything is made ready beside what is there"):
                 ready.run(partial(self._timed, restore))
-        if not restore.swaps:
-            raise RestoreError(f'the backup "{manifest.id}" holds nothing of {", ".join(restore.parts)}')
 
     def _told_go(self, restore: Restore, store: Store) -> None:
         """Go; what stops that in the middle is on record, and who meets it is told what to do."""

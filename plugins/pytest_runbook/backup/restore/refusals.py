@@ -1,20 +1,49 @@
-"""What a restore into production refuses before it makes anything ready: to exchange what it needs itself, or one thing twice."""
+"""What a restore into production refuses before it makes anything, and a dry run as well: what cannot be exchanged here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_runbook.backup.restore import servers, sessions
+from pytest_runbook import managers
+from pytest_runbook.backup.restore import exchange, places, revisions, room, servers, serving, sessions
 from pytest_runbook.errors import RestoreError
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
-    from pytest_runbook.backup.manifest import Database
+    from pytest_runbook.backup.destinations import Destination
+    from pytest_runbook.backup.manifest import Database, Manifest
     from pytest_runbook.settings import Settings
+
+
+def backup(settings: Settings, destination: Destination, manifest: Manifest) -> None:
+    """Raise RestoreError when the backup of MANIFEST, in DESTINATION, does not belong into the system of SETTINGS."""
+    own = settings.system
+    if (manifest.system, manifest.environment) != (own.name, own.environment):
+        raise RestoreError(
+            f'the backup is of "{manifest.system}" in {manifest.environment}, not of "{own.name}" in {own.environment}',
+            reason="other-system",
+        )
+    if why := revisions.refusal(settings, destination, manifest):
+        raise RestoreError(why, reason="schema-newer")
+
+
+def parts(settings: Settings, root: Path, manifest: Manifest, wanted: Collection[str]) -> None:
+    """Raise RestoreError when a part WANTED of the backup of MANIFEST cannot be exchanged, has no room, or none is in it."""
+    told = manifest.database if "database" in wanted else None
+    saved = manifest.cache if "cache" in wanted else None
+    there = places.held(settings, root, manifest, wanted)
+    if not (told or saved or there):
+        raise RestoreError(f'the backup "{manifest.id}" holds nothing of {", ".join(wanted)}')
+    roots(settings, root, there)
+    if told:
+        database(settings, told)
+    if saved:
+        cache(settings)
+    room.insist(room.needed(settings, manifest, wanted, there, lambda _: None))
 
 
 def database(settings: Settings, told: Database) -> None:
@@ -34,15 +63,35 @@ def database(settings: Settings, told: Database) -> None:
         )
 
 
-def roots(settings: Settings, root: Path, places: Mapping[str, Path]) -> None:
-    """Raise RestoreError when one of PLACES, the real paths of roots by name, holds another, or what a restore needs."""
-    for outer, inner in permutations(places, 2):
-        if places[inner].is_relative_to(places[outer]):
+def cache(settings: Settings) -> None:
+    """Raise RestoreError when the cache cannot be given other data from this machine."""
+    service = settings.restore.cache
+    if service is None:
+        raise RestoreError(
+            "nothing says which service is the cache\n  hint: set restore.cache, or leave it out with --only"
+        )
+    if managers.declared(settings, service)[0].on:
+        raise RestoreError(f'"{service}" is managed on another machine\n  hint: restore the cache there')
+    folder = serving.folder(settings, serving.files(settings))
+    if not folder.is_dir():
+        raise RestoreError(
+            f'the folder of the cache, "{folder}", is not on this machine\n'
+            "  hint: set restore.cache_folder, or restore it there"
+        )
+
+
+def roots(settings: Settings, root: Path, there: Mapping[str, Path]) -> None:
+    """Raise RestoreError when a root, by its name and real path THERE, cannot be renamed, or holds what has to stay."""
+    for name, path in there.items():
+        if why := exchange.obstacle(path):
+            raise RestoreError(f'the root "{name}", "{path}", cannot be exchanged: {why}')
+    for outer, inner in permutations(there, 2):
+        if there[inner].is_relative_to(there[outer]):
             raise RestoreError(
-                f'the root "{inner}", "{places[inner]}", lies in the root "{outer}": not both can be exchanged\n'
+                f'the root "{inner}", "{there[inner]}", lies in the root "{outer}": not both can be exchanged\n'
                 f'  hint: take "{inner}" out of backup.files.roots; "{outer}" holds it'
             )
-    for name, path in places.items():
+    for name, path in there.items():
         for key, needed in _needed(settings, root).items():
             if needed.resolve().is_relative_to(path):
                 raise RestoreError(

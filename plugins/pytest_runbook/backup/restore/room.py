@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_runbook.backup.addresses import here
+from pytest_runbook.backup.manifest import CACHE, DATABASE
 from pytest_runbook.backup.postgresql import Server
+from pytest_runbook.backup.restore import files, places, scratch
+from pytest_runbook.backup.restore.servers import administrator
 from pytest_runbook.errors import RestoreError
+
+if TYPE_CHECKING:
+    from pytest_runbook.backup.manifest import Manifest
+    from pytest_runbook.settings import Settings
 
 WAL_MAY_GROW = """
     SELECT greatest(0, pg_size_bytes(current_setting('max_wal_size')) - (SELECT sum(size) FROM pg_ls_waldir()))::bigint
@@ -42,6 +50,28 @@ def insist(needs: Iterable[Need]) -> None:
                 f'"{most.folder}" has {free / 1e6:,.1f} MB free, what is restored on its disk needs {size / 1e6:,.1f} MB\n'
                 f"  hint: {most.hint}"
             )
+
+
+def needed(
+    settings: Settings, manifest: Manifest, parts: Collection[str], there: dict[str, Path], tell: Callable[[str], None]
+) -> Iterator[Need]:
+    """What PARTS of the backup of MANIFEST take: what is fetched, the database, and the files beside those that are THERE.
+
+    TELL is told when nobody can look at the disk of the database.
+    """
+    fetched = sum(one.size for name, one in manifest.stored.items() if name.partition("/")[0] in (DATABASE, CACHE))
+    own = settings.drill.folder
+    yield Need(scratch.place(own), fetched, "make room, or set drill.folder to a folder that has it")
+    for some in places.by_disk(there):
+        size = sum(file.size for name, file in (manifest.files or {}).items() if files.root_of(name) in some)
+        parent = next(iter(some.values())).parent
+        yield Need(parent, size, "make room on the disk of the files, or leave them out with --only")
+    if "database" in parts and manifest.database:
+        server, size = administrator(settings), manifest.database.size
+        if need := of_database(server, size):
+            yield need
+        else:
+            tell(f'nobody could look at the disk of "{server.name}": the database needs {size / 1e6:,.1f} MB there')
 
 
 def of_database(server: Server, size: int) -> Need | None:

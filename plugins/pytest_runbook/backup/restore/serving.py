@@ -32,6 +32,11 @@ def files(settings: Settings) -> dict[str, str]:
         return _files(client)
 
 
+def folder(settings: Settings, said: Mapping[str, str]) -> Path:
+    """What the folder of the cache, which SAID how its own files are called, is called on this machine."""
+    return settings.restore.cache_folder or Path(said["dir"])
+
+
 def prove(settings: Settings, snapshot: Path, earlier: Path) -> None:
     """Have the cache write its snapshot, and see it come: RestoreError when SNAPSHOT is not the file that it writes.
 
