@@ -43,7 +43,7 @@ def test_the_version_in_use_and_the_one_before_it_stay(system: Shop, backup: Man
     done = restored(system, backup)
     assert variables.read_bytes() == SAVED.replace(b"=1.0", b"=2.0").replace(b"=0.9", b"=1.0")
     assert variables.stat().st_mode & 0o777 == 0o600
-    told = f'VERSION in "{variables}" stays "2.0", and the one before it "1.0", whatever the backup says'
+    told = f'VERSION in "{variables}" stays "2.0", and the one before it "1.0", whatever what comes there says'
     assert [line.partition(":")[0] for line in done.story if "VERSION" in line] == [told]
 
 

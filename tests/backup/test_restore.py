@@ -22,8 +22,8 @@ from pytest_runbook.backup.restore.journal import Journal, Restore, Swap
 from pytest_runbook.backup.restore.production import PARTS, Production
 from pytest_runbook.backup.restore.room import Need
 from pytest_runbook.backup.restore.services import Services
-from pytest_runbook.deploy import deployment
-from pytest_runbook.errors import ManagerError, RestoreError
+from pytest_runbook.deploy import deployment, restores
+from pytest_runbook.errors import ManagerError, RestoreError, UsageError
 from pytest_runbook.history import Store
 from pytest_runbook.history.locks import Held
 from pytest_runbook.runbooks import family
@@ -439,6 +439,19 @@ def test_one_that_was_killed_when_everything_was_back_is_only_started(system: Sh
     tidy(system)  # somebody removed what was restored: what is in use must not take its place
     with pytest.raises(RestoreError, match="was taken back already"):
         restoring(system).finish()
+    undone_twice(system)
+
+
+def test_one_that_was_held_is_not_held_any_more_when_it_was_killed_on_its_way_back(
+    system: Shop, backup: Manifest
+) -> None:
+    """Nobody goes back to another version meanwhile: a part is what was restored, a part is not."""
+    production = restoring(system, "restore.checks=postdeploy and there_is_no_such")
+    assert production.restore("away", backup, PARTS, safety=False).state == journal.HELD
+    restores.insist_on_none(production.journal.folder, print, urgent=True)
+    assert killed(system, "", "back", 1).state == journal.EXCHANGING
+    with pytest.raises(UsageError, match="is not at its end: it is exchanging"):
+        restores.insist_on_none(production.journal.folder, print, urgent=True)
     undone_twice(system)
 
 

@@ -8,14 +8,14 @@ from pytest_runbook.backup.restore.journal import Journal
 
 from tests.deploy.shop import GOOD, Shop
 
-BLIND = "2.0-blind"
+NEW, BLIND = "1.4.3", "2.0-blind"
 
 
-def interrupted(market: Shop) -> tuple[Journal, journal.Restore]:
-    """A restore that was killed in the exchange."""
+def interrupted(market: Shop, state: str = journal.EXCHANGING) -> tuple[Journal, journal.Restore]:
+    """A restore that was killed in the exchange, or came to STATE."""
     journals = Journal(market.folder / "var" / "restores")
     restore = journals.begin("20261126T020000Z-abcd", "20261126T010000Z", "local", ["database"])
-    restore.state, restore.process["pid"] = journal.EXCHANGING, 2**22 + 1
+    restore.state, restore.process["pid"] = state, 2**22 + 1
     journals.save(restore)
     return journals, restore
 
@@ -60,3 +60,42 @@ def test_a_restore_of_somebody_else_keeps_nobody_from_deploying_once_it_has_ende
     code, output = market.runbook(*words, powerless=True)
     folder.chmod(0o700)
     assert (code, "no service is named" in output) == (4, True), output
+
+
+def test_a_restore_that_is_held_keeps_nobody_from_going_back(market: Shop) -> None:
+    """All that it restored is in use, and whoever has to decide about it may be asleep."""
+    assert market.runbook("deploy", NEW)[0] == 0
+    _, restore = interrupted(market, journal.HELD)
+    code, output = market.runbook("deploy", "1.4.4")
+    assert (code, f'the restore "{restore.id}" is not at its end: it is held' in output) == (4, True), output
+    code, output = market.runbook("rollback")
+    assert (code, market.served()) == (0, {GOOD}), output
+    assert f'the restore "{restore.id}" is held: what it restored stays in use' in output
+
+
+@pytest.mark.parametrize("way", ["--abort", "--resume"])
+def test_one_that_is_held_keeps_nobody_from_ending_a_way_back(market: Shop, way: str) -> None:
+    """A rollback that was left in the middle goes back when it is taken up, and to what ran before when it is aborted."""
+    assert market.runbook("rollback", "--to", BLIND)[0] == 6
+    _, restore = interrupted(market, journal.HELD)
+    code, output = market.runbook("deploy", way)
+    assert f'the restore "{restore.id}" is held' in output
+    assert (code, market.served()) == ((0, {GOOD}) if way == "--abort" else (6, {BLIND})), output
+
+
+INTO_PRODUCTION = ("--into=production", "--yes-overwrite=Shop", "--only=files", "--without-safety-backup")
+UNSEEN = "restore.checks=postdeploy and there_is_no_such"
+STOPS = 'restore.stop=["web","ml"]'
+
+
+def test_who_takes_a_restore_back_after_a_rollback_stays_on_the_version_rolled_back_to(market: Shop) -> None:
+    """The file that names it was restored, and what is put back of it names the version that was left."""
+    assert market.runbook("backup")[0] == 0
+    assert market.runbook("deploy", NEW)[0] == 0
+    told = ("--set", UNSEEN, "--set", STOPS)
+    code, output = market.runbook("restore", "newest", *INTO_PRODUCTION, *told)
+    assert (code, "held" in output, market.served()) == (1, True, {NEW}), output
+    assert market.runbook("rollback")[0] == 0
+    code, output = market.runbook("restore", "--undo", "--yes-overwrite=Shop", *told)
+    assert (code, market.served()) == (0, {GOOD}), output
+    assert f'VERSION in "{market.folder / "env"}" stays "{GOOD}", and the one before it "{NEW}"' in output

@@ -170,6 +170,7 @@ class Deployment:
     def left(self, *, back: bool) -> str:
         """What `resume`, or `abort` when one goes BACK, would do; UsageError when there is nothing that it may take up."""
         row = self._unfinished()
+        self._insist_on_no_restore(urgent=back or row.kind == "rollback")
         if self._store.life(row.id) == "lives":
             raise UsageError(
                 f"the deployment {row.id} is going on: process {row.pid} on {row.host}\n  hint: runbook deploy --status"
@@ -184,7 +185,7 @@ class Deployment:
             found = self._unfinished(found.id)  # another process may have ended it while this one waited
             if found.ended:
                 return self._ended_meanwhile(found)
-            self._insist_on_no_restore(urgent=left is undoing)
+            self._insist_on_no_restore(urgent=left is undoing or found.kind == "rollback")
             self.unfinished = True
             if not family.end(lambda: family.marked(f"{found.run}.")):
                 raise RunbookError(f"a program that the deployment {found.id} started does not end")

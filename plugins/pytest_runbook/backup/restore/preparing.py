@@ -168,12 +168,12 @@ class Preparing:
         for some in places.by_disk(there):  # nothing moves from one disk to another by renaming
             self._on_one_disk(some, partial(versions.keep, found))
 
-    def _on_one_disk(self, there: dict[str, Path], keep: Callable[[Path, dict[str, Path]], None]) -> None:
+    def _on_one_disk(self, there: dict[str, Path], keep: Callable[[Mapping[Path, Path]], None]) -> None:
         staging = next(iter(there.values())).parent / f".runbook-restore-{exchange.tag(self.restore.id)}"
         self.restore.made.append(str(staging))
         self.save()
         self._whole(files.restore(self.destination, self.manifest, staging, set(there), self._given_up))
-        keep(staging, there)
+        keep({target: staging / name for name, target in there.items()})
         for name, target in there.items():
             root = (self.manifest.files or {}).get(name)
             mode = root.mode & files.OF_FOLDERS if root and root.folder else None

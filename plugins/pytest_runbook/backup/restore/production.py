@@ -17,7 +17,7 @@ from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import exclusion, journal, left_out, refusals, scratch
+from pytest_runbook.backup.restore import exclusion, journal, left_out, refusals, scratch, versions
 from pytest_runbook.backup.restore.exchange import Exchange, drop_database, drop_roles, remove_made
 from pytest_runbook.backup.restore.journal import Journal, Restore
 from pytest_runbook.backup.restore.preparing import Preparing
@@ -145,7 +145,9 @@ class Production:
             if restore.state == journal.PREPARING:
                 self._give_up(restore)
             else:
+                self._lenient = True
                 with self._undisturbed(store, restore.id):
+                    versions.stay(self.loaded.settings, self.root, store, restore, partial(self.tell, restore))
                     self._back(restore, "somebody took it back")
         return restore
 
@@ -289,6 +291,7 @@ class Production:
         try:
             exchange.way_back(restore)  # who may not rename stops nothing
             self._services(restore).noted()
+            self._state(restore, journal.EXCHANGING)  # killed from here on, it is no more what was held
             self._services(restore).stop()
             exchange.back(restore)
         except RunbookError as error:
