@@ -18,6 +18,7 @@ from pytest_runbook.settings import Settings
 
 from lab import Lab, backup
 from lab.servers.s3 import BUCKET
+from tests.backup.restored import change
 from tests.backup.systems import Shop, managed
 
 
@@ -97,3 +98,9 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def backup_of_the_system(system: Shop) -> Manifest:
     """A backup of the module's system."""
     return system.backup()
+
+
+@pytest.fixture
+def changed(system: Shop, backup: Manifest) -> None:
+    """The module's system has gone on since its backup, and lost something."""
+    change(system)

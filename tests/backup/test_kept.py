@@ -16,8 +16,8 @@ from pytest_runbook.backup.restore.keeping import Keeping, Kept, refusal
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import RestoreError
 
+from tests.backup.restored import run
 from tests.backup.systems import Shop
-from tests.backup.test_restore import run
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ from pytest_runbook.backup.restore.exchange import rename_database
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import BackupError, RestoreError
 
+from tests.backup.restored import run
 from tests.backup.systems import ManagedCache, Shop
-from tests.backup.test_restore import run
 from tests.probes.databases import SECRET, PostgresServer, postgres_pair
 
 STOPPED = 'restore.stop=["ml"]'

@@ -1,0 +1,109 @@
+"""While a restore works nobody else does: no other restore, no deployment, and no runbook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore.journal import Restore
+from pytest_runbook.backup.restore.production import PARTS, Production
+from pytest_runbook.backup.restore.services import Services
+from pytest_runbook.deploy import deployment
+from pytest_runbook.errors import RestoreError
+from pytest_runbook.history import Store
+from pytest_runbook.history.locks import Held
+
+from tests.backup.restored import AFTER, BEFORE, left, look, restoring, run
+from tests.backup.systems import Shop
+
+pytestmark = pytest.mark.usefixtures("changed")
+
+
+@contextmanager
+def locked(system: Shop, target: str) -> Iterator[None]:
+    """Somebody else works on TARGET."""
+    settings = system.loaded.settings
+    url = settings.history.url.get_secret_value()
+    store = Store.open(url, settings.system.name, settings.system.environment, root=system.folder)
+    with store.lock(target, "another"):
+        yield
+
+
+def test_a_deployment_keeps_a_restore_out(system: Shop, backup: Manifest) -> None:
+    with locked(system, deployment.LOCK), pytest.raises(RestoreError, match="a deployment, is going on"):
+        restoring(system).restore("away", backup, ["config"])
+
+
+def test_a_deployment_that_is_not_at_its_end_keeps_a_restore_out_until_somebody_says_otherwise(
+    system: Shop, backup: Manifest
+) -> None:
+    told = system.loaded.settings
+    url = told.history.url.get_secret_value()
+    store = Store.open(url, told.system.name, told.system.environment, root=system.folder)
+    number = store.begin_deployment("d1", "deploy", "1.4.3", {"web": "1.4.2"}, who="m.dupont", options={})
+    try:
+        known = len(restoring(system).journal.all())
+        with pytest.raises(RestoreError, match=r"of 1.4.3, is not at its end\n.*--over-deployment"):
+            restoring(system).restore("away", backup, ["config"], safety=False)
+        assert len(restoring(system).journal.all()) == known
+        planned = ("--from=away", "--into=production", "--dry-run")
+        refused, over = run(system, backup.id, *planned), run(system, backup.id, *planned, "--over-deployment")
+        assert (refused.returncode, "--over-deployment" in refused.stderr, refused.stdout) == (1, True, "")
+        assert (over.returncode, f"the deployment {number}, of 1.4.3, is not at its end" in over.stdout) == (0, True)
+        done = restoring(system).restore("away", backup, ["config"], safety=False, over_deployment=True)
+        assert (done.state, done.story[0]) == (
+            journal.DONE,
+            f"the deployment {number}, of 1.4.3, is not at its end: runbook deploy --status, when this has ended",
+        )
+    finally:
+        store.end_deployment(number, "aborted", "the test is over", run="d1")
+
+
+def test_while_a_runbook_works_on_a_service_nothing_is_exchanged(system: Shop, backup: Manifest) -> None:
+    production = restoring(system, "restore.stopping=1")
+    with locked(system, "cache"), pytest.raises(RestoreError, match="somebody works on a service"):
+        production.restore("away", backup, PARTS, safety=False)
+    assert look(system) == AFTER
+    assert (restoring(system).finish().state, look(system)) == (journal.DONE, BEFORE)
+
+
+def test_no_runbook_works_on_a_service_meanwhile(
+    system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+
+    def looking(self: Production, restore: Restore) -> tuple[bool, str]:
+        for target in ("cache", "database", deployment.LOCK):
+            with pytest.raises(Held), locked(system, target):
+                pass
+            held.append(target)
+        return True, "well"
+
+    monkeypatch.setattr(Production, "look", looking)
+    assert restoring(system).restore("away", backup, ["config"], safety=False).state == journal.DONE
+    assert len(held) == 3
+    with locked(system, "cache"), locked(system, deployment.LOCK):
+        pass
+
+
+def test_who_lost_its_lock_renames_nothing(system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    production, managed = restoring(system), Services.managed
+
+    def still(self: Services, service: str, action: str) -> None:
+        managed(self, service, action)
+        production._locks[-1]._taken = True
+
+    monkeypatch.setattr(Services, "managed", still)
+    done = production.restore("away", backup, PARTS, safety=False)
+    assert (done.state, look(system)) == (journal.UNDONE, AFTER)
+    assert "stood still" in done.story[-1]
+    assert not any("before" in name for name in left(system))
+
+
+def test_two_at_once_are_refused(system: Shop, backup: Manifest) -> None:
+    production = restoring(system)
+    with production.alone("another"), pytest.raises(RestoreError, match="another restore"):
+        production.restore("away", backup, ["config"])
