@@ -292,8 +292,7 @@ def test_an_idle_transaction_is_seen_with_its_age(primary: PostgresServer) -> No
             assert idle[0].transaction_age is not None
             assert 0.2 < idle[0].state_age <= idle[0].transaction_age < 5
             assert (idle[0].username, idle[0].database, idle[0].client) == ("admin", "shop", "127.0.0.1")
-            assert idle[0].query.startswith("SELECT 'a")
-            assert len(idle[0].query) == 200
+            assert idle[0].query == "SELECT ?"
             connections = await probe.connections()
             assert connections.by_state["idle in transaction"] == 1
             assert connections.by_application["forgetful"] == 1

@@ -50,6 +50,7 @@ from pytest_runbook.probes.postgresql.statements import (
     summary,
 )
 from pytest_runbook.probes.postgresql.tables import DATABASE_SIZE, TABLE_SIZES, TABLES, Sizes, Table
+from pytest_runbook.probes.postgresql.texts import without_values
 
 __all__ = ["Postgresql", "PostgresqlSettings"]
 
@@ -280,10 +281,10 @@ class Postgresql(Probe[PostgresqlSettings]):
         return await self._client.rows(question, params)
 
     def _shown(self, rows: list[Row]) -> list[Row]:
-        """ROWS, none of which hides its query: what cannot be seen must not count as fine."""
+        """ROWS with the shapes of their queries, none of which is hidden: what cannot be seen must not count as fine."""
         if any(row["query"] == HIDDEN for row in rows):
             raise self._hidden("sessions and statements of others")
-        return rows
+        return [row | {"query": without_values(row["query"])} for row in rows]
 
     def _hidden(self, what: str) -> Unmeasured:
         return Unmeasured(

@@ -35,7 +35,7 @@ class Session:
     transaction_age: float | None
     """Since its transaction began; None outside of one."""
     query: str
-    """The last statement's first 200 characters: enough to find it again, and what it says may be private."""
+    """The last statement's first 200 characters, `?` for each value, for those are users' data; empty of an idle session."""
 
     @property
     def ours(self) -> bool:
@@ -51,7 +51,7 @@ SELECT /* pytest-runbook */ pid, coalesce(datname, '') AS database, coalesce(use
        greatest(coalesce(extract(epoch FROM clock_timestamp() - state_change), 0), 0)::float8 AS state_age,
        extract(epoch FROM clock_timestamp() - query_start)::float8 AS query_age,
        extract(epoch FROM clock_timestamp() - xact_start)::float8 AS transaction_age,
-       left(coalesce(query, ''), 200) AS query
+       CASE WHEN state = 'idle' THEN '' ELSE left(coalesce(query, ''), 200) END AS query
 FROM pg_stat_activity
 WHERE pid <> pg_backend_pid() AND (backend_type = 'client backend' OR backend_type IS NULL AND datid IS NOT NULL)
 ORDER BY xact_start, backend_start
@@ -119,6 +119,7 @@ class Blocked:
     age: float
     """Seconds that it has waited."""
     query: str
+    """As `Session.query`."""
 
 
 @dataclass(frozen=True, slots=True)
