@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -364,4 +365,6 @@ def _end_the_log(lab: Lab, **rule: bool) -> None:
     lab.stop_process("worker")
     before = datetime.now(UTC) - timedelta(hours=5)
     last = {"timestamp": before.isoformat(), "level": "INFO", "logger": "nightscan.web", "message": "request"}
-    lab.replace_file(lab.site.home / "logs" / "nightscan.log", json.dumps(last) + "\n")
+    log = lab.site.home / "logs" / "nightscan.log"
+    lab.replace_file(log, json.dumps(last) + "\n")
+    os.utime(log, (before.timestamp(), before.timestamp()))

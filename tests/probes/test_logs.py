@@ -205,8 +205,43 @@ def test_times_without_a_zone_are_of_the_configured_one(log: Path) -> None:
     tokyo = datetime.now(timezone(timedelta(hours=9)))
     log.write_text(f"{tokyo:%Y-%m-%d %H:%M:%S} ERROR late\n")
     assert run(logs(log, time_zone="Asia/Tokyo").last_record_age()) < 5
-    with pytest.raises(Unmeasured, match=r'in the future\n  hint: set probes.logs.time_zone \(now "UTC"\)'):
+    assert [record.message[20:] for record in run(logs(log, time_zone="Asia/Tokyo").errors(HOUR))] == ["ERROR late"]
+
+
+@pytest.mark.parametrize("hours", [-5, 1, 5.75])
+def test_times_read_in_another_zone_than_they_were_written_in_are_unmeasured(log: Path, hours: float) -> None:
+    there = datetime.now(UTC) + timedelta(hours=hours)
+    moments = [there - timedelta(minutes=minutes) for minutes in (50, 20, 0)]
+    log.write_text("".join(f"{moment:%Y-%m-%d %H:%M:%S} ERROR broken\n" for moment in moments))
+    for work in (logs(log).errors(300), logs(log).last_record_age()):
+        said = rf'"{log}" was written at .* its latest record is of .*zone\n  hint: set probes.logs.time_zone \(now "UTC"\)'
+        with pytest.raises(Unmeasured, match=said):
+            run(work)
+
+
+def test_a_record_in_the_future_is_unmeasured(log: Path) -> None:
+    log.write_text(entry(-400))
+    with pytest.raises(Unmeasured, match=r"in the future\n  hint: set probes\.logs\.time_zone"):
         run(logs(log).last_record_age())
+
+
+def test_a_second_writer_of_another_zone_hides_no_error(log: Path) -> None:
+    elsewhere = entry(5 * HOUR, "ERROR", "told in another zone")
+    log.write_text(entry(2 * HOUR, "ERROR", "long ago") + entry(60, "ERROR", "new") + elsewhere + entry(1) + elsewhere)
+    assert [record.message for record in run(logs(log).errors(since=HOUR))] == [*["told in another zone"] * 2, "new"]
+    log.write_text(entry(1) + entry(-HOUR, "ERROR", "an hour ahead") + entry(0))
+    with pytest.raises(Unmeasured, match="as if in another time zone"):
+        run(logs(log).errors(since=HOUR))
+
+
+def test_what_was_written_long_ago_stays_old_whatever_stands_among_it(log: Path) -> None:
+    undated = '{"level": "ERROR", "message": "when?", "timestamp": "yesterday"}\n'
+    log.write_text((entry(3 * HOUR, "ERROR") + undated + entry(2 * HOUR)) * 100)
+    aged(log, 2 * HOUR - 1)
+    assert not run(logs(log).errors(since=1.9 * HOUR))
+    log.write_text(entry(3 * HOUR, "ERROR") + undated + entry(2 * HOUR))
+    aged(log, 1000)  # somebody touched it
+    assert not run(logs(log).errors(since=HOUR))
 
 
 NOW = datetime(2026, 11, 22, 18, 3, 5, tzinfo=UTC)

@@ -18,11 +18,16 @@ from pytest_runbook.errors import Unmeasured
 from pytest_runbook.files import unreadable
 from pytest_runbook.probes._logline import LogRecord, Reading, Scan, level_name, zone_of
 from pytest_runbook.probes._plain import plain
-from pytest_runbook.probes._tail import Budget, open_files
+from pytest_runbook.probes._tail import Budget, OpenFile, open_files
 from pytest_runbook.probes.base import Probe, ProbeSettings
 
 DISORDER = timedelta(seconds=60)
 """How much later than its time a record may stand in a file that several processes write."""
+STRAY = 50
+"""Old records in a row after which nothing new is expected above them: one writer's times may be of another zone."""
+QUARTER = timedelta(minutes=15)
+ZONES = timedelta(hours=26)
+"""Time zones are whole quarters of an hour apart, and so much at most."""
 SHOWN = 5
 """Newest records that evidence shows."""
 
@@ -130,15 +135,12 @@ class Logs(Probe[LogsSettings]):
 
     def _window(self, seconds: float, wanted: Callable[[LogRecord], bool]) -> Records:
         since = clock.now() - timedelta(seconds=seconds)
-        budget, scan, found = Budget(self.settings.max_bytes), Scan(self._reading, self.settings.format), []
+        budget, scan = Budget(self.settings.max_bytes), Scan(self._reading, self.settings.format)
+        found: list[LogRecord] = []
         with ExitStack() as stack:
             for file in open_files(self._patterns(), stack, since):
-                for record in scan.records(file.lines(budget), file.path.name):
-                    if record.time is not None and record.time < since - DISORDER:
-                        break
-                    # One without a readable time counts by where it stands: an error must not vanish.
-                    if (record.time is None or record.time >= since) and wanted(record):
-                        found.append(record)
+                records = scan.records(file.lines(budget), file.path.name)
+                found += filter(wanted, self._within(since, file, records))
         self._must_be_dated(scan)
         if budget.spent:
             raise Unmeasured(
@@ -149,6 +151,25 @@ class Logs(Probe[LogsSettings]):
         found.sort(key=lambda record: record.time or since)
         return Records(tuple(found), since, scan.broken, budget.size - budget.left)
 
+    def _within(self, since: datetime, file: OpenFile, records: Iterator[LogRecord]) -> Iterator[LogRecord]:
+        """Those RECORDS of FILE, the last one first, that were written after SINCE.
+
+        One without a readable time counts by where it stands, and so does one whose time is old and that stands below a
+        newer one: an error must not vanish.
+        """
+        latest, held = datetime.min.replace(tzinfo=UTC), list[LogRecord]()
+        for record in records:
+            latest = max(latest, record.time or latest)
+            if record.time < since - DISORDER if record.time else held:
+                held.append(record)
+                if len(held) > STRAY:
+                    break
+            elif record.time is None or record.time >= since:
+                yield from held
+                held.clear()
+                yield record
+        self._must_agree(latest, file)
+
     def _age(self) -> float:
         budget, scan = Budget(self.settings.max_bytes), Scan(self._reading, self.settings.format)
         newest = datetime.min.replace(tzinfo=UTC)
@@ -157,7 +178,9 @@ class Logs(Probe[LogsSettings]):
                 if file.written < newest:
                     break  # and so are the rest: nothing newer is in them
                 records = scan.records(file.lines(budget), file.path.name)
-                newest = max(newest, next((record.time for record in records if record.time), newest))
+                if last := next((record.time for record in records if record.time), None):
+                    self._must_agree(last, file)
+                    newest = max(newest, last)
         self._must_be_dated(scan)
         if not scan.dated:
             raise Unmeasured(f'"{self.target}" holds no record')
@@ -168,6 +191,16 @@ class Logs(Probe[LogsSettings]):
                 f'  hint: set probes.{self.name}.time_zone (now "{self.settings.time_zone}")'
             )
         return max(age, 0.0)
+
+    def _must_agree(self, latest: datetime, file: OpenFile) -> None:
+        """Times that are read in another zone than they were written in make what is new old, or what is old new."""
+        apart = abs(latest - file.written)
+        if DISORDER < apart < ZONES and min(apart % QUARTER, -apart % QUARTER) < DISORDER:
+            raise Unmeasured(
+                f'"{file.path}" was written at {clock.iso(file.written)} and its latest record is of {clock.iso(latest)}, '
+                "as if in another time zone\n"
+                f'  hint: set probes.{self.name}.time_zone (now "{self.settings.time_zone}")'
+            )
 
     def _must_be_dated(self, scan: Scan) -> None:
         if not scan.dated and scan.broken:
