@@ -6,7 +6,7 @@ from pytest_runbook import check
 @check("predeploy postdeploy daily recovery", severity="P1", runbook="cache-down")
 async def test_answers(cache):
     """The cache answers, and has read its data."""
-    assert not (await cache.persistence()).loading, "the cache has started and is still reading its data"
+    assert not await cache.loading(), "the cache has started and is still reading its data"
 
 
 @check("predeploy postdeploy daily recovery", severity="P1", runbook="cache-down")

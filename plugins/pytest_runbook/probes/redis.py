@@ -82,8 +82,6 @@ class Memory:
 class Persistence:
     """Whether what the server holds would survive it."""
 
-    loading: bool
-    """It is still reading its data and does not serve."""
     rdb_ok: bool
     """The last snapshot succeeded; true as well when there never was one."""
     rdb_age: float
@@ -211,14 +209,24 @@ class Redis(Probe[RedisSettings]):
 
         return await self._observed("memory", call)
 
+    async def time(self) -> float:
+        """The server's clock: seconds since 1970."""
+        return await self._observed("time", self._time)
+
+    async def loading(self) -> bool:
+        """Whether it is still reading its data, and does not serve yet."""
+
+        async def call() -> bool:
+            return bool((await self._info("persistence"))["loading"])
+
+        return await self._observed("loading", call)
+
     async def persistence(self) -> Persistence:
         """Snapshots and the append-only file."""
 
         async def call() -> Persistence:
-            info, server = await self._info("persistence"), await self._info("server")
-            now = server["server_time_usec"] / 1e6
+            info, now = await self._info("persistence"), await self._time()
             return Persistence(
-                loading=bool(info["loading"]),
                 rdb_ok=info["rdb_last_bgsave_status"] == "ok",
                 rdb_age=max(now - info["rdb_last_save_time"], 0.0),
                 rdb_changes=info["rdb_changes_since_last_save"],
@@ -330,6 +338,10 @@ class Redis(Probe[RedisSettings]):
         begun = clock.monotonic()
         await self._client.ping()
         return clock.monotonic() - begun
+
+    async def _time(self) -> float:
+        seconds, microseconds = await self._client.time()  # INFO tells it since 6.2 only
+        return float(seconds + microseconds / 1e6)
 
     async def _info(self, section: str) -> dict[str, Any]:
         return dict(await self._client.info(section))
