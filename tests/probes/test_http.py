@@ -129,6 +129,23 @@ def test_an_upload_is_a_multipart_form(tmp_path: Path) -> None:
     run(work())
 
 
+def test_uploads_are_made_one_after_another_and_nothing_else_waits_for_them() -> None:
+    """Of ten recordings at once each would take as long as all, and users would wait behind them."""
+
+    async def work() -> None:
+        site = Site({"/health": reply(), "/predict/upload": reply()}, delay=0.2)
+        async with serving(site) as port:
+            probe = web(port)
+            sent = [asyncio.create_task(probe.upload("/predict/upload", b"wave")) for _ in range(4)]
+            assert (await probe.get("/health")).status_code == 200
+            assert not all(upload.done() for upload in sent)
+            await asyncio.gather(*sent)
+            await probe.close()
+        assert (len(site.requests), site.busiest) == (5, 2)  # an upload, and the question beside it
+
+    run(work())
+
+
 def test_an_upload_of_a_missing_file_is_unmeasured(tmp_path: Path) -> None:
     with pytest.raises(Unmeasured, match=r'file ".*/gone.wav" cannot be read: no such file'):
         run(web(1).upload("/", tmp_path / "gone.wav"))

@@ -38,6 +38,8 @@ class HttpSettings(ProbeSettings):
     """Authorities to trust instead of the system's, PEM."""
     max_bytes: int = 10_000_000
     """Size that an answer may have, unpacked."""
+    uploads: int = Field(default=1, ge=1)
+    """Uploads at once, at most: a file is work for the service, which users wait behind and other checks measure."""
     follow_redirects: bool = False
     max_redirects: int = 5
 

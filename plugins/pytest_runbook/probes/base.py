@@ -69,12 +69,14 @@ class Probe(Generic[S]):
         *,
         answer: Callable[[T], Any] = lambda result: result,
         share: bool = True,
+        turns: asyncio.Semaphore | None = None,
     ) -> T:
         """Await CALL() and keep it as evidence of the current check.
 
         OPERATION says what was asked, with its arguments: equal operations of one attempt are made once (SHARE), outside
-        of checks each one is made. ANSWER makes the JSON-safe summary of the result that the journal keeps. What CALL
-        raises is kept and raised: CALL turns its library's errors into `Unreachable` or `Unmeasured`.
+        of checks each one is made. ANSWER makes the JSON-safe summary of the result that the journal keeps. TURNS are what
+        it waits for in place of the probe's own. What CALL raises is kept and raised: CALL turns its library's errors into
+        `Unreachable` or `Unmeasured`.
         """
         notebook = current()
         key = (notebook.look, notebook.attempt, operation) if notebook and share else None
@@ -83,7 +85,7 @@ class Probe(Generic[S]):
         if made is None:
             seen = Observation(self.name, self.target, operation, clock.iso(clock.now()), 0.0, ok=False)
             turn = asyncio.Event()
-            made = asyncio.ensure_future(self._make(seen, turn, call, answer)), seen, turn
+            made = asyncio.ensure_future(self._make(seen, turn, turns or self._gate, call, answer)), seen, turn
             if key:
                 self._shared[key] = made
         task, seen, turn = made
@@ -108,9 +110,14 @@ class Probe(Generic[S]):
                 notebook.observations.append(_as_seen(seen, shared, clock.monotonic() - begun))
 
     async def _make(
-        self, seen: Observation, turn: asyncio.Event, call: Callable[[], Awaitable[T]], answer: Callable[[T], Any]
+        self,
+        seen: Observation,
+        turn: asyncio.Event,
+        turns: asyncio.Semaphore,
+        call: Callable[[], Awaitable[T]],
+        answer: Callable[[T], Any],
     ) -> T:
-        async with self._gate:
+        async with turns:
             turn.set()
             seen.started, begun = clock.iso(clock.now()), clock.monotonic()
             try:

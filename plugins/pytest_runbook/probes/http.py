@@ -60,6 +60,7 @@ class Http(Probe[HttpSettings]):
     def __init__(self, name: str, settings: HttpSettings) -> None:
         super().__init__(name, settings)
         self._fetcher = Fetcher(name, settings)
+        self._uploads = asyncio.Semaphore(settings.uploads)
 
     @property
     def target(self) -> str:
@@ -108,12 +109,14 @@ class Http(Probe[HttpSettings]):
         content_type: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """The answer to POST of FILE as a multipart form's FIELD, beside the fields DATA."""
+        """The answer to POST of FILE as a multipart form's FIELD, beside the fields DATA; in turn with other uploads."""
         content = file if isinstance(file, bytes) else await self.blocking(lambda: _read(file))
         name = filename or (file.name if isinstance(file, Path) else "upload.bin")
         part = (name, content, content_type) if content_type else (name, content)
         note = f" ({len(content)} bytes as {field})"
-        return await self.request("POST", path, headers=headers, note=note, files={field: part}, data=data or {})
+        return await self.request(
+            "POST", path, headers=headers, note=note, turns=self._uploads, files={field: part}, data=data or {}
+        )
 
     async def request(
         self,
@@ -124,9 +127,13 @@ class Http(Probe[HttpSettings]):
         headers: Mapping[str, str] | None = None,
         follow: bool | None = None,
         note: str = "",
+        turns: asyncio.Semaphore | None = None,
         **content: Any,
     ) -> Response:
-        """The answer to METHOD on PATH; CONTENT is what httpx takes, NOTE is added to what evidence says was asked."""
+        """The answer to METHOD on PATH; CONTENT is what httpx takes, NOTE is added to what evidence says was asked.
+
+        TURNS: see `observe`.
+        """
         whole = (
             path + ("&" if "?" in path else "?") + "&".join(f"{k}={v}" for k, v in params.items()) if params else path
         )
@@ -142,6 +149,7 @@ class Http(Probe[HttpSettings]):
             ),
             answer=Response.summary,
             share=share,
+            turns=turns,
         )
 
     async def sample(self, path: str, requests: int = 50, concurrency: int = 5) -> Sample:

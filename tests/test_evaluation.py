@@ -1,0 +1,79 @@
+"""The check of the models' accuracy on services that are slow or silent: it never loads them, and ends in time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from pytest_runbook.model import Outcome, Result, RunRecord
+
+from tests.probes.sites import Site, json_reply, serving
+
+ROOT = Path(__file__).parent.parent
+LABELLED = 40
+FROG = json_reply({"success": True, "prediction": {"class": "frog"}})
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """An evaluation set of one class."""
+    names = [f"{number}.wav" for number in range(LABELLED)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"RIFF")
+    (tmp_path / "labels.csv").write_text("file,label\n" + "".join(f"{name},frog\n" for name in names))
+    return tmp_path
+
+
+async def judged(site: Site, recordings: Path, **settings: object) -> Result:
+    """What accuracy and latency, looked at together, find of the service SITE; the result of the former."""
+    report = recordings / "report"
+    async with serving(site) as port:
+        told = {"probes.ml.url": f"http://127.0.0.1:{port}", "facts.paths.evaluation": recordings, **settings}
+        once = {"confirm.of": 1, "confirm.failures": 1, **told}
+        given = [f"--set={name}={value}" for name, value in once.items()]
+        asked = [
+            "-p",
+            "no:cacheprovider",
+            f"--report={report}",
+            "-k",
+            "accuracy or prediction_latency",
+            *given,
+            "checks/ml",
+        ]
+        done = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "pytest", *asked, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
+        )
+        assert await asyncio.wait_for(done.wait(), 120) in (0, 1)
+    results = RunRecord.from_json(json.loads((report / "run.json").read_text())).results
+    return next(result for result in results if result.check.id == "ml/models::accuracy")
+
+
+def test_recordings_are_sent_one_after_another_beside_the_latency_check_too(recordings: Path) -> None:
+    site = Site({"/predict/upload": FROG}, delay=0.02)
+    seen = asyncio.run(judged(site, recordings))
+    assert seen.outcome == Outcome.PASSED, seen.message
+    assert site.busiest == 1
+    assert len(site.requests) > LABELLED
+
+
+def test_of_a_large_set_as_much_is_judged_as_there_is_time_for(recordings: Path) -> None:
+    site = Site({"/predict/upload": FROG}, delay=0.2)
+    least = {"facts.ml.labels_least": 2, "facts.ml.evaluation_time": 2}
+    seen = asyncio.run(judged(site, recordings, **least))
+    assert seen.outcome == Outcome.PASSED, seen.message
+    assert len(site.requests) < LABELLED
+
+    seen = asyncio.run(judged(site, recordings, **{**least, "facts.ml.labels_least": LABELLED}))
+    assert seen.outcome == Outcome.UNMEASURED
+    assert "recordings were answered in 2 s, which says nothing about accuracy, 40 would" in seen.message
+
+
+def test_without_an_answer_nothing_more_is_sent(recordings: Path) -> None:
+    site = Site({"/predict/upload": FROG}, delay=60)
+    seen = asyncio.run(judged(site, recordings, **{"probes.ml.timeout": 1}))
+    assert seen.outcome == Outcome.UNMEASURED
+    assert "did not answer within 1.0 s" in seen.message
+    assert len(site.requests) == 2  # one of each check
