@@ -10,18 +10,24 @@ from pathlib import Path
 from pytest_runbook import Unmeasured, check, clock, unreadable
 
 
-@check("predeploy postdeploy daily", severity="P1", runbook="ml-models-invalid", unmeasured="P2", needs="host")
+@check("predeploy postdeploy daily", severity="P1", runbook="ml-models-invalid", unmeasured="P3", needs="host")
 def test_models_are_whole(host, facts):
-    """The models on the disk are the released ones: each file is there and has the checksum that its metadata tell."""
+    """The models on the disk are the released ones: each file is there and has the checksum that its metadata tell.
+
+    Metadata without checksums hold up no deployment: they are no sign of another file.
+    """
     models = _metadata(host, facts)
-    untold = [name for name, model in models.items() if not (model.get("file") and model.get("sha256"))]
-    if untold:
-        raise Unmeasured(f"the metadata tell no file and checksum (file, sha256) of model {', '.join(untold)}")
-    files = {name: host.file(f"{facts.paths.models}/{model['file']}") for name, model in models.items()}
+    told = {name: model for name, model in models.items() if model.get("file") and model.get("sha256")}
+    files = {name: host.file(f"{facts.paths.models}/{model['file']}") for name, model in told.items()}
     missing = [name for name, file in files.items() if not file.exists]
     assert not missing, f"no file of model {', '.join(missing)} in {facts.paths.models}"
     changed = [name for name, file in files.items() if file.sha256sum != models[name]["sha256"]]
     assert not changed, f"not the file that was released: model {', '.join(changed)}"
+    if untold := models.keys() - told.keys():
+        raise Unmeasured(
+            f"the metadata tell no file and checksum of model {', '.join(sorted(untold))}\n"
+            f'  hint: let each release write "file" and "sha256" into {facts.paths.models}/{facts.ml.metadata}'
+        )
 
 
 @check("predeploy postdeploy daily", severity="P2", runbook="ml-models-invalid", needs="host")
@@ -35,15 +41,18 @@ def test_models_know_their_classes(host, facts):
     assert not wrong, f"models with another number of classes: {'; '.join(wrong)}"
 
 
-@check("postdeploy daily", severity="P1", runbook="ml-models-invalid", unmeasured="P2", needs="host")
+@check("postdeploy daily", severity="P1", runbook="ml-models-invalid", unmeasured="P3", needs="host")
 async def test_loaded_models_are_those_on_disk(ml, host, facts):
     """The prediction service has loaded the versions that lie on the disk, and not older ones."""
     models = await host.ask("metadata of the models", lambda machine: _metadata(machine, facts))
     released = {name: str(model["version"]) for name, model in models.items()}
     said = (await ml.get(facts.ml.models)).json().get("models", {})
     loaded = {name: model.get("version") for name, model in said.items() if isinstance(model, dict)}
-    if loaded and not any(loaded.values()):
-        raise Unmeasured(f"{facts.ml.models} tells no versions")
+    if not any(loaded.values()):
+        raise Unmeasured(
+            f"{facts.ml.models} tells no versions\n"
+            '  hint: let the service tell the "version" of each model; a release that is not in use is not seen without'
+        )
     wrong = {name: version for name, version in released.items() if str(loaded.get(name)) != version}
     assert not wrong, "; ".join(
         f"{name} {version} lies on the disk, {loaded.get(name) or 'none'} is in use" for name, version in wrong.items()
