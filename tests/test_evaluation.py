@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from pathlib import Path
 
 import pytest
-from pytest_runbook.model import Outcome, Result, RunRecord
+from pytest_runbook.model import Outcome, Result
 
+from tests.looking import looked
 from tests.probes.sites import Site, json_reply, serving
 
-ROOT = Path(__file__).parent.parent
+CHECKS = ("ml/models::accuracy", "ml/performance::prediction_latency")
 LABELLED = 40
 FROG = json_reply({"success": True, "prediction": {"class": "frog"}})
 
@@ -28,27 +27,11 @@ def recordings(tmp_path: Path) -> Path:
 
 
 async def judged(site: Site, recordings: Path, **settings: object) -> Result:
-    """What accuracy and latency, looked at together, find of the service SITE; the result of the former."""
-    report = recordings / "report"
+    """What the first of CHECKS, looked at together, finds of the service SITE."""
     async with serving(site) as port:
-        told = {"probes.ml.url": f"http://127.0.0.1:{port}", "facts.paths.evaluation": recordings, **settings}
-        once = {"confirm.of": 1, "confirm.failures": 1, **told}
-        given = [f"--set={name}={value}" for name, value in once.items()]
-        asked = [
-            "-p",
-            "no:cacheprovider",
-            f"--report={report}",
-            "-k",
-            "accuracy or prediction_latency",
-            *given,
-            "checks/ml",
-        ]
-        done = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "pytest", *asked, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
-        )
-        assert await asyncio.wait_for(done.wait(), 120) in (0, 1)
-    results = RunRecord.from_json(json.loads((report / "run.json").read_text())).results
-    return next(result for result in results if result.check.id == "ml/models::accuracy")
+        told = {"probes.ml.url": f"http://127.0.0.1:{port}", "facts.paths.evaluation": str(recordings), **settings}
+        record = await asyncio.to_thread(looked, CHECKS, told, recordings / "report")
+    return next(result for result in record.results if result.check.id == CHECKS[0])
 
 
 def test_recordings_are_sent_one_after_another_beside_the_latency_check_too(recordings: Path) -> None:

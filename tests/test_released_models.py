@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_runbook.model import Outcome, Result, RunRecord, Severity
+from pytest_runbook.model import Outcome, Result, Severity
 
-ROOT = Path(__file__).parent.parent
+from tests.looking import looked
+
+CHECKS = ("ml/models::models_are_whole", "ml/models::models_know_their_classes")
 CONTENT = b"weights"
 
 
@@ -21,22 +21,12 @@ def audio(name: str, **more: str) -> dict[str, Any]:
     return {"name": name, "version": "2.1", "classes": [*"abcdef"], "expected_accuracy": 0.97, **more}
 
 
-def judged(folder: Path, models: Sequence[dict[str, Any]]) -> tuple[int, Result]:
+def judged(folder: Path, models: Sequence[dict[str, Any]]) -> tuple[int | None, Result]:
     """Exit code of the run, and what it finds of the models in FOLDER that the metadata call MODELS."""
     (folder / "metadata.json").write_text(json.dumps({"models": models}))
     (folder / "heavy.npz").write_bytes(CONTENT)
-    told = (
-        "-k",
-        "models_are_whole or models_know_their_classes",
-        f"--set=facts.paths.models={folder}",
-        "--set=confirm.of=1",
-    )
-    asked = [*told, "--set=confirm.failures=1", "-p", "no:cacheprovider", f"--report={folder / 'report'}", "checks/ml"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *asked], cwd=ROOT, capture_output=True, check=False, timeout=120
-    )
-    record = RunRecord.from_json(json.loads((folder / "report" / "run.json").read_text()))
-    return done.returncode, next(one for one in record.results if one.check.id == "ml/models::models_are_whole")
+    record = looked(CHECKS, {"facts.paths.models": str(folder)}, folder / "report")
+    return record.exit_code, next(one for one in record.results if one.check.id == CHECKS[0])
 
 
 def test_metadata_without_checksums_are_unmeasured_and_hold_up_nothing(tmp_path: Path) -> None:
