@@ -20,7 +20,7 @@ HELD = "files.tar.zst"
 """What is stored of the files: each one once, by the first backup that met it."""
 
 
-@check("predeploy daily", severity="P1", runbook="backup-missing", timeout=300)
+@check("predeploy daily", severity="P1", runbook="backup-missing", timeout=300, apart=True)
 def test_recent_backup_is_good(pytestconfig, settings, limits, measure):
     """The newest backup on the machine is recent, whole, read back, not suspiciously small, and its files are what was written.
 

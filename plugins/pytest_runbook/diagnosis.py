@@ -3,7 +3,9 @@
 Within a service, a bad check of the subject `availability` explains every other: what does not answer cannot be judged.
 Between services, a bad check explains those of the same subject in the services above: a database that is down explains a web
 service that is not ready, a slow one a slow one, and neither explains an expired certificate. What a check `needs` beyond
-that, it says: a service that is down explains it then.
+that, it says: a service that is down explains it then. What stands `apart` from its service's availability says that too.
+
+What could not look explains only what could not look either: a failure that was seen is one, whoever else was blind.
 """
 
 from __future__ import annotations
@@ -69,15 +71,20 @@ class Causes:
         self._services = services
         self._below = {name: closure([name], services) - {name} for name in services}
         self._first: dict[tuple[str, str], Result] = {}
+        self._first_seen: dict[tuple[str, str], Result] = {}
         for suspect in suspects:
-            self._first.setdefault((suspect.check.service, suspect.check.subject), suspect)
+            place = suspect.check.service, suspect.check.subject
+            self._first.setdefault(place, suspect)
+            if not _blind(suspect):
+                self._first_seen.setdefault(place, suspect)
 
     def root(self, effect: Result) -> Result:
         """The lowest result that explains EFFECT; EFFECT itself when nothing does."""
         path = [effect]
         while True:
             here = path[-1]
-            causes = [one for place in self._places(here) if (one := self._first.get(place)) and one is not here]
+            known = self._first if _blind(here) else self._first_seen
+            causes = [one for place in self._places(here) if (one := known.get(place)) and one is not here]
             if not causes:
                 return here
             lower = min(causes, key=self._height)
@@ -94,7 +101,8 @@ class Causes:
     def _places(self, effect: Result) -> Iterator[tuple[str, str]]:
         """Services and subjects whose first bad check explains EFFECT."""
         own = effect.check
-        yield own.service, AVAILABILITY
+        if not own.apart:
+            yield own.service, AVAILABILITY
         for name in self._below.get(own.service, ()):
             yield name, own.subject
         for name in closure(own.needs, self._services):
@@ -102,3 +110,10 @@ class Causes:
             if name != own.service and own.service not in self._below.get(name, ()):
                 yield name, AVAILABILITY
                 yield name, own.subject
+
+
+def _blind(result: Result) -> bool:
+    """Whether RESULT only could not look; of a blocked one its attempts tell, and one without any could not begin."""
+    if result.outcome != Outcome.BLOCKED:
+        return result.outcome == Outcome.UNMEASURED
+    return not any(tried.outcome in (Outcome.FAILED, Outcome.TIMED_OUT) for tried in result.attempts)

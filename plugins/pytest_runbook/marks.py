@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 MARKS = {
-    "check(schedules, *, severity='P2', runbook=None, service=None, id=None, timeout=None, needs='', unmeasured='P1')": (
+    "check(schedules, *, severity='P2', runbook=None, service=None, id=None, timeout=None, needs='', apart=False, "
+    "unmeasured='P1')": (
         "what must be true of the system: when it is verified, how bad a failure is, which runbook makes it true"
     ),
     "p1": "severity P1: critical",
@@ -30,7 +31,7 @@ MARKS = {
 }
 """Every mark that the engine itself knows, with its line for `pytest --markers`; schedules and services come on top."""
 
-OPTIONS = ("severity", "runbook", "service", "id", "timeout", "needs", "unmeasured")
+OPTIONS = ("severity", "runbook", "service", "id", "timeout", "needs", "apart", "unmeasured")
 
 
 def check(
@@ -42,14 +43,16 @@ def check(
     id: str | None = None,  # noqa: A002 - the word that a check's author reads in every report
     timeout: float | None = None,
     needs: str | Iterable[str] = (),
+    apart: bool = False,
     unmeasured: str = "P1",
 ) -> Callable[[F], F]:
     """Mark a test as a check.
 
     SCHEDULES and NEEDS are names separated by spaces, or lists of them. SEVERITY is P1, P2 or P3. RUNBOOK is the name of a
     file in remediation/. SERVICE defaults to the check's folder, ID to `service/subject::name`. TIMEOUT is in seconds.
-    NEEDS names services beyond the own one and its dependencies. UNMEASURED is the severity with which a check that could
-    not look gates. Names are verified at collection, all at once.
+    NEEDS names services beyond the own one and its dependencies. A check that stands APART sees what it looks at also when
+    its service is down. UNMEASURED is the severity with which a check that could not look gates. Names are verified at
+    collection, all at once.
     """
     import pytest  # late: the process of each step imports this module too, and marks nothing
 
@@ -60,6 +63,7 @@ def check(
         "id": id,
         "timeout": timeout,
         "needs": needs,
+        "apart": apart or None,
         "unmeasured": unmeasured,
     }
     mark = pytest.mark.check(schedules, **{key: value for key, value in given.items() if value not in (None, ())})
@@ -108,6 +112,7 @@ def read(item: pytest.Item, known: Known, folder: str) -> Reading:
         subject=subject,
         runbook=options.get("runbook"),
         needs=_names(options.get("needs", ())),
+        apart=bool(options.get("apart", False)),
         description=text,
         location=f"{item.location[0]}:{(item.location[1] or 0) + 1}",
         nodeid=item.nodeid,

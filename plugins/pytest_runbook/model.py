@@ -169,6 +169,8 @@ class Check(Record):
     runbook: str | None = None
     needs: tuple[str, ...] = ()
     """Services beyond its own that the check depends on."""
+    apart: bool = False
+    """Whether it looks at something that does not need its service: that this is down does not explain it."""
     description: str = ""
     """Whole docstring."""
     location: str = ""

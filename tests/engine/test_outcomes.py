@@ -259,7 +259,17 @@ def test_root_causes_are_told_and_dependants_blocked(project: Project) -> None:
             assert False, "ready says no"
         """,
     )
+    project.checks(
+        "database/copies.py",
+        """
+        @check("daily", severity="P2", apart=True)
+        async def test_copy_is_here():
+            "A copy of the data lies on this machine."
+            assert False, "there is none"
+        """,
+    )
     run = project.run()
-    blocked = run.results["web/availability::ready"]
+    blocked, apart = run.results["web/availability::ready"], run.results["database/copies::copy_is_here"]
     assert (run.code, blocked.outcome, blocked.root) == (1, "blocked-by", "database/availability::answers")
+    assert (apart.check.apart, apart.outcome) == (True, "failed")
     assert "blocks 1" in run.output

@@ -55,6 +55,14 @@ def test_the_terminal_tells_it_in_order_also_when_not_every_check_was_selected(
     assert "1 passed, 1 remediated" in told.replace(" 1 deselected,", "")
 
 
+def test_what_could_not_look_below_keeps_no_failure_from_being_mended(ailing: Ailing) -> None:
+    ailing.set("web", "down")
+    (ailing.project.folder / "state" / "database").unlink()  # the check crashes: it sees nothing
+    done = ailing.apply()
+    assert done.code == 1, done.output
+    assert done.outcomes == {WEB: "remediated", DATABASE: "unmeasured"}
+
+
 def test_a_green_run_does_nothing_and_needs_no_history(ailing: Ailing) -> None:
     done = ailing.apply()
     assert done.code == 0
