@@ -307,6 +307,25 @@ def errors(lab: Lab) -> None:
     lab.confuse("web", status=[{"path": "/register", "share": 0.2, **rule}, {"path": "/api/*", "share": 0.5, **rule}])
 
 
+@fault("web-page-refused", service="web", fails=["web/errors::error_rate"], outcome="still-failing")
+def page_refused(lab: Lab) -> None:
+    """One request in five for a page is refused, at once: no error to the service itself, and one to whoever asked."""
+    lab.change_setting("facts.web.sample", "/register")
+    lab.misbehave("web", status={"path": "/register", "share": 0.2, "code": 403})
+
+
+@fault(
+    "web-asks-for-less",
+    service="web",
+    fails=["web/errors::error_rate", "web/performance::p95_response_time"],
+    outcome="unmeasured",
+)
+def asks_for_less(lab: Lab) -> None:
+    """The service limits how often the checks may ask: what they are told then is neither an error nor quick."""
+    lab.change_setting("facts.web.sample", "/register")
+    lab.misbehave("web", status={"path": "/register", "share": 0.5, "code": 429})
+
+
 @fault("web-endpoint-broken", service="web", fails=["web/errors::error_rate_of_users"])
 def endpoint_broken(lab: Lab) -> None:
     """One endpoint answers nothing but errors; all others are well."""

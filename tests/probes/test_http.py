@@ -229,13 +229,54 @@ def test_a_sample_counts_errors_and_takes_percentiles() -> None:
             probe = web(port)
             sample = await probe.sample("/", requests=20, concurrency=4)
             await probe.close()
-        assert (sample.n, sample.errors, sample.error_rate) == (20, 4, 0.2)
+        assert (sample.n, sample.errors, sample.error_rate) == (20, 8, 0.4)
         assert sample.statuses == {200: 12, 404: 4, 500: 4}
         assert 0.01 <= sample.p50 <= sample.p95 <= sample.p99 <= sample.max < 1
-        assert (len(sample.durations), site.busiest) == (20, 4)
+        assert (len(sample.durations), site.busiest) == (12, 4)
         assert site.connections <= 8
 
     run(work())
+
+
+def test_a_sample_of_another_status_than_expected_is_errors_and_says_nothing_of_times() -> None:
+    async def work(expect: int) -> Sample:
+        async with serving(Site({"/": reply(302, headers={"Location": "/login"})})) as port:
+            probe = web(port)
+            try:
+                return await probe.sample("/", requests=5, expect=expect)
+            finally:
+                await probe.close()
+
+    notebook = Notebook("tests/probe")
+    moved = run(work(200), notebook)
+    assert (moved.error_rate, moved.durations) == (1.0, ())
+    assert notebook.observations[0].answer["statuses"] == {302: 5}
+    with pytest.raises(Unmeasured, match=r"none of 5 requests was answered as expected: \{302: 5\}"):
+        _ = moved.p95
+    assert run(work(302)).p95 > 0
+
+
+def test_a_sample_that_is_told_to_ask_for_less_is_unmeasured_and_ends() -> None:
+    numbers = itertools.count()
+
+    class Limiting(Site):
+        def answer(self, first: str, headers: dict[str, str], body: bytes) -> bytes:
+            return reply(200 if next(numbers) < 3 else 429)
+
+    async def work(site: Site) -> None:
+        async with serving(site) as port:
+            probe = web(port)
+            try:
+                await probe.sample("/", requests=50, concurrency=2)
+            finally:
+                await probe.close()
+
+    site = Limiting()
+    with pytest.raises(
+        Unmeasured, match=r'/" limits how often it may be asked: of \d requests it answered \d with 429'
+    ):
+        run(work(site))
+    assert 4 <= len(site.requests) <= 5
 
 
 def test_a_sample_counts_requests_that_get_no_answer_as_errors() -> None:

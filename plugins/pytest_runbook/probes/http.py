@@ -19,25 +19,23 @@ from pytest_runbook.probes._response import Response
 from pytest_runbook.probes._tls import Certificate, certificate
 from pytest_runbook.probes.base import Probe
 
+LIMITED = 429
+"""The status that asks for fewer requests."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Response times and errors of many requests.
 
     Percentiles are by nearest rank: the smallest time that at least that share of the requests did not exceed, so each is
-    a time that was really seen. Requests that timed out count with the time they took, those that were refused or cut
-    off do not: a server that fails fast is not a quick one.
+    a time that was really seen, in seconds. Requests that timed out count with the time they took, errors and those that
+    were refused or cut off do not: a server that fails fast is not a quick one. Of errors alone a percentile is Unmeasured.
     """
 
     n: int
     """Requests made."""
-    p50: float
-    p95: float
-    p99: float
-    max: float
-    """Seconds."""
     errors: int
-    """Answers of 500 and above, and requests without an answer."""
+    """Answers of another status than expected, and requests without an answer."""
     statuses: dict[int, int]
     """Status to number of answers."""
     exceptions: dict[str, int]
@@ -49,6 +47,36 @@ class Sample:
     def error_rate(self) -> float:
         """Share of the requests that are errors, 0 to 1."""
         return self.errors / self.n
+
+    @property
+    def p50(self) -> float:
+        """Half of the requests took no longer."""
+        return self._percentile(50)
+
+    @property
+    def p95(self) -> float:
+        """95 % of the requests took no longer."""
+        return self._percentile(95)
+
+    @property
+    def p99(self) -> float:
+        """99 % of the requests took no longer."""
+        return self._percentile(99)
+
+    @property
+    def max(self) -> float:
+        """The longest that a request took."""
+        return self._percentile(100)
+
+    def summary(self) -> dict[str, Any]:
+        """Its figures, for evidence."""
+        times = {name: getattr(self, name) for name in ("p50", "p95", "p99", "max")} if self.durations else {}
+        return {**asdict(self), **times, "error_rate": self.error_rate, "durations": len(self.durations)}
+
+    def _percentile(self, percent: int) -> float:
+        if not self.durations:
+            raise Unmeasured(f"none of {self.n} requests was answered as expected: {self.statuses}")
+        return percentile(self.durations, percent)
 
 
 class Http(Probe[HttpSettings]):
@@ -152,12 +180,17 @@ class Http(Probe[HttpSettings]):
             turns=turns,
         )
 
-    async def sample(self, path: str, requests: int = 50, concurrency: int = 5) -> Sample:
-        """Times of REQUESTS times GET, CONCURRENCY at once; raises Unreachable when none is answered."""
+    async def sample(self, path: str, requests: int = 50, concurrency: int = 5, expect: int = 200) -> Sample:
+        """Times of REQUESTS times GET, CONCURRENCY at once, each to be answered with the status EXPECT.
+
+        Raises Unreachable when none is answered, and Unmeasured when one is answered 429, after which no more are made: who
+        is told to ask for less does not see what users see.
+        """
         return await self.observe(
-            f"GET {public(path)} {requests} times, {concurrency} at once",
-            lambda: self._sample(path, requests, concurrency),
-            answer=lambda seen: {**asdict(seen), "error_rate": seen.error_rate, "durations": len(seen.durations)},
+            f"GET {public(path)} {requests} times, {concurrency} at once"
+            + (f", for {expect}" if expect != 200 else ""),
+            lambda: self._sample(path, requests, concurrency, expect),
+            answer=Sample.summary,
         )
 
     async def certificate(self, host: str | None = None, port: int | None = None) -> Certificate:
@@ -178,7 +211,7 @@ class Http(Probe[HttpSettings]):
             url = f"https://{host}:{port}"
             raise unreachable(url, error, self.settings.timeout) or Unmeasured(f'"{url}": {error}') from None
 
-    async def _sample(self, path: str, requests: int, concurrency: int) -> Sample:
+    async def _sample(self, path: str, requests: int, concurrency: int, expect: int) -> Sample:
         answers: list[Response] = []
         failures: list[tuple[Unmeasured, float]] = []
         left = iter(range(requests))
@@ -187,6 +220,8 @@ class Http(Probe[HttpSettings]):
             for _ in left:
                 if len(failures) >= concurrency and not answers:
                     return  # nobody is there: the rest would only wait as long
+                if any(answer.status_code == LIMITED for answer in answers):
+                    return
                 begun = clock.monotonic()
                 try:
                     answers.append(await self._fetcher.fetch("GET", path))
@@ -196,24 +231,21 @@ class Http(Probe[HttpSettings]):
         await asyncio.gather(*(one_after_another() for _ in range(min(concurrency, requests))))
         if not answers:
             raise failures[0][0] if failures else Unmeasured("a sample of no requests says nothing")
-        return _figures(answers, failures, self.settings.timeout)
-
-
-def _figures(answers: Sequence[Response], failures: Sequence[tuple[Unmeasured, float]], limit: float) -> Sample:
-    slow = [seconds for _, seconds in failures if seconds >= limit]
-    durations = sorted([answer.elapsed for answer in answers] + slow)
-    statuses = Counter(answer.status_code for answer in answers)
-    return Sample(
-        n=len(answers) + len(failures),
-        p50=percentile(durations, 50),
-        p95=percentile(durations, 95),
-        p99=percentile(durations, 99),
-        max=durations[-1],
-        errors=len(failures) + sum(number for status, number in statuses.items() if status >= 500),
-        statuses=dict(sorted(statuses.items())),
-        exceptions=dict(Counter(str(error) for error, _ in failures)),
-        durations=tuple(durations),
-    )
+        statuses = Counter(answer.status_code for answer in answers)
+        if statuses[LIMITED]:
+            raise Unmeasured(
+                f'"{answers[0].url}" limits how often it may be asked: of {len(answers)} requests it answered '
+                f"{statuses[LIMITED]} with {LIMITED}\n  hint: exempt the address of the checks from that limit, or ask less often"
+            )
+        slow = [seconds for _, seconds in failures if seconds >= self.settings.timeout]
+        right = [answer.elapsed for answer in answers if answer.status_code == expect]
+        return Sample(
+            n=len(answers) + len(failures),
+            errors=len(failures) + len(answers) - len(right),
+            statuses=dict(sorted(statuses.items())),
+            exceptions=dict(Counter(str(error) for error, _ in failures)),
+            durations=tuple(sorted(right + slow)),
+        )
 
 
 def percentile(ascending: Sequence[float], percent: int) -> float:
