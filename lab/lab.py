@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import backup, environment, home, leftovers, packages, tls, waiting
+from lab import backup, environment, home, leftovers, packages, past, tls, waiting
 from lab.breakable import Breakable
 from lab.servers import Server, port_names
 from lab.site import LabError, Site, choose_ports
@@ -92,6 +92,7 @@ class Lab(Breakable):
         tls.ensure(self.site)
         home.write(self.site)
         packages.write(self.site)
+        past.ensure(self.site)
         self.supervisor.configure({name: server.process() for name, server in self.servers.items()})
         self.supervisor.start()
 

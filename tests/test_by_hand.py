@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,8 +26,10 @@ ABSENT = {
     "cache/consistency::replicas_follow",
     "ml/gpu::gpu_memory",
     "ml/gpu::gpu_temperature",
+    "ml/uptime::uptime",
+    "web/uptime::uptime",
 }
-"""Checks of what this system has not, and says so: they are skipped."""
+"""Checks of what this system has not, a past among it, and says so: they are skipped."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class System:
             "VERSION": VERSION,
             # A laptop that does other work meanwhile is no cache that is ill.
             "RUNBOOK__LIMITS__CACHE__LATENCY": "1",
-            # There was no run before these; the repository's own are of other systems.
+            # There was no run before these, in a folder that is there; the repository's own are of other systems.
             "RUNBOOK__PROBES__RUNS__FOLDER": str(self.home.folder / "runs"),
         }
 
@@ -89,6 +92,7 @@ def furnished(folder: Path, database: PostgresServer, cache: RedisServer) -> Hom
     """A home with a model and a configuration file as a real system has it."""
     make_model(folder / "models")
     make_evaluation(folder / "data" / "evaluation")
+    (folder / "runs").mkdir()
     web, ml = free_port(), free_port()
     access = {"host": "127.0.0.1", "port": database.port, "database": "nightscan", "username": "admin"}
     config = {
@@ -160,9 +164,32 @@ def test_at_night_an_old_fault_is_over_and_the_checks_ask_something_themselves(s
     assert {one.name for result in seen.values() for one in result.measurements} == {
         "database.read_time.p95",
         "web.pages_error_rate",
+        "web.users_requests",
         "web.pages_response_time.p95",
         "ml.error_rate",
     }
+
+
+def test_enough_users_are_judged_by_what_they_met(system: System, tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def visit() -> None:
+        while not over.is_set():
+            httpx.get(f"{system.home.web}/login", timeout=20)
+
+    with ThreadPoolExecutor(1) as users:
+        visits = users.submit(visit)
+        try:
+            few = system.environment | {"RUNBOOK__FACTS__WEB__METRICS__LEAST": "2"}
+            record = run_checks(tmp_path, few, "-k", "error_rate_of_users", expression="daily")
+        finally:
+            over.set()
+        visits.result()
+    [seen] = record.results
+    assert (seen.outcome, [one.name for one in seen.measurements]) == (
+        Outcome.PASSED,
+        ["web.users_requests", "web.users_error_rate"],
+    )
 
 
 def test_at_night_what_is_ill_now_is_seen(system: System, tmp_path: Path) -> None:

@@ -131,10 +131,16 @@ def test_runs_of_another_environment_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_before_the_first_run_there_is_no_ratio(tmp_path: Path) -> None:
-    seen = ratio(tmp_path / "not" / "yet")
+    seen = ratio(tmp_path)
     assert (seen.passed, seen.total, seen.unknown) == (0, 0, 0)
     with pytest.raises(Unmeasured, match=r"no run since .* tells \(0 unknown\)"):
         _ = seen.value
+
+
+def test_a_folder_that_is_not_there_is_no_month_without_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(Unmeasured, match=f'"{tmp_path}/lost" does not exist: runs are recorded elsewhere') as raised:
+        ratio(tmp_path / "lost")
+    assert str(raised.value).endswith("hint: let probes.runs.folder be the folder that report.directory names")
 
 
 def test_a_folder_that_is_none_is_unmeasured(tmp_path: Path) -> None:

@@ -95,8 +95,11 @@ class Runs(Probe[RunsSettings]):
         """The newest folders of runs that began since SINCE, the newest first."""
         try:
             folders = [entry for entry in self.settings.folder.iterdir() if entry.is_dir()]
-        except FileNotFoundError:
-            return []  # before the first run
+        except FileNotFoundError:  # a run that asks has made it: before the first one it is empty
+            raise Unmeasured(
+                f'"{self.target}" does not exist: runs are recorded elsewhere\n'
+                f"  hint: let probes.{self.name}.folder be the folder that report.directory names"
+            ) from None
         except OSError as error:
             raise unreadable(self.target, error) from None
         dated = sorted(((_begun(folder), folder) for folder in folders), reverse=True)
