@@ -2,7 +2,7 @@
 
 Symptom
     A required variable is missing; production.json, .env or the compose file does not parse; the environment is not named; or
-    production runs with debug on or protection off.
+    production runs with debug on or protection off; or the application's pools may open more connections than the database has.
 
 Diagnosis
     1. What does each value come from?
@@ -14,6 +14,8 @@ Diagnosis
 
 Correction, mildest first
     1. Correct the one key that the check names, in the file that `runbook config` names.
+       Of pools: (pool_size + max_overflow) of production.json times worker processes must leave the other clients some of
+       max_connections less the reserved ones.
     2. Take the last change back.
     3. Restart only the services that read the key, and poll their health.
 

@@ -58,6 +58,19 @@ async def test_only_known_sites_may_call(system, settings, facts):
     assert "*" not in allowed, f'{facts.web.origins} allows every origin ("*")'
 
 
+@check("predeploy daily", severity="P3", runbook="configuration-invalid", needs="database", unmeasured="P3")
+async def test_pools_fit_the_database(database, facts):
+    """The application's pools may not open more connections than the database has: else users meet errors when many come.
+
+    Where a pooler stands between them this does not apply: a waiver says so.
+    """
+    each = facts.database.pool_size + facts.database.pool_overflow
+    available = (await database.connections()).available
+    assert each * facts.web.workers <= available, (
+        f"{facts.web.workers} workers may open {each} connections each, and the database has {available} for all"
+    )
+
+
 def _not_in_development(settings):
     if settings.system.environment == "development":
         pytest.skip("a development system may be open")

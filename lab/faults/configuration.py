@@ -25,6 +25,7 @@ def environment_not_named(lab: Lab) -> None:
     "configuration-broken",
     service="configuration",
     fails=["configuration/availability::configuration_file_parses"],
+    blocks=["configuration/consistency::pools_fit_the_database"],
     root="configuration/availability::configuration_file_parses",
     schedule="predeploy",
     outcome="person",
@@ -79,6 +80,18 @@ def variable_missing(lab: Lab) -> None:
 def value_from_example(lab: Lab) -> None:
     """The administrator's address is still the one of the example file."""
     lab.rewrite_env(ADMIN_EMAIL="admin@your-domain.com")
+
+
+@fault(
+    "pools-too-large",
+    service="configuration",
+    fails=["configuration/consistency::pools_fit_the_database"],
+    schedule="predeploy",
+    outcome="person",
+)
+def pools_too_large(lab: Lab) -> None:
+    """Each worker may open a hundred connections, more than the database has for all."""
+    lab.edit_config(database={"pool_size": 100})
 
 
 @fault(

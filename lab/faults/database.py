@@ -33,7 +33,9 @@ QUERY_TIME = "database/performance::query_time_p95"
 LOCKS = "database/performance::nobody_waits_for_a_lock"
 FORGOTTEN = "database/performance::no_forgotten_transaction"
 SLOTS = "database/capacity::slots_keep_little_wal"
-CUT_OFF = ["database/*", "host/consistency::clocks_agree", "web/availability::ready_to_serve"]
+UNSEEN = ["database/*", "host/consistency::clocks_agree", "configuration/consistency::pools_fit_the_database"]
+"""Checks that see nothing without the database."""
+CUT_OFF = [*UNSEEN, "web/availability::ready_to_serve"]
 """Checks that see nothing, or see their own service fail, without the database."""
 CACHED = ["web/availability::page_opens[/]", "web/errors::*", "web/performance::*"]
 """Checks of pages that are served out of the cache for some seconds, and wait for the database about as long as they may."""
@@ -78,7 +80,7 @@ def and_web(lab: Lab) -> None:
     "database-frozen",
     service="database",
     fails=[ANSWERS],
-    blocks=["database/*", "host/consistency::clocks_agree"],
+    blocks=UNSEEN,
     may_block=["web/availability::ready_to_serve", "standby/*", *CACHED],
     root=ANSWERS,
 )
