@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from pytest_runbook.model import Outcome, Result
 
@@ -231,6 +232,25 @@ def test_at_night_nobody_is_taken_for_well_who_cannot_be_seen(system: System, tm
         "web/errors::error_rate_of_users": Outcome.UNMEASURED,
     }
     assert 'no nightscan_http_requests_total with a label "code"' in told(record.results)
+
+
+def test_pools_that_may_open_more_than_there_is_are_full_when_the_server_is(system: System, tmp_path: Path) -> None:
+    told = {"RUNBOOK__FACTS__DATABASE__POOL_SIZE": "1000", "RUNBOOK__LIMITS__DATABASE__CONNECTIONS": "0.2"}
+    with ExitStack() as held:
+        for _ in range(25):
+            session = held.enter_context(psycopg.connect(system.database.uri(database="nightscan")))
+            session.execute("SELECT 1")  # and stays in its transaction
+        record = run_checks(tmp_path, system.environment | told, "-k", "pool", expression="daily")
+    assert {result.check.id: (result.outcome, result.message) for result in record.results} == {
+        "database/capacity::pool": (
+            Outcome.FAILED,
+            "25 of the 97 connections that the application's pools can have are taken",
+        ),
+        "configuration/consistency::pools_fit_the_database": (
+            Outcome.FAILED,
+            "4 workers may open 1002 connections each, and the database has 97 for all",
+        ),
+    }
 
 
 def test_what_is_not_looked_at_is_not_green(system: System, tmp_path: Path) -> None:
