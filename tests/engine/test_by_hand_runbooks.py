@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -41,6 +42,13 @@ def test_runbooks_are_listed_with_what_they_risk(ailing: Ailing) -> None:
     ]
     rows = json.loads(runbook(ailing, "list", "--json").stdout)
     assert rows[2] == {"id": "web-down", "title": "web-down.", "steps": [{"name": "mend", "risk": "routine"}]}
+
+
+def test_where_there_are_no_runbooks_the_list_says_so(ailing: Ailing) -> None:
+    shutil.rmtree(ailing.project.folder / "remediation")
+    told = runbook(ailing, "list")
+    assert (told.returncode, told.stdout) == (4, "")
+    assert f'there is no folder "{ailing.project.folder / "remediation"}"' in told.stderr
 
 
 def test_a_runbook_is_shown_as_a_person_reads_it_with_its_steps(ailing: Ailing) -> None:
@@ -117,7 +125,7 @@ def test_by_hand_the_guards_hold_as_in_any_run(ailing: Ailing) -> None:
     ailing.runbook("web-down", FIX.replace('"routine"', '"destructive"'))
     done = runbook(ailing, "run", "web-down", "--remediate=apply", "--max-risk=isolate")
     assert done.returncode == 1
-    assert "the ceiling in production is restart" in done.stdout
+    assert "in production only a person says yes to that, with --remediate=ask" in done.stdout
     assert not ailing.log
     asked = runbook(ailing, "run", "web-down")
     assert asked.returncode == 1

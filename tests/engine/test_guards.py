@@ -52,16 +52,21 @@ def test_a_step_above_the_risk_asked_for_does_not_run(ailing: Ailing, risk: str)
 
 
 def test_a_step_above_the_ceiling_of_the_environment_does_not_run_whatever_is_asked_for(ailing: Ailing) -> None:
-    risky(ailing, "destructive")
-    refused(ailing.apply("--max-risk=isolate"), "the ceiling in production is restart")
-    done = ailing.apply("--max-risk=isolate", "--set", "system.environment=staging")
+    risky(ailing, "isolate")
+    why = "its risk is isolate, and remediation.ceilings.production is destructive"
+    refused(ailing.apply("--max-risk=isolate"), why)
+    done = ailing.apply("--max-risk=isolate", "--set", "system.environment=development")
     assert done.outcomes[WEB] == "remediated", done.output
 
 
-def test_nothing_destructive_runs_unasked_in_production(ailing: Ailing) -> None:
+def test_nothing_destructive_runs_unasked_in_production_and_a_plan_says_so(ailing: Ailing) -> None:
     risky(ailing, "destructive")
-    done = ailing.apply("--max-risk=isolate", "--set", "remediation.ceilings.production=isolate")
-    refused(done, "in production only a person says yes to that")
+    why = "in production only a person says yes to that, with --remediate=ask"
+    for ceiling in ((), ("--set", "remediation.ceilings.production=isolate")):
+        refused(ailing.apply("--max-risk=isolate", *ceiling), why)
+    planned = ailing.project.run("-m", "daily", "--remediate=plan", "--max-risk=isolate")
+    assert f"its risk is destructive: {why}" in planned.output
+    assert not ailing.log
 
 
 def test_a_file_stops_everything(ailing: Ailing) -> None:
@@ -259,9 +264,7 @@ def test_who_is_asked_sees_what_was_seen_and_what_each_step_does(ailing: Ailing)
 
 def test_a_destructive_step_runs_in_production_when_a_person_says_yes(ailing: Ailing) -> None:
     risky(ailing, "destructive")
-    _, screen = at_a_terminal(
-        ailing, "y", "--max-risk=destructive", "--set=remediation.ceilings.production=destructive"
-    )
+    _, screen = at_a_terminal(ailing, "y", "--max-risk=destructive")
     assert Finished(0, screen, ailing.project.folder / "report").outcomes[WEB] == "remediated", screen
 
 

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from pytest_runbook.cli._options import project_root, readable
+from pytest_runbook.cli._options import BadUsage, project_root, readable
 
 
 @click.command(
@@ -22,6 +22,8 @@ def command(as_json: bool) -> None:
     from pytest_runbook.runbooks.loading import load, texts
 
     folder = project_root() / "remediation"
+    if not folder.is_dir():
+        raise BadUsage(f'there is no folder "{folder}"\n  hint: call it in the project that has runbooks')
     with readable():
         found = [load(folder, name) for name in texts(folder)]
     if as_json:

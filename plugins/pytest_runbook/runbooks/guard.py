@@ -69,10 +69,10 @@ class Guard:
         environment = self.settings.system.environment
         ceiling = Risk(getattr(self.settings.remediation.ceilings, environment))
         if step.risk.level > ceiling.level:
-            return f"its risk is {step.risk}, and the ceiling in {environment} is {ceiling}"
+            return f"its risk is {step.risk}, and remediation.ceilings.{environment} is {ceiling}"
         if step.risk.level > self.max_risk.level:
             return f"its risk is {step.risk}, and --max-risk is {self.max_risk}"
-        if self.mode == Mode.APPLY and environment == "production" and step.risk.level >= Risk.DESTRUCTIVE.level:
+        if self.mode != Mode.ASK and environment == "production" and step.risk.level >= Risk.DESTRUCTIVE.level:
             return f"its risk is {step.risk}: in {environment} only a person says yes to that, with --remediate=ask"
         return None
 

@@ -229,7 +229,8 @@ class Ceilings(Section):
 
     development: Risk = Risk.ISOLATE
     staging: Risk = Risk.DESTRUCTIVE
-    production: Risk = Risk.RESTART
+    production: Risk = Risk.DESTRUCTIVE
+    """From `destructive` on a step runs there only after a person's yes, whatever stands here."""
 
 
 class Remediation(Section):
