@@ -54,7 +54,7 @@ class RunbookSession:
         self.other_failures = 0
         self._failed_parts: set[str] = set()
         self._worker = hasattr(config, "workerinput")
-        self._doubts = [fault for fault in (loaded.system.config_error, loaded.system.env_error) if fault]
+        self.doubts = [fault for fault in (loaded.system.config_error, loaded.system.env_error) if fault]
         """What of the system's own configuration could not be read: the run goes on without it, and says so."""
         self.completeness = Completeness()
         self.policy = Policy(self.settings.waivers, self.settings.maintenance)
@@ -161,7 +161,7 @@ class RunbookSession:
         if threading.current_thread() is threading.main_thread():
             # How a pipeline cancels a job: end as with Ctrl-C, with the report of what was done.
             signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
-        for doubt in self._doubts:
+        for doubt in self.doubts:
             self.recorder.problem(f"the run went on without a part of its settings: {doubt}")
 
     def _runs(self) -> Path:
@@ -293,7 +293,7 @@ class RunbookSession:
             self.known_recorder.problem(hole)
         if holes:
             yield "not all that was selected was judged"
-        if self._doubts:  # who knows where the checks would have looked
+        if self.doubts:  # who knows where the checks would have looked
             yield "a part of the settings could not be read"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

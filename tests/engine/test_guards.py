@@ -110,6 +110,14 @@ def test_nothing_is_done_for_what_could_not_be_seen(ailing: Ailing) -> None:
     assert not ailing.log
 
 
+def test_nothing_is_done_where_it_could_not_be_read_which_system_it_is(ailing: Ailing) -> None:
+    told = ailing.project.write(".env", "DATABASE_HOST=db.example.org\nthis line is cut")
+    refused(ailing.apply(), f"where the system is could not be read: {told}:2: broken line: NAME=value is expected")
+    assert not ailing.log
+    told.unlink()
+    assert ailing.apply().outcomes[WEB] == "remediated"
+
+
 def test_a_waived_check_and_a_maintenance_window_are_left_alone(ailing: Ailing) -> None:
     start, end = (datetime.now(UTC) + timedelta(hours=hours) for hours in (-1, 1))
     waiver = f'[[waivers]]\ncheck = "web/*"\nowner = "a"\nreason = "b"\nexpires = {end.isoformat()}\n'

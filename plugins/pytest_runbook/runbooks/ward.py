@@ -65,7 +65,7 @@ class Ward:
             tried.add(case.key)
             self._terminal.case(case)
             away = cases.cut_off(self._record, self._remote, settings.remediation.cut_off)
-            refused = away or self._incomplete() or self._unlooked(case) or self._guard.case(case)
+            refused = away or self._doubtful() or self._incomplete() or self._unlooked(case) or self._guard.case(case)
             if refused:
                 self._leave(case, f"refused: {refused}")
             else:
@@ -108,6 +108,10 @@ class Ward:
             names = ", ".join(sorted(missing))
             return f"{case.service} depends on {names}, and no availability check of that was in this run"
         return None
+
+    def _doubtful(self) -> str | None:
+        """Why nobody can tell that what was seen, and would be mended, is the system."""
+        return next((f"where the system is could not be read: {doubt}" for doubt in self._run.doubts), None)
 
     def _incomplete(self) -> str | None:
         return next(self._run.completeness.holes(), None)
