@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shutil
 import subprocess
 import threading
 import time
@@ -12,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore.journal import Journal
 from pytest_runbook.history.store import Store
 
 from tests.engine.ailing import FIX, Ailing
@@ -115,6 +118,53 @@ def test_nothing_is_done_where_it_could_not_be_read_which_system_it_is(ailing: A
     refused(ailing.apply(), f"where the system is could not be read: {told}:2: broken line: NAME=value is expected")
     assert not ailing.log
     told.unlink()
+    assert ailing.apply().outcomes[WEB] == "remediated"
+
+
+LOOK = "@diagnose\ndef look(at):\n    '''Look.'''\n    return command('sh', '-c', 'seq 30; printf \"\\\\033[2Jend\"')\n"
+
+
+def history(ailing: Ailing) -> Store:
+    return Store.open("sqlite:///var/history.db", "Shop", "production", root=ailing.project.folder)
+
+
+def test_nothing_but_looking_is_done_while_a_deployment_is_not_at_its_end(ailing: Ailing) -> None:
+    store = history(ailing)
+    left = store.begin_deployment("killed", "deploy", "2.0", {"database": "1.9"}, who="me", options={})
+    ailing.runbook("web-down", LOOK + FIX)
+    why = "the deployment 1, of 2.0, is not at its end\n  hint: runbook deploy --status tells, --resume or --abort"
+    done = ailing.apply()
+    assert [(step.name, step.outcome) for step in done.results[WEB].steps] == [("look", "done"), ("mend", "refused")]
+    assert f'refused: "Write that it is up": {why}' in done.results[WEB].remediation
+    assert why in ailing.project.run("-m", "daily", "--remediate=plan").results[WEB].steps[1].why
+    assert not ailing.log
+    assert store.end_deployment(left, "aborted", "a person said so", run="killed")
+    assert ailing.apply().outcomes[WEB] == "remediated", "what was refused does not count as a try"
+
+
+def test_a_deployment_that_begins_meanwhile_stops_the_step(ailing: Ailing) -> None:
+    ailing.runbook(
+        "web-down",
+        "def deploy(tools):\n    from pytest_runbook.history.store import Store\n"
+        "    store = Store.open('sqlite:///var/history.db', 'Shop', 'production', root=tools.root)\n"
+        "    return store.begin_deployment('other', 'deploy', '2.0', {'database': '1.9'}, who='me', options={})\n"
+        + FIX.replace("within=0", "within=0, only_if=lambda at: call(deploy)"),
+    )
+    refused(ailing.apply(), "the deployment 1, of 2.0, is not at its end")
+    assert not ailing.log
+
+
+def test_nothing_is_done_while_a_restore_is_not_at_its_end_or_nobody_can_tell(ailing: Ailing) -> None:
+    folder = ailing.project.folder / "var" / "restores"
+    journals = Journal(folder)
+    restore = journals.begin("20261126T020000Z-abcd", "20261126T010000Z", "local", ["database"])
+    for restore.state in (journal.EXCHANGING, journal.HELD):
+        journals.save(restore)
+        refused(ailing.apply(), f'the restore "{restore.id}" is not at its end: it is {restore.state}\n  hint: ')
+    shutil.rmtree(folder)
+    folder.write_text("no folder")
+    refused(ailing.apply(), f'"{folder}" cannot be read: not a directory')
+    folder.unlink()
     assert ailing.apply().outcomes[WEB] == "remediated"
 
 
@@ -228,7 +278,7 @@ def test_of_two_runs_at_once_one_acts(ailing: Ailing) -> None:
 
 
 def test_a_lock_of_somebody_else_is_respected_and_named(ailing: Ailing) -> None:
-    store = Store.open("sqlite:///var/history.db", "Shop", "production", root=ailing.project.folder)
+    store = history(ailing)
     store.begin_run("another")
     with store.lock("web", "another"):
         refused(ailing.apply(), 'is locked by the run "another"')
@@ -252,9 +302,6 @@ def test_a_person_at_the_terminal_is_asked_before_each_step(ailing: Ailing, answ
     done = Finished(code, screen, ailing.project.folder / "report")
     assert done.outcomes[WEB] == outcome, screen
     assert bool(ailing.log) == (outcome == "remediated")
-
-
-LOOK = "@diagnose\ndef look(at):\n    '''Look.'''\n    return command('sh', '-c', 'seq 30; printf \"\\\\033[2Jend\"')\n"
 
 
 def test_who_is_asked_sees_what_was_seen_and_what_each_step_does(ailing: Ailing) -> None:

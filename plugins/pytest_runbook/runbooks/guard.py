@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
+from pytest_runbook.errors import RestoreError, UsageError
 from pytest_runbook.model import Risk
 from pytest_runbook.policy import Policy
 from pytest_runbook.runbooks.cases import Case
 from pytest_runbook.runbooks.mode import Mode
-from pytest_runbook.runbooks.steps import StepSpec
+from pytest_runbook.runbooks.steps import Stage, StepSpec
 from pytest_runbook.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,6 +75,22 @@ class Guard:
             return f"its risk is {step.risk}, and --max-risk is {self.max_risk}"
         if self.mode != Mode.ASK and environment == "production" and step.risk.level >= Risk.DESTRUCTIVE.level:
             return f"its risk is {step.risk}: in {environment} only a person says yes to that, with --remediate=ask"
+        return None if step.stage == Stage.DIAGNOSE else self._underway()
+
+    def _underway(self) -> str | None:
+        """Which deployment or restore is not at its end: a step would start what that has stopped, switched or half exchanged.
+
+        Also of one that was killed or is held, which has no lock. What cannot be looked at may be one.
+        """
+        from pytest_runbook.deploy import restores  # late: few runs come to a step
+        from pytest_runbook.history.deployments import in_the_way
+
+        if row := self.store.unfinished_deployment():
+            return str(in_the_way(row))
+        try:
+            restores.insist_on_none(self.root / self.settings.restore.journal, lambda _: None, urgent=False)
+        except (UsageError, RestoreError) as error:
+            return str(error)
         return None
 
     def touching(self, services: Iterable[str], attempt: int | None) -> str | None:

@@ -201,7 +201,8 @@ class Treatment:
         intent = store.intend(attempt, f"{part} {step.name}", step.risk, step.target, step.actions, touched)
         self._room.note("intent", intent=intent, checks=self._case.checks, step=step.to_json())
         # Asked again: only_if and the person may have taken long.
-        closed = None if part == UNDO else self._room.guard.closed(self.touched)
+        guard = self._room.guard
+        closed = None if part == UNDO else guard.step(spec) or guard.closed(self.touched)
         if closed or not store.start(intent, *locks):
             store.finish(intent, StepOutcome.REFUSED)
             step.outcome = StepOutcome.REFUSED
