@@ -85,6 +85,12 @@ def test_what_has_to_be_typed_before_the_commands_of_a_runbook_is_shown(ailing: 
         "    cd '/opt/the shop' && export COMPOSE_FILE=shop.yml COMPOSE_PROJECT_NAME=shop"
         "    (on the machine of probes.host)\n\nSteps\n"
     ) in told.stdout, told.stderr
+    ailing.project.settings(
+        '[managers.one]\nkind = "compose"\nfile = "/opt/shop.yml"\nproject = "shop"\n[services.shop]\nmanager = "one"\n'
+        '[probes.host]\nkind = "host"\nuri = "ssh://shop"\n'
+    )
+    told = runbook(ailing, "show", "web-down")
+    assert "(on the machine of the services: managers.NAME.on does not say which)\n" in told.stdout, told.stderr
     ailing.project.settings("[unknown]\n")
     told = runbook(ailing, "show", "web-down")
     assert (told.returncode, "Symptom" in told.stdout) == (0, True), "a person can read it whatever the settings are"

@@ -62,6 +62,34 @@ def test_it_waits_for_whoever_holds_the_other_service(ailing: Ailing) -> None:
     assert not ailing.log
 
 
+ELSEWHERE = """
+[probes.host]
+kind = "host"
+uri = "ssh://nobody@127.0.0.1:1"
+[services.shop]
+manager = "one"
+[managers.one]
+kind = "compose"
+file = "/opt/shop/shop.yml"
+project = "shop"
+"""
+
+
+def test_no_service_of_a_system_elsewhere_is_restarted_here(ailing: Ailing) -> None:
+    ailing.runbook(
+        "disk-full", "@correct(risk='restart')\ndef again(at):\n    'Again.'\n    return manage('restart', 'shop')\n"
+    )
+    ailing.project.settings(ELSEWHERE)
+    for words in ("plan", "apply"):
+        done = ailing.project.run("-m", "daily", f"--remediate={words}", "--max-risk=restart")
+        (step,) = done.results[FULL].steps
+        assert (step.outcome, step.actions) == ("refused", ["service manager: restart shop"]), done.output
+        assert 'nothing says on which machine the manager "one" acts: that of probes.host is not this one' in step.why
+    ailing.project.settings(f'{ELSEWHERE}on = "host"\n')
+    (step,) = ailing.project.run("-m", "daily", "--remediate=plan", "--max-risk=restart").results[FULL].steps
+    assert (step.outcome, step.actions) == ("would-run", ["service manager: restart shop  (on host)"])
+
+
 IN_VAIN = """
 @correct(risk="restart", within=0)
 def restart_web(at):

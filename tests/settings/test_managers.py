@@ -112,6 +112,34 @@ def test_manager_on_a_host_that_is_looked_at_is_right(project: Project) -> None:
     assert project.load().settings.managers["x"].on == "app"
 
 
+@pytest.mark.parametrize(
+    ("uris", "on", "machine"),
+    [
+        ((), None, None),
+        (("local://",), None, None),
+        (("local://", "ssh://app"), None, None),
+        (("ssh://app",), "local://", None),
+        (("ssh://app",), "app0", "app0"),
+    ],
+)
+def test_manager_acts_here_or_on_the_machine_that_is_named(
+    project: Project, uris: tuple[str, ...], on: str | None, machine: str | None
+) -> None:
+    hosts = "".join(f'[probes.app{number}]\nkind = "host"\nuri = "{uri}"\n' for number, uri in enumerate(uris))
+    project.settings(f'{hosts}[managers.x]\nkind = "systemd"\n' + (f'on = "{on}"\n' if on else ""))
+    assert managers.machine(project.load().settings, "x") == machine
+
+
+def test_manager_of_a_system_elsewhere_has_to_say_where_it_acts(project: Project) -> None:
+    project.settings('[probes.app]\nkind = "host"\nuri = "ssh://app"\n[managers.x]\nkind = "systemd"')
+    with pytest.raises(UsageError) as caught:
+        managers.machine(project.load().settings, "x")
+    assert str(caught.value) == (
+        'nothing says on which machine the manager "x" acts: that of probes.app is not this one\n'
+        '  hint: managers.x.on = "app", or "local://" for this one'
+    )
+
+
 def test_installed_package_adds_a_kind(tmp_path: Path, project: Project) -> None:
     (tmp_path / "rc.py").write_text(
         "from pytest_runbook.managers.supervisor import Supervisor\nclass Rc(Supervisor):\n    kind = 'rc'\n"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from pytest_runbook.cli._options import BadUsage, loaded, project_root, readable
+from pytest_runbook.errors import UsageError
 
 if TYPE_CHECKING:
-    from pytest_runbook.managers.base import ManagerSettings
     from pytest_runbook.settings import Settings
 
 
@@ -46,15 +46,19 @@ def _tell_first() -> None:
         click.echo(f"\nWhere the services run is not known: {error}", err=True)
         return
     used = {service.manager for service in settings.services.values()}
-    chosen = [one for name, one in settings.managers.items() if name in used]
-    told = dict.fromkeys(_first(settings, one) for one in chosen)
+    told = dict.fromkeys(_first(settings, name) for name in settings.managers if name in used)
     told.pop("", None)
     if told:
         click.echo("\n".join(["\nBefore the commands above", *(f"    {line}" for line in told)]))
 
 
-def _first(settings: Settings, manager: ManagerSettings) -> str:
+def _first(settings: Settings, manager: str) -> str:
     from pytest_runbook import managers
 
-    text = managers.find(manager.kind).by_hand(manager)
-    return f"{text}    (on the machine of probes.{manager.on})" if text and manager.on in settings.probes else text
+    told = settings.managers[manager]
+    text = managers.find(told.kind).by_hand(told)
+    try:
+        machine = managers.machine(settings, manager)
+    except UsageError:
+        return text and f"{text}    (on the machine of the services: managers.NAME.on does not say which)"
+    return f"{text}    (on the machine of probes.{machine})" if text and machine else text

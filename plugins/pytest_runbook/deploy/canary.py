@@ -38,10 +38,10 @@ def _canary(settings: Settings, reach: Reach, service: str) -> Unit:
 
 def insist_on_its_own_unit(settings: Settings, reach: Reach, canary: Unit) -> None:
     """UsageError when CANARY is what runs a service: whatever is done to it, its stop too, would be done to that."""
-    machine = settings.managers[settings.deploy.canary[canary.service].manager].on
+    machine = settings.managers[settings.deploy.canary[canary.service].manager].machine
     runs = set(canary.manager.status(canary.name).pids)
     for service, told in settings.services.items():
-        if not runs or told.manager is None or settings.managers[told.manager].on != machine:
+        if not runs or told.manager is None or settings.managers[told.manager].machine != machine:
             continue
         manager, unit = reach.manager(service)
         if runs & set(manager.status(unit).pids):

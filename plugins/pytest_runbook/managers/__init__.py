@@ -19,9 +19,11 @@ from pytest_runbook.errors import UsageError, unknown
 if TYPE_CHECKING:
     from pytest_runbook.managers._versions import VersionFile
     from pytest_runbook.managers.base import ManagerSettings, UnitManager
+    from pytest_runbook.probes.host import HostSettings
     from pytest_runbook.settings import Settings
 
 __all__ = [
+    "HERE",
     "Completed",
     "Manager",
     "Run",
@@ -30,6 +32,8 @@ __all__ = [
     "VersionFile",
     "declared",
     "find",
+    "machine",
+    "machine_of",
     "manager_of",
     "named",
     "names",
@@ -37,6 +41,8 @@ __all__ = [
 
 GROUP = "pytest_runbook.managers"
 """Entry points that add kinds: `name = "module:Class"`, the name is the kind."""
+HERE = "local://"
+"""This machine, as a host probe calls it."""
 State = Literal["running", "starting", "stopped", "failed", "absent"]
 
 
@@ -161,6 +167,27 @@ def named(settings: Settings, name: str, run: Run) -> Manager:
     return find(chosen.kind)(name, chosen, run)
 
 
+def machine_of(settings: Settings, service: str) -> str | None:
+    """Where the manager of SERVICE runs its commands, as `machine`; UsageError as that, and as `manager_of`."""
+    return machine(settings, _place(settings, service)[0])
+
+
+def machine(settings: Settings, name: str) -> str | None:
+    """The host probe on whose machine the manager NAME runs its commands; None: here.
+
+    UsageError when nothing says where, and every host probe looks at another machine: what this one runs may be another
+    system of the same names.
+    """
+    hosts = {probe: told.uri for probe, told in settings.probes.items() if isinstance(told, _host_settings())}
+    if settings.managers[name].on is None and hosts and not any(uri.startswith("local:") for uri in hosts.values()):
+        host = next(iter(hosts))
+        raise UsageError(
+            f'nothing says on which machine the manager "{name}" acts: that of probes.{host} is not this one\n'
+            f'  hint: managers.{name}.on = "{host}", or "{HERE}" for this one'
+        )
+    return settings.managers[name].machine
+
+
 def _place(settings: Settings, service: str) -> tuple[str, str]:
     known = settings.services.get(service)
     if known is None:
@@ -176,6 +203,12 @@ def _place(settings: Settings, service: str) -> tuple[str, str]:
 @cache
 def _places() -> dict[str, str]:
     return finding.places(__name__, __path__, GROUP)
+
+
+def _host_settings() -> type[HostSettings]:
+    from pytest_runbook.probes.host import HostSettings  # late: few ask, and only with settings that have imported it
+
+    return HostSettings
 
 
 def _base() -> type:

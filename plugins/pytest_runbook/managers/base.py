@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat
 
 from pytest_runbook import clock
 from pytest_runbook.errors import ManagerError, NoVersion
-from pytest_runbook.managers import Completed, Run, Status
+from pytest_runbook.managers import HERE, Completed, Run, Status
 from pytest_runbook.managers._versions import VersionFile
 
 QUESTION = 30.0
@@ -33,7 +33,7 @@ class ManagerSettings(BaseModel):
 
     kind: str
     on: str | None = None
-    """Host probe on whose machine the commands run; none: on this one."""
+    """Host probe on whose machine the commands run; `local://`: this one; none: this one too, where a host probe looks at it."""
     prefix: tuple[str, ...] = ()
     """Words before every command: `["sudo", "-n"]`."""
     grace: PositiveFloat = 10.0
@@ -44,6 +44,11 @@ class ManagerSettings(BaseModel):
     """File of variables (`NAME=value` lines) that the units are started with: it says their version."""
     version_variable: str = "VERSION"
     """The one of them that is the version."""
+
+    @property
+    def machine(self) -> str | None:
+        """The host probe on whose machine the commands run; None: here."""
+        return None if self.on == HERE else self.on
 
 
 S = TypeVar("S", bound=ManagerSettings)
@@ -155,7 +160,7 @@ class UnitManager(ABC, Generic[S]):
         self._present(unit)
         file = self.version_file(unit)
         file.current()  # what does not stand there cannot be switched
-        return file.place + (f' on the machine of "{self.settings.on}"' if self.settings.on else "")
+        return file.place + (f' on the machine of "{self.settings.machine}"' if self.settings.machine else "")
 
     def version_file(self, unit: str) -> VersionFile:
         """The file in which that stands; NoVersion when nothing says which version of UNIT is started."""

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_runbook import managers
 from pytest_runbook.errors import UsageError
 
 if TYPE_CHECKING:
+    from pytest_runbook.runbooks.steps import Situation
     from pytest_runbook.runbooks.tools import Tools
 
 OPERATIONS = ("status", "start", "stop", "restart", "logs", "version")
@@ -23,6 +26,10 @@ CHANGING = ("start", "stop", "restart")
 
 class Action:
     """One thing to do."""
+
+    def at(self, situation: Situation) -> Action:
+        """What this is in SITUATION, where that is not said yet."""
+        return self
 
     def describe(self) -> str:
         """Exactly what is done, in one line, for the person who has to agree to it."""
@@ -73,10 +80,19 @@ class Manage(Action):
     operation: str
     service: str | None = None
     """None: the service whose check failed."""
+    on: str | None = None
+    """The host probe on whose machine its manager runs its commands; None: here, or not known yet."""
+
+    def at(self, situation: Situation) -> Manage:
+        """With the service, and the machine where that is another one."""
+        service, on = self.service or situation.service, None
+        with suppress(UsageError):  # the guards say so
+            on = managers.machine_of(situation.settings, service)
+        return Manage(self.operation, service, on)
 
     def describe(self) -> str:
-        """The operation and the service."""
-        return f"service manager: {self.operation} {self.service or 'the service'}"
+        """The operation, the service and the machine."""
+        return _at(f"service manager: {self.operation} {self.service or 'the service'}", self.on)
 
     def perform(self, tools: Tools) -> str:
         """What the manager says; raises ManagerError."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_runbook import clock
+from pytest_runbook import clock, managers
 from pytest_runbook.errors import RestoreError, UsageError
 from pytest_runbook.model import Risk
 from pytest_runbook.policy import Policy
@@ -101,6 +101,17 @@ class Guard:
             if rest := self._rest(times, steps):
                 what = f"{service} was started or stopped {self._often(times)}, last by {steps[-1].runbook}"
                 return f"{what}, and that did not help: {rest}"
+        return None
+
+    def placed(self, services: Iterable[str]) -> str | None:
+        """Why nobody can tell on which machine SERVICES would be started or stopped; of those that have a manager."""
+        for service in sorted(services):
+            known = self.settings.services.get(service)
+            try:
+                if known and known.manager:
+                    managers.machine(self.settings, known.manager)
+            except UsageError as error:
+                return str(error)
         return None
 
     def _tried(self, case: Case) -> str | None:

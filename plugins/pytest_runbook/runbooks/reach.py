@@ -60,12 +60,11 @@ class Reach:
 
     def manager(self, service: str) -> tuple[Manager, str]:
         """The manager of SERVICE, which runs its commands on its machine, and the unit there; UsageError as `manager_of`."""
-        chosen, _ = managers.declared(self._settings, service)
-        return managers.manager_of(self._settings, service, self.run_on(chosen.on))
+        return managers.manager_of(self._settings, service, self.run_on(managers.machine_of(self._settings, service)))
 
     def named(self, manager: str) -> Manager:
         """The MANAGER of that name, one of [managers.*], which runs its commands on its machine."""
-        return managers.named(self._settings, manager, self.run_on(self._settings.managers[manager].on))
+        return managers.named(self._settings, manager, self.run_on(managers.machine(self._settings, manager)))
 
     def probe(self, name: str, kind: str) -> Any:
         """Settings of the probe NAME, which has to be of KIND."""

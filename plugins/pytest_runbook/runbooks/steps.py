@@ -76,11 +76,11 @@ class StepSpec:
 
     def actions(self, situation: Situation) -> tuple[Action, ...]:
         """What the step does in SITUATION."""
-        return _several(self.doing(situation))
+        return _several(self.doing(situation), situation)
 
     def undoing(self, situation: Situation) -> tuple[Action, ...]:
         """What takes the step back in SITUATION; nothing when it cannot be taken back."""
-        return _several(self.undo(situation)) if self.undo else ()
+        return _several(self.undo(situation), situation) if self.undo else ()
 
 
 Decorator = Callable[[Doing], StepSpec]
@@ -146,5 +146,6 @@ def _spec(
     return StepSpec(name, title, stage, Risk(risk), doing, only_if, undo, settle, within, timeout)
 
 
-def _several(actions: Action | Sequence[Action]) -> tuple[Action, ...]:
-    return (actions,) if isinstance(actions, Action) else tuple(actions)
+def _several(said: Action | Sequence[Action], situation: Situation) -> tuple[Action, ...]:
+    actions = (said,) if isinstance(said, Action) else said
+    return tuple(action.at(situation) for action in actions)

@@ -171,7 +171,12 @@ class Treatment:
 
     def _refused(self, spec: StepSpec) -> str | None:
         guard, starts = self._room.guard, self._touches(spec.name, DO)
-        return guard.step(spec) or guard.closed(self.touched) or guard.touching(starts, self._attempt)
+        return (
+            guard.step(spec)
+            or guard.closed(self.touched)
+            or guard.placed(starts)
+            or guard.touching(starts, self._attempt)
+        )
 
     def _agreed(self, spec: StepSpec, step: Step) -> bool:
         """Whether a person says yes, where one is asked, and it is still needed then: people take their time."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_runbook import probes
 from pytest_runbook.errors import UsageError, unknown
+from pytest_runbook.managers import HERE
 from pytest_runbook.model import SCHEDULES, Severity
 from pytest_runbook.settings.faults import Fault, origin_of
 from pytest_runbook.settings.layers import Entry
@@ -58,7 +59,7 @@ def _unknown_managers(tree: Mapping[str, Any], services: Mapping[str, Any]) -> F
     hosts = [name for name in probes if _table(tree, "probes", name).get("kind") == "host"]
     for name in managers:
         host = _table(tree, "managers", name).get("on")
-        if isinstance(host, str) and host not in hosts:
+        if isinstance(host, str) and host not in (*hosts, HERE):
             yield ("managers", name, "on"), unknown("host probe", host, hosts)
 
 

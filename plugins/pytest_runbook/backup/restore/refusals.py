@@ -70,7 +70,7 @@ def cache(settings: Settings) -> None:
         raise RestoreError(
             "nothing says which service is the cache\n  hint: set restore.cache, or leave it out with --only"
         )
-    if managers.declared(settings, service)[0].on:
+    if managers.declared(settings, service)[0].machine:
         raise RestoreError(f'"{service}" is managed on another machine\n  hint: restore the cache there')
     folder = serving.folder(settings, serving.files(settings))
     if not folder.is_dir():

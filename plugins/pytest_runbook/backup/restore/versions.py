@@ -36,7 +36,7 @@ class Versions:
         silent = set[str]()
         reach = Reach(self.settings, self.root, self.mark)
         for name, service in self.settings.services.items():
-            if not service.manager or service.manager in silent or managers.declared(self.settings, name)[0].on:
+            if not service.manager or service.manager in silent or managers.declared(self.settings, name)[0].machine:
                 continue
             manager, unit = reach.manager(name)
             try:
