@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -326,6 +327,26 @@ def test_the_far_side_needs_no_more_than_a_shell(shell: str, tmp_path: Path, tok
     )
     assert (late.late, late.status) == (True, None)
     assert not running(token)
+
+
+FULL = 'for one in "$1" /var/tmp; do mount -t tmpfs -o size=4k none "$one" || exit 99; done; shift; exec "$@"'
+
+
+def test_what_is_sent_lies_where_there_is_room_for_it(tmp_path: Path) -> None:
+    """The folders that are tried first have room for a name, and not for the content."""
+    sent = tmp_path / "mend.sh"
+    sent.write_text(f"#!/bin/sh\n# {'x' * 5000}\necho $0 $1\n")
+    (tmp_path / "full").mkdir()
+    around = {**os.environ, "TMPDIR": str(tmp_path / "full")}
+    program = remote.program("there", HostSettings(kind="host"), Task(["on"], sent), around, tmp_path)
+    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this user may not mount")
+    argv = ["unshare", "--mount", "sh", "-c", FULL, "sh", around["TMPDIR"], *program.argv]
+    done = commands.follow(replace(program, argv=argv), 20)
+    place, _, rest = done.stdout.partition("/runbook.")
+    assert (done.status, rest[-12:]) == (0, "/mend.sh on\n"), done
+    assert place in ("/dev/shm", "/run", str(tmp_path)), "the folders that were tried before are full"
+    assert not Path(done.stdout.split()[0]).parent.exists()
 
 
 def test_a_container_is_a_machine_too(book: Book, token: str, monkeypatch: pytest.MonkeyPatch) -> None:

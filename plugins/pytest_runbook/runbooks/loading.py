@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,13 +62,6 @@ def faults(folder: Path) -> list[str]:
         except UsageError as error:
             found.append(str(error))
     return found
-
-
-def snapshot(folder: Path, into: Path) -> Path:
-    """A copy of FOLDER that nobody edits while its steps run, below INTO; what was run stays on record there."""
-    copy = into / "remediation"
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    return copy
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_runbook.history.store import Store
     from pytest_runbook.runbooks.only import Only
     from pytest_runbook.session import RunbookSession
+
+MEMORY = "/dev/shm"  # noqa: S108 - what lies there gets a folder of its own, closed to others
+"""Has room also when every disk is full."""
 
 
 @dataclass
@@ -60,14 +64,17 @@ class Remediation:
             return answer
         try:
             if self.mode == Mode.PLAN and not begun:
-                with TemporaryDirectory() as folder:  # a plan leaves nothing behind, a history neither
+                in_memory = MEMORY if os.access(MEMORY, os.W_OK) else None
+                with TemporaryDirectory(dir=in_memory) as folder:  # a plan leaves nothing behind, a history neither
                     self._after(session, f"sqlite:///{folder}/history.db")
             else:
                 self._after(session, self.run.settings.history.url.get_secret_value())
-        except HistoryError as error:
+        except (HistoryError, OSError) as error:  # both are what a full disk says
             acted = any(step.started for result in recorder.record.results for step in result.steps)
             ended = "nothing more was" if acted else "nothing was"
-            recorder.problem(f"{ended} mended, for without a history there are no guards: {error}")
+            history = isinstance(error, HistoryError)
+            why = "without a history there are no guards" if history else "this machine did not let it"
+            recorder.problem(f"{ended} mended, for {why}: {error}")
         return answer
 
     def _asked(self, begun: bool) -> bool:
@@ -79,6 +86,7 @@ class Remediation:
     def _after(self, session: pytest.Session, url: str) -> None:
         # Late: a run that may not act, or has nothing to tell, pays for neither.
         from pytest_runbook.history.store import Store
+        from pytest_runbook.runbooks.snapshot import snapshot
         from pytest_runbook.runbooks.ward import Ward
 
         recorder, system = self.run.known_recorder, self.run.settings.system
@@ -86,12 +94,13 @@ class Remediation:
         self._promote(store)
         if self.mode == Mode.OFF:
             return
-        if self.mode == Mode.PLAN:
-            return Ward(self, session, store).treat_all()
-        self.tell_unknown(store)
-        store.begin_run(recorder.record.id)
-        Ward(self, session, store).treat_all()
-        store.end_run(recorder.record.id, verdict(recorder.record, 0))
+        with snapshot(self.config.rootpath / "remediation", recorder.folder, recorder.problem) as folder:
+            if self.mode == Mode.PLAN:
+                return Ward(self, session, store, folder).treat_all()
+            self.tell_unknown(store)
+            store.begin_run(recorder.record.id)
+            Ward(self, session, store, folder).treat_all()
+            store.end_run(recorder.record.id, verdict(recorder.record, 0))
 
     def tell_unknown(self, store: Store) -> None:
         """Close what runs that died left open, and say which steps nobody knows the end of."""

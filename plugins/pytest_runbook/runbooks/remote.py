@@ -66,14 +66,18 @@ finish() {
 It has a guardian of its own, which reads the life line, and finds what it has to end by its group and by its mark.
 """
 RECEIVE = r"""
-for place in "${{TMPDIR:-/tmp}}" /var/tmp "$PWD"; do
-  folder=$(mktemp -d "$place/runbook.XXXXXX" 2>/dev/null) && break
+takes() {{
+  echo "#!/bin/sh" >"$1" && chmod 700 "$1" && {tried} && head -c {size} /dev/zero >"$1" && [ "$(wc -c <"$1")" -eq {size} ]
+}}
+for place in "${{TMPDIR:-/tmp}}" /var/tmp /dev/shm /run "$PWD"; do
+  folder=$(mktemp -d "$place/runbook.XXXXXX" 2>/dev/null) || continue
+  takes "$folder"/{name} 2>/dev/null && break
+  rm -rf "$folder"; folder=
 done
-[ -n "$folder" ] || {{ echo "there is no folder for temporary files" >&2; finish 126; }}
-head -c {size} <&3 >"$folder"/{name} || finish 126
-[ "$(wc -c <"$folder"/{name})" -eq {size} ] || finish 126
-chmod 700 "$folder"/{name}
+[ -n "$folder" ] || {{ echo "no folder for temporary files takes {size} bytes" >&2; finish 126; }}
+head -c {size} <&3 1<>"$folder"/{name} || finish 126
 """
+"""Before the content is read, which comes once, a place is found by writing as much there, and for a script by running one."""
 START = r"""
 start=; command -v setsid >/dev/null 2>&1 && start=setsid
 $start env "$mark" {command} &
@@ -131,7 +135,7 @@ def _text(task: Task) -> str:
     text, words = FAR, [*map(shlex.quote, task.argv)]
     if task.content is not None:
         name = shlex.quote(task.script.name if task.script else "given")
-        text += RECEIVE.format(size=len(task.content), name=name)
+        text += RECEIVE.format(size=len(task.content), name=name, tried='"$1"' if task.script else ":")
         words = [f'"$folder"/{name}', *words] if task.script else [*words, f'<"$folder"/{name}']
     variables = [shlex.quote(f"{name}={value}") for name, value in task.variables.items()]
     return text + START.format(command=" ".join([*variables, *words]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from pytest_runbook.probes import find as kind_of
 from pytest_runbook.runbooks import cases
 from pytest_runbook.runbooks.cases import Case
 from pytest_runbook.runbooks.guard import Guard
-from pytest_runbook.runbooks.loading import Runbook, load, snapshot
+from pytest_runbook.runbooks.loading import Runbook, load
 from pytest_runbook.runbooks.mode import Mode
 from pytest_runbook.runbooks.observer import Observer, Seen
 from pytest_runbook.runbooks.process import over
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
 class Ward:
     """Everything that the cases of one run need, and what becomes of their checks."""
 
-    def __init__(self, plan: Remediation, session: pytest.Session, store: Store) -> None:
+    def __init__(self, plan: Remediation, session: pytest.Session, store: Store, folder: Path) -> None:
+        """FOLDER has the runbooks, as they are for this run."""
+        self._folder = folder
         self._plan, self._run, self._config, self._store = plan, plan.run, plan.config, store
         self._recorder = plan.run.known_recorder
         self._record = self._recorder.record
         self._terminal = Terminal(plan.config, plan.run.redactor)
-        self._folder = snapshot(plan.config.rootpath / "remediation", self._recorder.folder)
         self._guard = Guard(plan.mode, plan.max_risk, plan.run.settings, plan.config.rootpath, plan.run.policy, store)
         self._observer = Observer(session, plan.run.runner, plan.run.confirmation)
         self._fixes: list[tuple[str, set[str]]] = []

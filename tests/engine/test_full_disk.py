@@ -1,0 +1,46 @@
+"""What a full disk leaves of remediation: a runbook that makes room must be able to run there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.backup.test_files import mounted
+from tests.engine.ailing import Ailing
+from tests.engine.conftest import Project
+
+WEB = "web/availability::answers"
+
+
+@pytest.fixture
+def ailing(project: Project) -> Ailing:
+    found = Ailing(project)
+    found.set("web", "down")
+    return found
+
+
+def test_a_runbook_runs_where_its_copy_cannot_be_kept(ailing: Ailing) -> None:
+    ailing.project.write("remediation/large.txt", "x" * 2_000_000)
+    (ailing.project.folder / "report").mkdir()
+    before = set(Path("/dev/shm").glob("runbook-*"))
+    with mounted("-t", "tmpfs", "-o", "size=1m", "none", ailing.project.folder / "report"):
+        for mode, outcome in (("plan", "failed"), ("apply", "remediated")):
+            report = ailing.project.folder / "report"
+            done = ailing.project.run("-m", "daily", f"--remediate={mode}", env={"TMPDIR": str(report)})
+            assert done.outcomes[WEB] == outcome, done.output
+            (problem,) = done.record.problems
+            assert problem.startswith(f'the runbooks that may run are not kept in "{report}": '), done.output
+            assert "No space left on device" in problem
+            assert not (report / "remediation").exists(), "a part of them would say something else than what ran"
+    assert set(Path("/dev/shm").glob("runbook-*")) == before
+
+
+def test_what_cannot_be_copied_anywhere_is_a_problem_of_the_run(ailing: Ailing) -> None:
+    (ailing.project.folder / "remediation" / "notes.txt").symlink_to("gone")
+    done = ailing.apply()
+    assert (done.code, done.outcomes[WEB]) == (1, "failed"), done.output
+    _, problem = done.record.problems
+    assert problem.startswith("nothing was mended, for this machine did not let it: the runbooks find no place: ")
+    assert "No such file or directory" in problem
+    assert not ailing.log
