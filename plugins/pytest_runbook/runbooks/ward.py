@@ -67,7 +67,7 @@ class Ward:
             tried.add(case.key)
             self._terminal.case(case)
             away = cases.cut_off(self._record, self._remote, settings.remediation.cut_off)
-            refused = away or self._doubtful() or self._incomplete() or self._unlooked(case) or self._guard.case(case)
+            refused = away or self._incomplete() or self._unlooked(case) or self._guard.case(case)
             if refused:
                 self._leave(case, f"refused: {refused}")
             else:
@@ -125,6 +125,8 @@ class Ward:
             runbook = load(self._folder, case.runbook)
             if not runbook.steps:
                 self._leave(case, "refused: the runbook is for a person, it has no steps")
+            elif doubtful := self._doubtful():
+                self._leave(case, f"refused: {doubtful}")
             elif self._guard.mode == Mode.PLAN:
                 self._leave(case, "would run", self._treatment(case, runbook).preview())
             else:
