@@ -212,7 +212,7 @@ def called(at):
             done = book.perform(timeout=60)
             assert (done.outcome, done.why) == (StepOutcome.DONE, "")
             lines = done.output.splitlines()
-            assert lines[0] == "$ service manager: status the service"
+            assert lines[0] == "$ service manager: status web"
             assert lines[1].startswith("base: stopped")
             assert lines[3].startswith("base: running since 20")
             assert lines[-1].startswith("base: stopped")
