@@ -200,6 +200,27 @@ def test_a_setting_that_was_lost_is_told(system: Shop, name: str) -> None:
     assert comparing.properties(dataclasses.replace(given, properties={}), {}) == ([], [])
 
 
+def test_what_the_server_of_a_drill_refuses_is_a_fault(
+    system: Shop, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked as its superuser. Here nobody made one of the roles."""
+    system.database.sql(f"CREATE DATABASE {name}")
+    system.database.sql("CREATE TABLE rows AS SELECT generate_series(1, 100) AS id", name)
+    system.database.sql(GIVEN)
+    saved(system, name)
+    roles = restoring.Restoring.roles
+    monkeypatch.setattr(restoring.Restoring, "roles", lambda self, text: roles(self, text, ["admin"]))
+    what = 'not-restored: database: its owner, rights or settings: {}: role "shopkeeper" does not exist'
+    verdict, faults, _ = judged(drilled(system, name))
+    assert (verdict, sorted(faults)) == (
+        "failed",
+        [
+            what.format("ALTER ROLE shopkeeper IN DATABASE odd SET search_path TO …, …"),
+            what.format("GRANT CONNECT ON DATABASE odd TO shopkeeper"),
+        ],
+    )
+
+
 def test_bytes_that_are_of_no_encoding_do_no_harm(system: Shop, name: str) -> None:
     system.database.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
     with system.database.connect(database=name) as session:

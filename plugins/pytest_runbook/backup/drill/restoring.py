@@ -191,7 +191,7 @@ class ScratchRestore:
                 "owner, rights and settings of the database were not restored on the given server"
             )
         elif not faults:
-            faults = _refused(lambda: restoring.properties(name, folder / DATABASE, told))
+            faults = _refused(lambda: restoring.properties(name, folder / DATABASE, told)[1])
         if not faults:
             self.seen.database = Server("scratch", {**server.address, "dbname": name})
         return faults
@@ -267,13 +267,13 @@ def _locales(told: Mapping[str, str]) -> list[Mapping[str, str]]:
     return [told, {**told, "collate": "C", "ctype": "C.UTF-8"}, {**told, **C}, {"collate": "C", "ctype": "C.UTF-8"}, C]
 
 
-def _refused(give: Callable[[], object]) -> list[Fault]:
-    """What the server says against what GIVE does."""
+def _refused(give: Callable[[], list[str]]) -> list[Fault]:
+    """What the server says against what GIVE does, which returns the statements that it refused."""
     try:
-        give()
+        problems = give()
     except BackupError as error:
-        return [Fault("not-restored", "database", f"its owner, rights or settings: {' '.join(str(error).split())}")]
-    return []
+        problems = [" ".join(str(error).split())]
+    return [Fault("not-restored", "database", f"its owner, rights or settings: {problem}") for problem in problems]
 
 
 def _words(locale: Mapping[str, str]) -> str:

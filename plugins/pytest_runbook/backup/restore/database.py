@@ -16,6 +16,7 @@ from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg import sql
 
     from pytest_runbook.backup.manifest import Database, Manifest
     from pytest_runbook.backup.postgresql import Server
@@ -34,7 +35,7 @@ PROPERTY = re.compile(
     rf"ALTER ROLE (?:{NAME}) IN DATABASE ){NAME}( .+)",
     re.DOTALL,
 )
-ELSEWHERE = " SET TABLESPACE "
+OWNER, ELSEWHERE = " OWNER TO ", " SET TABLESPACE "
 TOKEN = re.compile(r"""--[^\n]*|^\\[^\n]*|E'(?:[^'\\]|\\.)*'|'[^']*'|"[^"]*"|.""", re.DOTALL | re.MULTILINE)
 """Of a script: a comment, a word to psql, a text, a name, or any other letter."""
 ABOUT = re.compile(rf"(?:(?:CREATE|ALTER|COMMENT ON) ROLE|GRANT {NAME} TO) {NAME}")
@@ -46,6 +47,10 @@ REFUSED = re.compile(r"^pg_restore: error: ", re.MULTILINE)
 UNKNOWN = re.compile(f"{REFUSED.pattern}.+\nCommand was: SET transaction_timeout = 0;$", re.MULTILINE)
 """What each of its sessions says of that, the server in a language of its own."""
 MISSING = re.compile(r'extension "([^"]+)" is not available|could not open extension control file')
+NO_MEMBER = re.compile(r'must be (?:member of role|able to SET ROLE) "([^"]+)"')
+ATTRIBUTES = re.compile(rf"(ALTER ROLE {NAME} WITH)([A-Z ]+)")
+UNASKED = re.compile(r" NO(?:SUPERUSER|REPLICATION|BYPASSRLS)\b")
+"""Of the attributes of a role: what a new one has not anyway, and only a superuser may say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +79,23 @@ class Restoring:
 
         Those that exist are left as they are: what was taken from one since the backup is not given back.
         """
-        import psycopg
-
-        problems, made = [], self.missing(text) if names is None else names
+        problems, made = list[str](), self.missing(text) if names is None else names
         with self.server.connect() as session:
             for statement in _statements(text):
-                if _about(statement) not in made:
-                    continue
-                try:
-                    session.execute(statement.encode())
-                except psycopg.Error as error:
-                    problems.append(f"{statement}: {str(error).partition(chr(10))[0]}")
+                if (name := _about(statement)) in made:
+                    problems += _refused(session, statement, _raw(_askable(statement)))
+                    if statement.startswith("CREATE "):
+                        problems += _joined(session, name)
         return problems
 
-    def create(
-        self, name: str, encoding: str = "UTF8", owner: str | None = None, locale: Mapping[str, str] | None = None
-    ) -> None:
+    def create(self, name: str, encoding: str = "UTF8", locale: Mapping[str, str] | None = None) -> None:
         """Make the empty database NAME, which sorts as LOCALE of a manifest says, or as the server does."""
         from psycopg import sql
 
-        belongs = sql.SQL(" OWNER {}").format(sql.Identifier(owner)) if owner else sql.SQL("")
         with self.server.connect() as session:
             session.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {}{}{}").format(
-                    sql.Identifier(name), sql.Literal(encoding), belongs, _sorted(locale or {})
+                sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {}{}").format(
+                    sql.Identifier(name), sql.Literal(encoding), _sorted(locale or {})
                 )
             )
 
@@ -123,20 +121,39 @@ class Restoring:
             return [found]
         return []
 
-    def properties(self, name: str, dump: Path, told: Database) -> dict[str, str]:
-        """Give the database NAME owner, rights and settings of the one that DUMP is of; those that it has then.
+    def properties(self, name: str, dump: Path, told: Database) -> tuple[dict[str, str], list[str]]:
+        """Give the database NAME owner, rights and settings of the one that DUMP is of; those that it has then, and what
+        was refused: some of them only a superuser may give.
 
         pg_restore gives them only to one that it makes itself. Inside of it, since they are written in its encoding.
         """
+        problems = list[str]()
+        with self.server.connect(dbname=name) as session:
+            for statement, executed in self._given(name, dump, told):
+                problems += _refused(session, statement, executed)
+            return contents.properties(session), problems  # others may not be let in any more
+
+    def owner(self, name: str, dump: Path, told: Database) -> list[str]:
+        """Give the database NAME its owner, while it is empty; what was refused.
+
+        Only who may create in the schema `public` is given a table there by who is no superuser.
+        """
+        problems = list[str]()
+        with self.server.connect() as session:
+            for statement, executed in self._given(name, dump, told, only=OWNER):
+                problems += _refused(session, statement, executed)
+        return problems
+
+    def _given(self, name: str, dump: Path, told: Database, only: str = "") -> Iterator[tuple[str, sql.Composed]]:
+        """Statements of DUMP about the database that TOLD is of, and the same about NAME; ONLY those that go on so."""
         from psycopg import sql
 
-        own, script = sql.Identifier(name), self._of_database(dump)
-        with self.server.connect(dbname=name) as session:
-            for statement in _parted(script):
-                found = PROPERTY.fullmatch(statement)
-                if found and found[3].strip('"').replace('""', '"') == told.name and not found[4].startswith(ELSEWHERE):
-                    session.execute(sql.SQL("{}{}{}").format(_raw(found[1]), own, _raw(found[4])))
-            return contents.properties(session)  # others may not be let in any more
+        for statement in _parted(self._of_database(dump)):
+            found = PROPERTY.fullmatch(statement)
+            if not found or found[3].strip('"').replace('""', '"') != told.name:
+                continue
+            if found[4].startswith(only) and not found[4].startswith(ELSEWHERE):
+                yield statement, sql.SQL("{}{}{}").format(_raw(found[1]), sql.Identifier(name), _raw(found[4]))
 
     def _of_database(self, dump: Path) -> str:
         """The script of what DUMP tells of the database itself; no body of a function stands in it."""
@@ -170,6 +187,30 @@ def place(settings: Settings, told: Database, *needed: str) -> Path:
     return programs.postgresql(settings.backup.programs.postgresql, ("pg_restore", *needed), least=least)
 
 
+def _refused(session: Session, statement: str, executed: sql.SQL | sql.Composed) -> Iterator[str]:
+    """Have STATEMENT of a dump EXECUTED; what the server says against that."""
+    import psycopg
+
+    try:
+        session.execute(executed)
+    except psycopg.Error as error:
+        yield f"{_shown(statement)}: {str(error).partition(chr(10))[0]}"
+
+
+def _shown(statement: str) -> str:
+    """STATEMENT without its texts: the value of a setting may be secret, and a comment may be long."""
+    return TOKEN.sub(lambda found: "…" if found[0].endswith("'") else found[0], statement.rstrip(";"))
+
+
+def _joined(session: Session, role: str) -> Iterator[str]:
+    """Make who restores a member of the new ROLE, who otherwise could give it nothing; a superuser need not be one."""
+    from psycopg import sql
+
+    if session.info.parameter_status("is_superuser") == "off":
+        grant = sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role))
+        yield from _refused(session, grant.as_string(session), grant)
+
+
 def _parted(script: str) -> Iterator[str]:
     """The statements of SCRIPT, in whose texts and names anything may stand."""
     words = list[str]()
@@ -196,6 +237,11 @@ def _statements(text: str) -> Iterator[str]:
     return (line for line in text.splitlines() if line.endswith(";") and ROLE_STATEMENT.match(line))
 
 
+def _askable(statement: str) -> str:
+    """STATEMENT about a new role, so that who is no superuser may give it too."""
+    return ATTRIBUTES.sub(lambda found: found[1] + UNASKED.sub("", found[3]), statement, count=1)
+
+
 def _about(statement: str) -> str:
     """The role that STATEMENT makes or changes."""
     found = ABOUT.match(statement)
@@ -210,6 +256,10 @@ def _fault(error: BackupError) -> Fault:
     if found := MISSING.search(str(error)):
         what = f'the extension "{found[1]}" is' if found[1] else "an extension is"
         return Fault("not-restored", "database", f"{what} not installed beside the server that it is restored into")
+    if found := NO_MEMBER.search(str(error)):
+        return Fault(
+            "not-restored", "database", f'who restores may give the role "{found[1]}" nothing: GRANT it to them'
+        )
     return Fault(error.reason, "database", " ".join(str(error).split()))
 
 

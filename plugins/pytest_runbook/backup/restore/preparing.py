@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_runbook.backup.destinations import Destination
     from pytest_runbook.settings import Settings
 
+BY_HAND = "a superuser of the server has to see to it by hand"
 Timed: TypeAlias = Callable[[str, str], AbstractContextManager[object]]
 """Takes the time of what is done inside, by name and title."""
 
@@ -93,6 +94,7 @@ class Preparing:
         if ROLES in names:
             self._roles(restoring, (folder / ROLES).read_text(encoding="utf-8"))
         restoring.create(new, told.encoding or "UTF8", locale=told.locale)
+        restoring.owner(new, folder / DATABASE, told)  # what is refused is told at the end, with all else
         self._whole(restoring.fill(new, folder / DATABASE, self.manifest))
         part = self.settings.backup.database
         with Server(server.name, {**server.address, "dbname": new}).connect() as session:
@@ -105,15 +107,23 @@ class Preparing:
             if told.locale and not same:
                 self._whole([Fault("not-restored", "database", f"it sorts as {seen.locale}, not as {told.locale}")])
             session.execute("ANALYZE")
-        # Last: its settings are meant for the system, not for us.
-        self._compared(comparing.properties(told, restoring.properties(new, folder / DATABASE, told)))
+        self._properties(restoring, new, folder / DATABASE)
+
+    def _properties(self, restoring: Restoring, new: str, dump: Path) -> None:
+        """Last, for its settings are meant for the system, not for us. All data are there: what is refused is only told."""
+        assert self.manifest.database
+        given, problems = restoring.properties(new, dump, self.manifest.database)
+        proofs, faults = comparing.properties(self.manifest.database, given)
+        self.proofs += proofs
+        for problem in (*problems, *map(str, faults)):
+            self.tell(f"{problem}\n  hint: {BY_HAND}")
 
     def _roles(self, restoring: Restoring, text: str) -> None:
         """Make the roles that are missing: production's own are not touched."""
         self.restore.roles = restoring.missing(text)
         self.save()
         for problem in restoring.roles(text, self.restore.roles):
-            self.tell(problem)
+            self.tell(f"{problem}\n  hint: {BY_HAND}")
         for name in self.restore.roles:
             self.tell(f'the role "{name}" is new, and has no password')
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_runbook import managers
-from pytest_runbook.backup.restore import exchange, places, revisions, room, servers, serving, sessions
+from pytest_runbook.backup.restore import exchange, places, revisions, rights, room, servers, serving, sessions
 from pytest_runbook.errors import RestoreError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def database(settings: Settings, told: Database) -> None:
     servers.insist_on_production(settings)
     server, live, history = servers.administrator(settings), servers.live(settings, told), _history(settings)
     sessions.insist(server, live)
+    rights.insist(server, live, told)
     if history.get_backend_name() != "postgresql" or history.database != live:
         return
     address = history.translate_connect_args(username="user", database="dbname") | dict(history.query)

@@ -1,0 +1,158 @@
+"""A restore by an administrator who is no superuser, as on managed servers: all data come back, what it may not do is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from pytest_runbook.backup import everything
+from pytest_runbook.backup.manifest import Manifest
+from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore.production import Production
+from pytest_runbook.errors import RestoreError
+
+from tests.backup.systems import Shop
+from tests.probes.databases import SECRET
+
+GIVEN = """
+    ALTER TABLE customer OWNER TO shopkeeper;
+    ALTER TABLE purchase OWNER TO shopkeeper;
+    ALTER TABLE nothing_yet OWNER TO shopkeeper;
+    ALTER DATABASE shop SET log_statement = 'ddl';
+    ALTER ROLE admin IN DATABASE shop SET app.token = 'hush-hush';
+    ALTER ROLE shopkeeper IN DATABASE shop SET search_path = 'public';
+"""
+SETTINGS = """
+    SELECT setrole::regrole::text, one FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase,
+           unnest(setconfig) AS one WHERE datname = 'shop' ORDER BY 2
+"""
+
+
+@pytest.fixture(scope="module", name="backup")
+def backup_of_what_is_not_of_a_superuser(system: Shop) -> Manifest:
+    system.database.sql(GIVEN, "shop")
+    return system.backup()
+
+
+@pytest.fixture
+def admin(system: Shop, backup: Manifest) -> Iterator[str]:
+    """The setting of an administrator, which may restore the shop."""
+    system.database.sql(f"CREATE ROLE restorer LOGIN CREATEDB CREATEROLE PASSWORD '{SECRET}'")
+    system.database.sql("GRANT shopkeeper TO restorer WITH ADMIN OPTION; GRANT pg_signal_backend TO restorer")
+    yield f"restore.admin={system.database.uri(user='restorer')}"
+    restoring = Production(system.loaded, system.folder)
+    for one in restoring.journal.all():
+        if one.open:
+            restoring.undo(one.id)
+    for name in system.database.sql("SELECT datname FROM pg_database WHERE datname ~ '^shop_'"):
+        system.database.sql(f'DROP DATABASE "{name[0]}"')
+    system.database.sql("REASSIGN OWNED BY restorer TO admin", "shop")
+    system.database.sql("DROP OWNED BY restorer; DROP ROLE restorer", "shop")
+
+
+def restored(system: Shop, backup: Manifest, *told: str) -> journal.Restore:
+    return Production(system.told(*told), system.folder).restore("away", backup, ["database"], safety=False)
+
+
+def refused(system: Shop, backup: Manifest, admin: str) -> str:
+    """Why the restore was refused, before it was on record."""
+    before = len(Production(system.loaded, system.folder).journal.all())
+    with pytest.raises(RestoreError) as error:
+        restored(system, backup, admin)
+    assert len(Production(system.loaded, system.folder).journal.all()) == before
+    return str(error.value)
+
+
+def test_what_only_a_superuser_may_give_is_told_and_keeps_nobody_from_the_data(
+    system: Shop, backup: Manifest, admin: str
+) -> None:
+    system.database.sql("DELETE FROM note", "shop")
+    done = restored(system, backup, admin)
+    assert done.state == journal.DONE, done.story
+    assert system.database.sql("SELECT count(*) FROM note", "shop") == [(50,)]
+    told = "\n".join(done.story)
+    for line in (
+        'ALTER DATABASE shop SET log_statement TO …: permission denied to set parameter "log_statement"',
+        'ALTER ROLE admin IN DATABASE shop SET "app.token" TO …: .+',
+        "not-restored: database:setting app.token of admin: is not there, or not as it was",
+        "not-restored: database:setting log_statement: is not there, or not as it was",
+    ):
+        assert re.search(f"^{line}\n  hint: a superuser of the server has to see to it by hand$", told, re.MULTILINE)
+    assert "hush-hush" not in told
+    assert system.database.sql(SETTINGS) == [("shopkeeper", "search_path=public"), ("-", "work_mem=7MB")]
+    owner = "SELECT datdba::regrole::text FROM pg_database WHERE datname = 'shop'"
+    assert system.database.sql(owner) == [("shopkeeper",)]
+
+
+@pytest.fixture
+def sales(system: Shop) -> Iterator[tuple[str, ...]]:
+    """Settings of a system that has nothing but the database `sales`, which belongs to somebody else."""
+    system.database.sql("CREATE ROLE clerk LOGIN CONNECTION LIMIT 3; ALTER ROLE clerk SET work_mem = '7MB'")
+    system.database.sql("ALTER ROLE clerk SET app.token = 'hush-hush'")
+    system.database.sql("CREATE DATABASE sales OWNER clerk")
+    system.database.sql("CREATE TABLE desk AS SELECT 1 AS id; ALTER TABLE desk OWNER TO clerk", "sales")
+    alone = ("backup.cache.probe=", "backup.files.roots={}", "backup.files.configuration=[]", "restore.checks=")
+    yield f"probes.database.uri={system.database.uri(database='sales')}", *alone
+    for (name,) in system.database.sql("SELECT datname FROM pg_database WHERE datname ~ '^sales'"):
+        system.database.sql(f'DROP DATABASE "{name}"')
+    system.database.sql("DROP ROLE clerk")
+
+
+def test_a_database_whose_owner_is_gone_is_restored_with_it(system: Shop, admin: str, sales: tuple[str, ...]) -> None:
+    """As into an empty server, after a disaster."""
+    saved = everything.make(system.told(*sales).settings, system.folder)
+    system.database.sql("DROP DATABASE sales")
+    system.database.sql("DROP ROLE clerk")
+    done = restored(system, saved, admin, *sales)
+    assert done.state == journal.DONE, done.story
+    assert 'the role "clerk" is new, and has no password' in done.story
+    assert [line for line in done.story if "hint" in line] == [
+        'ALTER ROLE clerk SET "app.token" TO …: permission denied to set parameter "app.token"\n'
+        "  hint: a superuser of the server has to see to it by hand"
+    ]
+    found = (
+        "SELECT tableowner, rolcanlogin, rolconnlimit, rolconfig FROM pg_tables JOIN pg_roles ON rolname = tableowner"
+    )
+    assert system.database.sql(f"{found} WHERE tablename = 'desk'", "sales") == [("clerk", True, 3, ["work_mem=7MB"])]
+
+
+def test_all_that_the_role_lacks_is_told_before_anything_is_made(system: Shop, backup: Manifest, admin: str) -> None:
+    system.database.sql("CREATE ROLE clerk")
+    saved = system.backup()
+    system.database.sql("DROP ROLE clerk; REVOKE shopkeeper FROM restorer; ALTER ROLE restorer NOCREATEDB NOCREATEROLE")
+    assert refused(system, saved, admin) == (
+        'the role of "restore.admin" cannot restore "shop": it may not make databases; it may not make the missing role '
+        '"clerk"; it may not act as shopkeeper, to whom what is in "shop" belongs\n'
+        "  hint: ALTER ROLE restorer CREATEDB; ALTER ROLE restorer CREATEROLE; GRANT shopkeeper TO restorer, "
+        "or let restore.admin be a superuser"
+    )
+
+
+@pytest.fixture
+def desk(system: Shop, backup: Manifest) -> Iterator[str]:
+    """A table in the schema of somebody else, and its owner."""
+    system.database.sql('CREATE ROLE "the owner"')
+    system.database.sql('CREATE TABLE desk (); ALTER TABLE desk OWNER TO "the owner"', "shop")
+    yield '"the owner"'
+    system.database.sql('DROP TABLE desk; DROP ROLE "the owner"', "shop")
+
+
+def test_a_table_in_the_schema_of_another_needs_a_superuser(system: Shop, admin: str, desk: str) -> None:
+    """Who may create there stands at the end of a dump."""
+    saved = system.backup()
+    assert refused(system, saved, admin) == (
+        f'the role of "restore.admin" cannot restore "shop": it may not give {desk} tables in the schema "public" of another; '
+        f'it may not act as {desk}, to whom what is in "shop" belongs\n  hint: let restore.admin be a superuser'
+    )
+
+
+def test_what_is_not_seen_before_is_told_when_it_is_refused(system: Shop, admin: str, desk: str) -> None:
+    saved = system.backup()
+    system.database.sql("ALTER TABLE desk OWNER TO shopkeeper", "shop")
+    with pytest.raises(RestoreError) as error:
+        restored(system, saved, admin)
+    assert str(error.value) == (
+        "the backup cannot be restored\n  not-restored: database: who restores may give the role "
+        f"{desk} nothing: GRANT it to them"
+    )
