@@ -1,9 +1,13 @@
 """What the tests of every folder share."""
 
+import os
 import signal
 from contextlib import suppress
 
 pytest_plugins = ["tests.labs"]
+
+# Where modules may not be kept compiled, as in many containers, each of the Pythons that tests start compiles pytest anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # `kill`, a pipeline's time limit or a machine that goes down end us as Ctrl-C does: what tests started is ended with them.
 with suppress(ValueError):  # not in the main thread
