@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -227,8 +228,9 @@ class Point:
 
 
 def _slept(run: Run, seconds: float) -> bool:
-    """Sleep, and say whether the run ended meanwhile."""
-    time.sleep(seconds)
+    """Sleep, and say whether the run ended meanwhile: then at once."""
+    with suppress(subprocess.TimeoutExpired):
+        run.process.wait(seconds)
     return run.process.poll() is not None
 
 

@@ -68,6 +68,7 @@ def test_kill_at_any_point_of_mending(project: Project, case: int) -> None:
             system.set(service, "down")
         while True:  # also a run that finds what a killed one left may be killed
             point = anywhere(chance, length)
+            unknown = crashes.open_steps(system)
             run = system.start()
             reached = point.reached(run)
             killed = run.kill() and reached
@@ -78,11 +79,13 @@ def test_kill_at_any_point_of_mending(project: Project, case: int) -> None:
             print(f"{point}: {'killed' if killed else 'ended before'}")
             if not killed or chance.random() < 0.75:
                 break
-        unknown = crashes.open_steps(system)
-        begun = time.monotonic()
-        done = system.finish()
-        length = time.monotonic() - begun
-        print(f"  {len(unknown)} unknown, then {done.outcomes} in {length:.1f} s")
+        if killed:
+            unknown, begun = crashes.open_steps(system), time.monotonic()
+            done = system.finish()
+            length = time.monotonic() - begun
+        else:  # it is the one that has to have mended everything, and told what is unknown
+            done = system.ended(run)
+        print(f"  {len(unknown)} unknown, then {done.outcomes}, a whole run takes {length:.1f} s")
         crashes.told(done, unknown)
         crashes.executed_once(system)
         crashes.mended(system, done)
