@@ -19,6 +19,7 @@ from pytest_runbook.runbooks import family
 from pytest_runbook.settings import Loaded, load
 
 from lab import binaries
+from tests.lean import LEAN
 from tests.managers.supervisord import CONTROL
 from tests.probes.databases import SECRET, PostgresServer, RedisServer, free_port, server_folder, until
 
@@ -227,7 +228,7 @@ def managed(folder: Path, checks: str = "postdeploy") -> Iterator[Shop]:
         with (folder / "shop.toml").open("a") as file:
             file.write("\n" + "\n\n".join(more) + "\n")
         (folder / "pytest.ini").write_text(
-            "[pytest]\nrunbook_settings = shop.toml\npython_files = checks/*.py\ntestpaths = checks\n"
+            f"[pytest]\nrunbook_settings = shop.toml\npython_files = checks/*.py\ntestpaths = checks\naddopts = {LEAN}\n"
         )
         (folder / "checks" / "database").mkdir(parents=True)
         (folder / "checks" / "database" / "shop.py").write_text(CHECK.replace("{closed}", str(folder / "closed")))

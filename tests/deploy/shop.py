@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 from pytest_runbook.history import DeploymentRow, Store
 
+from tests.lean import LEAN
 from tests.managers.here import local
 from tests.managers.supervisord import CONTROL, HEAD, PASSWORD
 from tests.probes.databases import free_port
@@ -298,8 +299,17 @@ class Shop:
         shutil.rmtree(self.folder / "var", ignore_errors=True)
         (self.folder / "env").write_text(f"DB_PASSWORD={SECRET}\nVERSION={GOOD}\n")
         (self.folder / "canary-env").write_text(f"VERSION={GOOD}\n")
-        self.control("stop", "all")
-        self.control("start", *SERVICES)
+        if not self.well:
+            self.control("stop", "all")
+            self.control("start", *SERVICES)
+
+    @property
+    def well(self) -> bool:
+        """Whether the good versions are served, and no canary."""
+        states = self.processes(*SERVICES, *CANARIES).items()
+        with suppress(httpx.HTTPError):
+            return {name for name, said in states if "RUNNING" in said} == {*SERVICES} and self.served() == {GOOD}
+        return False
 
 
 @contextmanager
@@ -308,7 +318,7 @@ def shop(folder: Path) -> Iterator[Shop]:
     made = Shop(folder, {name: free_port() for name in (*SERVICES, *CANARIES)})
     (folder / "pytest.ini").write_text(
         "[pytest]\nrunbook_settings = shop.toml\npython_files = checks/*/*.py\n"
-        "addopts = -p no:randomly -p no:valkey -p no:anyio -p no:cacheprovider --import-mode=importlib\n"
+        f"addopts = {LEAN} --import-mode=importlib\n"
     )
     control = json.dumps(CONTROL)
     (folder / "shop.toml").write_text(SETTINGS.format(folder=folder, control=control, **made.ports))
@@ -333,7 +343,6 @@ def shop(folder: Path) -> Iterator[Shop]:
     started = local([sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(config)], 30)
     assert started.status == 0, started.said
     try:
-        made.reset()
         yield made
     finally:
         made.control("stop", "all")

@@ -16,6 +16,7 @@ from pytest_runbook.managers import Manager
 from pytest_runbook.settings.load import load
 
 from tests.deploy.shop import Shop
+from tests.lean import LEAN
 from tests.managers import engine as engines
 from tests.managers.engine import IMAGE, PROJECT, Engine
 from tests.managers.here import local
@@ -229,7 +230,7 @@ def _opened(folder: Path, ports: Mapping[str, int], kind: str, told: Mapping[str
     (folder / "checks" / "web" / "availability.py").write_text(CHECKS)
     (folder / "pytest.ini").write_text(
         "[pytest]\nrunbook_settings = shop.toml\npython_files = checks/*/*.py\n"
-        "addopts = -p no:randomly -p no:valkey -p no:cacheprovider --import-mode=importlib\n"
+        f"addopts = {LEAN} --import-mode=importlib\n"
     )
     beside = [*told][-1]
     text = SETTINGS.format(folder=folder, beside=beside, web=ports["web"], canary=ports["web-canary"])
