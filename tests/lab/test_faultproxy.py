@@ -87,24 +87,38 @@ def echo(connection: socket.socket, data: bytes = b"hello") -> float:
     return time.monotonic() - begun
 
 
-@pytest.fixture(scope="module")
-def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Link]:
-    folder = tmp_path_factory.mktemp("p")
-    control, port = folder / "s", free_port()
-    with Server(("127.0.0.1", 0), Echo) as server:
+@contextmanager
+def serving(port: int = 0) -> Iterator[int]:
+    """The port of an echo server."""
+    with Server(("127.0.0.1", port), Echo) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        (folder / "fronts.json").write_text(json.dumps({"echo": [port, server.server_address[1]]}))
-        command = [sys.executable, "-m", "lab.servers.faultproxy", str(folder / "fronts.json"), str(control)]
-        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as proxy:
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def before(port: int, folder: Path) -> Iterator[Link]:
+    """A fault proxy before PORT; it complains of nothing."""
+    own, control = free_port(), folder / "s"
+    (folder / "fronts.json").write_text(json.dumps({"echo": [own, port]}))
+    command = [sys.executable, "-m", "lab.servers.faultproxy", str(folder / "fronts.json"), str(control)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as proxy:
+        try:
             until(control.exists)
-            yield Link(port, control)
+            yield Link(own, control)
+        finally:
             proxy.terminate()
-            proxy.wait(5)
-            assert proxy.stderr is not None
-            assert proxy.stderr.read() == b""
-        server.shutdown()
-        thread.join()
+        assert proxy.communicate(timeout=5)[1] == b""
+
+
+@pytest.fixture(scope="module")
+def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Link]:
+    with serving() as port, before(port, tmp_path_factory.mktemp("p")) as made:
+        yield made
 
 
 def test_without_toxics_every_byte_passes(link: Link) -> None:
@@ -185,23 +199,13 @@ def test_down_refuses_and_cuts_what_is_open(link: Link) -> None:
     assert link.ask() < PROMPT
 
 
-def test_a_server_that_is_away_resets_and_is_back_at_once(link: Link, tmp_path: Path) -> None:
-    port, away = free_port(), free_port()
-    (tmp_path / "fronts.json").write_text(json.dumps({"echo": [port, away]}))
-    control = tmp_path / "s"
-    command = [sys.executable, "-m", "lab.servers.faultproxy", str(tmp_path / "fronts.json"), str(control)]
-    with subprocess.Popen(command, cwd=ROOT) as proxy:
-        until(control.exists)
-        other = Link(port, control)
+def test_a_server_that_is_away_resets_and_is_back_at_once(tmp_path: Path) -> None:
+    away = free_port()
+    with before(away, tmp_path) as other:
         with other.open() as connection, pytest.raises(ConnectionResetError):
             connection.recv(1)
-        with Server(("127.0.0.1", away), Echo) as server:
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-            thread.start()
+        with serving(away):
             assert other.ask() < PROMPT
-            server.shutdown()
-            thread.join()
-        proxy.terminate()
 
 
 def test_equal_names_replace_each_other_and_the_list_shows_them(link: Link) -> None:
