@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pytest_runbook.deploy.verdict import baseline, judge, worse
+from pytest_runbook.diagnosis import diagnose
 from pytest_runbook.model import Check, Measurement, Outcome, Result, RunRecord
 from pytest_runbook.settings.deploy import Relative
 
@@ -40,6 +41,15 @@ def test_failure_counts_when_it_is_new(before: list[Result], now: list[Result], 
     seen = judge(record(*now), baseline(record(*before)), {})
     assert seen.outcome == outcome
     assert said in seen.said
+
+
+def test_failure_that_was_seen_goes_back_whoever_else_could_not_look() -> None:
+    cache = Check("cache/availability::answers", "answers", "P1", "cache", ("postdeploy",), subject="availability")
+    web = Check("web/availability::page_opens", "page opens", "P1", "web", ("postdeploy",), subject="availability")
+    made = record(Result(cache, BLIND, "no password"), Result(web, FAILED, "/ answered 500"))
+    assert diagnose(made.results, {"cache": [], "web": ["cache"]}) == []
+    seen = judge(made, baseline(record()), {})
+    assert (seen.outcome, seen.said) == ("failed", "web/availability::page_opens: / answered 500")
 
 
 def test_version_before_need_not_be_better_than_it_was() -> None:
