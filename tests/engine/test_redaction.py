@@ -53,6 +53,11 @@ def test_basic_credentials_are_masked_at_any_offset(user: str) -> None:
         ('password: "my hunter, 22"', "22"),
         ("Cookie: session=hunter22; theme=dark", "hunter22"),
         ('{"Set-Cookie": "session=hunter22; Path=/"}', "hunter22"),
+        ('Cookie: theme="dark"; session=hunter22', "hunter22"),
+        ('{"Set-Cookie": ["session=hunter22; Path=/"]}', "hunter22"),
+        (json.dumps({"message": json.dumps({"Cookie": 'a="b"; session=hunter22'})}), "hunter22"),
+        ("AWS_SECRET_ACCESS_KEY=/hunter22", "hunter22"),
+        ('{"password": "/hunter22"}', "hunter22"),
         ("X-Api-Key: hunter22", "hunter22"),
         ("SMTP_PASS: hunter22", "hunter22"),
         ("server=db;pwd=hunter22", "hunter22"),
@@ -95,6 +100,11 @@ def test_nested_values_are_redacted_and_become_json_safe() -> None:
     clean = Redactor([SECRET]).value(value)
     assert "c4n" not in json.dumps(clean, ensure_ascii=False)
     assert clean["a"][1] == [1, None]
+
+
+def test_what_follows_a_cookie_is_left_alone() -> None:
+    told = '{"Cookie": "a=b; session=hunter22", "Set-Cookie": ["session=hunter22"], "status": 500}'
+    assert Redactor().text(told) == '{"Cookie": "****", "Set-Cookie": ["****"], "status": 500}'
 
 
 def test_a_value_is_masked_by_its_key() -> None:

@@ -14,7 +14,8 @@ from tests.managers.here import local
 
 SECRET = "correct-horse-battery-staple"
 VARIABLES = f"# what the units are started with\nexport DB_PASSWORD='{SECRET}'\n\nVERSION=1.4.2\nLEVEL=info\n"
-LOOP = """echo "version $VERSION"; trap 'echo good bye; kill $! 2>/dev/null; exit 0' TERM; while :; do sleep 1000 & wait $!; done"""
+STOP = "echo good bye; kill $! 2>/dev/null; exit 0"
+LOOP = f"""echo "version $VERSION"; trap '{STOP}' TERM; while :; do sleep 1000 & wait $!; done"""
 PROGRAMS = {
     "base": LOOP,
     "web": LOOP,  # needs base

@@ -147,6 +147,12 @@ def test_ports_are_read_from_the_kernel() -> None:
     ]
 
 
+def test_a_port_of_both_kinds_of_addresses_has_that_of_ipv4() -> None:
+    mapped = figures.Port("::ffff:10.0.0.5", 6379, "", None)
+    assert (str(mapped.ip), mapped.public) == ("10.0.0.5", True)
+    assert not figures.Port("::ffff:127.0.0.1", 6379, "", None).public
+
+
 def test_the_time_service_tells_the_offset() -> None:
     assert clocks.chrony(CHRONY) == clocks.Clock(-0.000556335, 0.0, "chrony")
     assert clocks.chrony(CHRONY.replace("slow of", "fast of")).offset == 0.000556335

@@ -21,31 +21,34 @@ SHORTEST = 4
 SHORT = 200
 """Characters up to which a clean text is remembered: ids, keys and messages come again and again."""
 
-_WORD = r"(?:password|passwd|\bpwd|_pass\b|secret|token|(?:api|access|private|encryption)[-_]?key)"
-_NAME = rf"{_WORD}\w{{0,40}}"
-"""The name of a secret, from the word on that shows it."""
+_WORD = r"(?:password|passwd|\bpwd(?!\s*[=:]\s*/)|_pass\b|secret|token|(?:api|access|private|encryption)[-_]?key)"
+_NAME = rf"{_WORD}(?!\w{{0,40}}_(?:file|path|dir)\b)\w{{0,40}}"
+"""The name of a secret, from the word on that shows it: of none that says where one lies, nor of the shell's PWD."""
 _QUOTE = r"(?P<quote>\\*[\"'])"
 """Around a name or a value; in JSON inside of JSON, as the logs of most services are, a backslash stands before it."""
-_NOTHING = r"(?!\*{4}|none\b|null\b|true\b|false\b|/)"
-"""What is no secret: one that is masked already, a word of the language, a path (as of PWD, or of a file that holds one)."""
+_NOTHING = r"(?!\*{4}|none\b|null\b|true\b|false\b)"
+"""What is no secret: one that is masked already, or a word of the language."""
+_QUOTED = rf"{_NOTHING}(?:(?!(?<!\\)(?P=quote))[^\r\n]){{1,4000}}(?=(?P=quote))"
+"""What stands between a `_QUOTE` and the same one."""
+_COOKIE = r"\b(?:set-)?cookie\\*[\"']?\s*[=:]\s*"
 KEY = re.compile(rf"\w{{0,60}}{_WORD}\d{{0,3}}", re.IGNORECASE)
 """The whole name of a secret, as a key of a value."""
 PATTERNS = (
     # The password of an address may hold an `@` as well.
     (re.compile(r"([a-z0-9+.-]{1,30}://[^\s/:@]*:)[^\s/@]+(?:@[^\s/@\"'<>,;]+)*(?=@)", re.IGNORECASE), rf"\g<1>{MASK}"),
     (re.compile(r"(\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\g<1>{MASK}"),
-    (
-        re.compile(r"(\b(?:set-)?cookie\\*[\"']?\s*[=:]\s*\\*[\"']?)(?!\*{4})[^\s\"'\\][^\r\n\"'\\]*", re.IGNORECASE),
-        rf"\g<1>{MASK}",
-    ),
-    # In quotes all of it is the secret, spaces too, up to the same quote.
+    # A cookie as it is sent, where a value may stand in quotes; in quotes itself; and a list of such.
     (
         re.compile(
-            rf"({_NAME}\\*[\"']?\s*[=:]\s*{_QUOTE}){_NOTHING}(?:(?!(?<!\\)(?P=quote))[^\r\n]){{1,4000}}(?=(?P=quote))",
+            rf"({_COOKIE})(?![\[\s]|\\*[\"']|\*{{4}})(?:[^\r\n\"'\\]|(?<==)\\*[\"'][^\r\n\"']*\\*[\"']?)+",
             re.IGNORECASE,
         ),
         rf"\g<1>{MASK}",
     ),
+    (re.compile(rf"({_COOKIE}{_QUOTE}){_QUOTED}", re.IGNORECASE), rf"\g<1>{MASK}"),
+    (re.compile(rf"({_COOKIE}\[\s*{_QUOTE})(?!\*{{4}})[^\]\r\n]+(?=(?P=quote)\s*\])", re.IGNORECASE), rf"\g<1>{MASK}"),
+    # In quotes all of it is the secret, spaces too, up to the same quote.
+    (re.compile(rf"({_NAME}\\*[\"']?\s*[=:]\s*{_QUOTE}){_QUOTED}", re.IGNORECASE), rf"\g<1>{MASK}"),
     (
         re.compile(
             rf"({_NAME}\\*[\"']?\s*[=:]\s*\\*[\"']?){_NOTHING}(?:[^\s\"'\\,;&<>)}}\]]|\\+(?![\\\"'])){{4,}}",

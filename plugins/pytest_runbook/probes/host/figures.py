@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from pytest_runbook.errors import Unmeasured
@@ -186,8 +186,13 @@ class Port:
     @property
     def public(self) -> bool:
         """Whether other machines can reach it, as far as this machine decides."""
+        return not self.ip.is_loopback
+
+    @property
+    def ip(self) -> IPv4Address | IPv6Address:
+        """The address; that of IPv4 where both kinds are served by one."""
         address = ip_address(self.address)
-        return not (getattr(address, "ipv4_mapped", None) or address).is_loopback
+        return getattr(address, "ipv4_mapped", None) or address
 
 
 def ports(reader: Reader) -> list[Port]:
