@@ -156,3 +156,29 @@ def test_what_is_not_seen_before_is_told_when_it_is_refused(system: Shop, admin:
         "the backup cannot be restored\n  not-restored: database: who restores may give the role "
         f"{desk} nothing: GRANT it to them"
     )
+
+
+WATCH = """
+    CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+    ALTER FUNCTION watch() OWNER TO shopkeeper;
+    CREATE EVENT TRIGGER seen ON ddl_command_end EXECUTE FUNCTION watch();
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "gone", "what"),
+    [
+        ("CREATE EXTENSION pg_stat_statements", "DROP EXTENSION pg_stat_statements", 'extension "pg_stat_statements"'),
+        (WATCH, "DROP EVENT TRIGGER seen; DROP FUNCTION watch()", 'event trigger "seen"'),
+    ],
+)
+def test_what_a_superuser_alone_can_make_ends_the_restore_and_all_is_as_it_was(
+    system: Shop, backup: Manifest, admin: str, made: str, gone: str, what: str
+) -> None:
+    system.database.sql(made, "shop")
+    saved = system.backup()
+    system.database.sql(gone, "shop")
+    with pytest.raises(RestoreError, match=f"permission denied to create {what}"):
+        restored(system, saved, admin)
+    assert Production(system.loaded, system.folder).journal.all()[-1].state == journal.UNDONE
+    assert system.database.sql("SELECT datname FROM pg_database WHERE datname ~ '^shop'") == [("shop",)]
