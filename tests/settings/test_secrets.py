@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 from pytest_runbook.settings.display import displayed
-from pytest_runbook.settings.secrets import is_secret, kept, mask, secret_name
+from pytest_runbook.settings.secrets import inside, is_secret, kept, mask, secret_name
 
 from .conftest import Project
 
@@ -190,3 +190,8 @@ def test_broken_files_do_not_show_their_content(project: Project) -> None:
 def test_settings_survive_a_copy_without_showing_more(project: Project) -> None:
     limits = project.load().settings.limits
     assert pickle.loads(pickle.dumps(limits)).web.uptime == 0.99
+
+
+def test_a_long_value_that_is_no_address_is_read_in_linear_time() -> None:
+    # A pattern that tries again at every letter would take hours on this.
+    assert list(inside("a" * 1_000_000 + " password=hunter22")) == ["hunter22", "hunter22"]

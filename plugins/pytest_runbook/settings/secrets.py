@@ -30,9 +30,9 @@ _ORDINARY = {
 }
 """Words that anybody can guess: masking them would blank ordinary sentences and protect nothing."""
 
-_USERINFO = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/?#@:]*:)(?P<password>[^\s/?#]*)(?=@)")
+_USERINFO = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s/?#@:]*:)(?P<password>[^\s/?#]*)(?=@)")
 # A password that holds `/`, `?` or `#` unquoted makes a bad address, and is no less secret; a port before a path is none.
-_BAD_USERINFO = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/?#@:]*:)(?!\d+[/?#])(?P<password>\S*)(?=@)")
+_BAD_USERINFO = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s/?#@:]*:)(?!\d+[/?#])(?P<password>\S*)(?=@)")
 _TOKEN_USER = re.compile(r"(?P<head>https?://)(?P<password>[^\s/?#@:]{8,})(?=@)")
 _PARAMETER = re.compile(
     r"(?i)(?P<head>(?:^|[?&;\s])(?:ssl)?(?:password|passwd|pwd|secret|token|api_key)\s*=\s*)(?P<password>'[^']*'|[^\s&;']+)"
