@@ -234,6 +234,23 @@ def test_a_second_writer_of_another_zone_hides_no_error(log: Path) -> None:
         run(logs(log).errors(since=HOUR))
 
 
+def test_a_quiet_log_is_not_taken_for_one_of_another_zone(log: Path) -> None:
+    log.write_text(text(HOUR, "INFO the last request") + "printed by a library, an hour later\n")
+    assert HOUR - 1 < run(logs(log).last_record_age()) < HOUR + 10
+    assert not run(logs(log).errors(since=HOUR / 2))
+
+    log.write_text(text(1100, "INFO the last request"))
+    aged(log, 200)  # somebody touched it: no zone is a quarter of an hour beyond a whole one
+    assert 1099 < run(logs(log).last_record_age()) < 1110
+
+
+def test_a_rotated_copy_is_newer_than_what_it_holds(log: Path) -> None:
+    log.with_name("nightscan.log.1").write_text(text(HOUR, "INFO copied, and then truncated") + text(HOUR, "INFO last"))
+    log.write_text("")
+    assert HOUR - 1 < run(logs(log).last_record_age()) < HOUR + 10
+    assert not run(logs(log).errors(since=HOUR / 2))
+
+
 def test_what_was_written_long_ago_stays_old_whatever_stands_among_it(log: Path) -> None:
     undated = '{"level": "ERROR", "message": "when?", "timestamp": "yesterday"}\n'
     log.write_text((entry(3 * HOUR, "ERROR") + undated + entry(2 * HOUR)) * 100)

@@ -98,12 +98,16 @@ class Scan:
         self.broken = 0
         self.dated = 0
         """Records with a time."""
+        self.ends_dated = False
+        """Whether the last of the lines that are being read has a time itself."""
 
     def records(self, lines: Iterable[str], source: str) -> Iterator[LogRecord]:
         """Records of LINES, the last one first; lines without a time belong to the text record before them."""
         below: list[str] = []
-        for line in lines:
+        for number, line in enumerate(lines):
             record, continues = self._record(line, source)
+            if number == 0:
+                self.ends_dated = record is not None and record.time is not None
             if record is None:
                 below.append(line)
                 continue

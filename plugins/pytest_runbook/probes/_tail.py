@@ -42,6 +42,8 @@ class OpenFile:
     file: BinaryIO
     written: datetime
     """When it was last written, UTC."""
+    live: bool
+    """Whether it is one that is written to, and no rotated sibling."""
 
     def lines(self, budget: Budget) -> Iterator[str]:
         """Its lines, the last one first; Unmeasured when it cannot be read."""
@@ -58,7 +60,7 @@ def open_files(patterns: Iterable[str], stack: ExitStack, since: datetime | None
     its inode tells, and never missed.
     """
     files: dict[tuple[int, int], OpenFile] = {}
-    for path in _paths(patterns):
+    for path, live in _paths(patterns):
         try:
             file = stack.enter_context(path.open("rb"))
         except FileNotFoundError:
@@ -68,19 +70,19 @@ def open_files(patterns: Iterable[str], stack: ExitStack, since: datetime | None
         seen = os.fstat(file.fileno())
         written = datetime.fromtimestamp(seen.st_mtime, UTC)
         if since is None or written >= since:
-            files.setdefault((seen.st_dev, seen.st_ino), OpenFile(path, file, written))
+            files.setdefault((seen.st_dev, seen.st_ino), OpenFile(path, file, written, live))
     return sorted(files.values(), key=lambda one: one.written, reverse=True)
 
 
-def _paths(patterns: Iterable[str]) -> Iterator[Path]:
-    """Each file that PATTERNS name, then its rotated siblings; Unmeasured when there is none."""
+def _paths(patterns: Iterable[str]) -> Iterator[tuple[Path, bool]]:
+    """Each file that PATTERNS name, then its rotated siblings, and whether it is none; Unmeasured without any file."""
     for pattern in patterns:
         found = 0
         for form in (pattern, f"{pattern}[.-]*"):
             for name in sorted(glob.glob(form, recursive=True)):  # noqa: PTH207 - the pattern may be absolute
                 if Path(name).is_file():
                     found += 1
-                    yield Path(name)
+                    yield Path(name), form == pattern
         if not found:
             raise _missing(pattern)
 

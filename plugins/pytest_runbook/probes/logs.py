@@ -27,7 +27,7 @@ STRAY = 50
 """Old records in a row after which nothing new is expected above them: one writer's times may be of another zone."""
 QUARTER = timedelta(minutes=15)
 ZONES = timedelta(hours=26)
-"""Time zones are whole quarters of an hour apart, and so much at most."""
+"""Time zones are whole quarters of an hour apart, never one beyond an hour, and so much at most."""
 SHOWN = 5
 """Newest records that evidence shows."""
 
@@ -140,7 +140,7 @@ class Logs(Probe[LogsSettings]):
         with ExitStack() as stack:
             for file in open_files(self._patterns(), stack, since):
                 records = scan.records(file.lines(budget), file.path.name)
-                found += filter(wanted, self._within(since, file, records))
+                found += filter(wanted, self._within(since, file, scan, records))
         self._must_be_dated(scan)
         if budget.spent:
             raise Unmeasured(
@@ -151,8 +151,8 @@ class Logs(Probe[LogsSettings]):
         found.sort(key=lambda record: record.time or since)
         return Records(tuple(found), since, scan.broken, budget.size - budget.left)
 
-    def _within(self, since: datetime, file: OpenFile, records: Iterator[LogRecord]) -> Iterator[LogRecord]:
-        """Those RECORDS of FILE, the last one first, that were written after SINCE.
+    def _within(self, since: datetime, file: OpenFile, scan: Scan, records: Iterator[LogRecord]) -> Iterator[LogRecord]:
+        """Those RECORDS that SCAN makes of FILE, the last one first, that were written after SINCE.
 
         One without a readable time counts by where it stands, and so does one whose time is old and that stands below a
         newer one: an error must not vanish.
@@ -168,7 +168,7 @@ class Logs(Probe[LogsSettings]):
                 yield from held
                 held.clear()
                 yield record
-        self._must_agree(latest, file)
+        self._must_agree(latest, file, scan)
 
     def _age(self) -> float:
         budget, scan = Budget(self.settings.max_bytes), Scan(self._reading, self.settings.format)
@@ -179,7 +179,7 @@ class Logs(Probe[LogsSettings]):
                     break  # and so are the rest: nothing newer is in them
                 records = scan.records(file.lines(budget), file.path.name)
                 if last := next((record.time for record in records if record.time), None):
-                    self._must_agree(last, file)
+                    self._must_agree(last, file, scan)
                     newest = max(newest, last)
         self._must_be_dated(scan)
         if not scan.dated:
@@ -192,10 +192,16 @@ class Logs(Probe[LogsSettings]):
             )
         return max(age, 0.0)
 
-    def _must_agree(self, latest: datetime, file: OpenFile) -> None:
-        """Times that are read in another zone than they were written in make what is new old, or what is old new."""
+    def _must_agree(self, latest: datetime, file: OpenFile, scan: Scan) -> None:
+        """Times that are read in another zone than they were written in make what is new old, or what is old new.
+
+        A line without a time may have been written long after the LATEST record that SCAN made of FILE, and a rotated file
+        may be a copy of later: then the two times say nothing.
+        """
         apart = abs(latest - file.written)
-        if DISORDER < apart < ZONES and min(apart % QUARTER, -apart % QUARTER) < DISORDER:
+        quarters = round(apart / QUARTER)
+        of_zones = quarters and quarters % 4 != 1 and apart < ZONES
+        if file.live and scan.ends_dated and of_zones and abs(apart - quarters * QUARTER) < DISORDER:
             raise Unmeasured(
                 f'"{file.path}" was written at {clock.iso(file.written)} and its latest record is of {clock.iso(latest)}, '
                 "as if in another time zone\n"
