@@ -102,6 +102,13 @@ def test_every_map_leads_to_a_setting_that_exists(tmp_path: Path) -> None:
     assert {key for key in given if loaded.origins[key] in ("default", str(FILE))} == set()
 
 
+def test_what_is_documented_for_a_machine_elsewhere_moves_every_manager() -> None:
+    page = (ROOT / "docs" / "your-system.md").read_text()
+    moved = dict(re.findall(r"\b(RUNBOOK__(?:PROBES__HOST|MANAGERS)__\w+)=(\S+)", page))
+    managers = load(ROOT, file=FILE, environ=moved, overrides=["system.env_file=/nowhere/.env"]).settings.managers
+    assert [name for name, manager in managers.items() if manager.on != "host"] == []
+
+
 def _targets(table: dict[str, Any]) -> list[str]:
     return [target for value in table.values() for target in (value if isinstance(value, list) else [value])]
 
