@@ -60,3 +60,16 @@ def test_without_an_answer_nothing_more_is_sent(recordings: Path) -> None:
     assert seen.outcome == Outcome.UNMEASURED
     assert "did not answer within 1.0 s" in seen.message
     assert len(site.requests) == 2  # one of each check
+
+
+def test_no_more_recordings_are_sent_than_decide(recordings: Path) -> None:
+    seen = asyncio.run(judged(Site({"/predict/upload": FROG}), recordings))
+    assert seen.outcome == Outcome.PASSED, seen.message
+    figures = {one.name: one.value for one in seen.measurements}
+    assert figures["ml.accuracy"] == 1
+    assert figures["ml.accuracy_recordings"] == 39  # more than 95 % of 40
+
+    owl = json_reply({"success": True, "prediction": {"class": "owl"}})
+    seen = asyncio.run(judged(Site({"/predict/upload": owl}), recordings))
+    assert seen.outcome == Outcome.FAILED
+    assert "30 of 30 recordings are wrong, of 40 in the set: 30 frog taken for owl" in seen.message
