@@ -208,11 +208,16 @@ def test_times_without_a_zone_are_of_the_configured_one(log: Path) -> None:
     assert [record.message[20:] for record in run(logs(log, time_zone="Asia/Tokyo").errors(HOUR))] == ["ERROR late"]
 
 
+@pytest.mark.parametrize(
+    "below", ["", "Traceback (most recent call last):\nValueError: broken\n"], ids=["alone", "trace"]
+)
 @pytest.mark.parametrize("hours", [-5, 1, 5.75])
-def test_times_read_in_another_zone_than_they_were_written_in_are_unmeasured(log: Path, hours: float) -> None:
+def test_times_read_in_another_zone_than_they_were_written_in_are_unmeasured(
+    log: Path, hours: float, below: str
+) -> None:
     there = datetime.now(UTC) + timedelta(hours=hours)
     moments = [there - timedelta(minutes=minutes) for minutes in (50, 20, 0)]
-    log.write_text("".join(f"{moment:%Y-%m-%d %H:%M:%S} ERROR broken\n" for moment in moments))
+    log.write_text("".join(f"{moment:%Y-%m-%d %H:%M:%S} ERROR broken\n{below}" for moment in moments))
     for work in (logs(log).errors(300), logs(log).last_record_age()):
         said = rf'"{log}" was written at .* its latest record is of .*zone\n  hint: set probes.logs.time_zone \(now "UTC"\)'
         with pytest.raises(Unmeasured, match=said):

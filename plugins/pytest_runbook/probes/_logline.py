@@ -15,6 +15,8 @@ from pytest_runbook import clock
 
 CONTINUED = 200
 """Lines of one text record (a traceback) that are kept."""
+TRACE = (" ", "\t", "Traceback ")
+"""How lines begin that are written at once with the text record above them."""
 Zone = tzinfo | None
 """Where times that name no zone belong; None: to this machine's local time."""
 MESSAGE = 2000
@@ -98,19 +100,21 @@ class Scan:
         self.broken = 0
         self.dated = 0
         """Records with a time."""
-        self.ends_dated = False
-        """Whether the last of the lines that are being read has a time itself."""
+        self.ends_dated: bool | None = None
+        """Whether the lines that are being read end in a record with a time; what is below it may be of later."""
 
     def records(self, lines: Iterable[str], source: str) -> Iterator[LogRecord]:
         """Records of LINES, the last one first; lines without a time belong to the text record before them."""
         below: list[str] = []
-        for number, line in enumerate(lines):
+        self.ends_dated = None
+        for line in lines:
             record, continues = self._record(line, source)
-            if number == 0:
-                self.ends_dated = record is not None and record.time is not None
             if record is None:
                 below.append(line)
                 continue
+            if self.ends_dated is None:
+                at_once = not below or (continues and below[-1].startswith(TRACE))
+                self.ends_dated = at_once and record.time is not None
             if below and continues:
                 text = "\n".join([record.message, *reversed(below[-CONTINUED:])])
                 record = replace(record, message=text[:MESSAGE])

@@ -195,8 +195,8 @@ class Logs(Probe[LogsSettings]):
     def _must_agree(self, latest: datetime, file: OpenFile, scan: Scan) -> None:
         """Times that are read in another zone than they were written in make what is new old, or what is old new.
 
-        A line without a time may have been written long after the LATEST record that SCAN made of FILE, and a rotated file
-        may be a copy of later: then the two times say nothing.
+        A line without a time, unless it is of a traceback, may have been written long after the LATEST record that SCAN made
+        of FILE, and a rotated file may be a copy of later: then the two times say nothing.
         """
         apart = abs(latest - file.written)
         quarters = round(apart / QUARTER)
