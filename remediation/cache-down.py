@@ -22,8 +22,9 @@ Correction, mildest first
     3. MISCONF: see that the disk has room (disk-full), and have it save again; a save that succeeds lets it write. Do not switch
        off stop-writes-on-bgsave-error to get rid of the message (step save):
            redis-cli bgsave; redis-cli info persistence | grep rdb_last_bgsave_status
-    4. It does not answer, or everything it holds is on the disk: restart the one service; append-only file and dump bring the
-       data back (step restart):
+    4. It refuses or closes connections, or lets them wait, or everything it holds is on the disk: restart the one service;
+       append-only file and dump bring the data back. Not when its name does not resolve, its certificate is not accepted, or
+       it says why it lets nobody in: a restart mends none of that (step restart):
            docker compose restart --timeout 120 redis
     5. A person: the append-only file is cut off: copy it, then redis-check-aof --fix on the copy, and put it in place.
 
@@ -37,7 +38,6 @@ Verify
 
 import time
 
-import redis
 from pytest_runbook import RunbookError, call, correct, diagnose, manage
 
 SHOWN = ("memory", "persistence", "replication")
@@ -123,23 +123,14 @@ def save_again(tools):
 
 
 def may_restart(tools):
-    """Whether it does not answer, or a restart would lose nothing; never while it reads its data."""
-    try:
-        with tools.cache("cache") as client:
-            seen = client.info("persistence")
-    except redis.RedisError as error:
-        print(error)
-        return _silent(error)
+    """Whether nobody serves there, or a restart would lose nothing; never while it reads its data, or refuses only us."""
+    if tools.silent("cache"):
+        return True
+    with tools.cache("cache") as client:
+        seen = client.info("persistence")
     appended = seen["aof_enabled"] and seen["aof_last_write_status"] == "ok"
     saved = seen["rdb_last_bgsave_status"] == "ok" and not seen["rdb_changes_since_last_save"]
     return not seen["loading"] and (appended or saved)
-
-
-def _silent(error):
-    """Whether ERROR says that nobody answers: who refuses, is full or reads its data does, and would lose by a restart."""
-    refused = redis.BusyLoadingError | redis.AuthenticationError | redis.exceptions.MaxConnectionsError
-    unheard = isinstance(error, redis.ConnectionError | redis.TimeoutError) and not isinstance(error, refused)
-    return unheard and "max number of clients" not in str(error).lower()
 
 
 def _differing(client, wanted):

@@ -10,7 +10,7 @@ RunbookError
 ├── TimedOut          the check used up its time
 ├── StepFailed        a step of a runbook did not do what it is for
 │   ├── NoProgram     the program that was to run is not on this machine
-│   └── NoAnswer      nobody serves at the address of a database
+│   └── NoAnswer      nobody serves at the address of a database or a cache
 ├── ManagerError      a service manager did not do what was asked
 │   └── NoVersion     nothing says which version of a unit is started
 ├── HistoryError      the history cannot be read or written
@@ -72,7 +72,10 @@ class NoProgram(StepFailed):
 
 
 class NoAnswer(StepFailed):
-    """Nobody serves at the address of a database: it refuses, hangs up or is late. Who says why it refuses us does serve."""
+    """Nobody serves at the address of a database or a cache: it refuses, hangs up or is late.
+
+    Who says why it refuses us does serve.
+    """
 
 
 class ManagerError(RunbookError):

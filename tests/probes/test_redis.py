@@ -113,6 +113,8 @@ def test_a_server_of_another_kind_a_bad_uri_and_none_at_all_are_unmeasured() -> 
         for uri in (f"postgres://:{SECRET}@127.0.0.1/0", f"redis://:{SECRET}@127.0.0.1:port/0"):
             assert "probes.cache.uri is no Redis URI" in str(await refused(uri))
         assert 'probe "cache" has no server\n  hint: set probes.cache.uri' in str(await refused())
+        led = str(await refused(f"rediss://:{SECRET}@cache.invalid/0", via="127.0.0.1"))
+        assert 'probes.cache.via "127.0.0.1" does not go with TLS' in led
 
     asyncio.run(look())
 

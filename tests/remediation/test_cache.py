@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import redis
+import trustme
 
-from tests.probes.databases import RedisServer, free_port
+from tests.probes.databases import SECRET, RedisServer, black_hole, free_port
 from tests.remediation.acting import Acting, settings
 
 LIMIT = 64 * 2**20
@@ -134,13 +139,48 @@ def test_a_cache_that_would_lose_data_is_not_restarted(server: RedisServer) -> N
 
 
 def test_a_cache_that_does_not_answer_is_restarted_one_that_refuses_us_is_not(server: RedisServer) -> None:
-    refused = Acting("cache-down", settings(probes__cache__uri=f"redis://:wrong@127.0.0.1:{server.port}/0"))
-    assert not refused.needed("restart")
-    silent = Acting("cache-down", settings(probes__cache__uri=f"redis://127.0.0.1:{free_port()}/0"))
-    assert silent.needed("restart")
+    def book(uri: str) -> Acting:
+        return Acting("cache-down", settings(probes__cache__uri=uri, probes__cache__timeout=1))
+
+    assert book(f"redis://127.0.0.1:{free_port()}/0").needed("restart")
+    with black_hole() as port:
+        assert book(f"redis://127.0.0.1:{port}/0").needed("restart")
+    assert "invalid username-password pair" in book(server.uri.replace(SECRET, "wrong")).unseen("restart")
     server.client.config_set("maxclients", 1)  # the one is our own
-    assert not acting(server, "cache-down").needed("restart"), "it serves others, and what they wrote is in memory"
-    server.client.config_set("maxclients", 10_000)
+    try:
+        assert "max number of clients" in book(server.uri).unseen("restart"), "others' values are in memory"
+    finally:
+        server.client.config_set("maxclients", 10_000)
+
+
+def test_a_cache_to_which_only_the_checker_does_not_get_is_not_restarted() -> None:
+    def book(uri: str) -> Acting:
+        return Acting("cache-down", settings(probes__cache__uri=uri))
+
+    assert "connecting to cache.invalid:6379" in book("redis://cache.invalid/0").unseen("restart")
+    certificate = trustme.CA().issue_cert("localhost")
+    with secure(certificate) as port:
+        assert "certificate verify failed" in book(f"rediss://localhost:{port}/0").unseen("restart")
+    led = Acting("cache-down", settings(probes__cache__uri="rediss://cache/0", probes__cache__via="127.0.0.1"))
+    assert 'probes.cache.via "127.0.0.1" does not go with TLS' in led.unseen("restart")
+
+
+@contextmanager
+def secure(certificate: trustme.LeafCert) -> Iterator[int]:
+    """The port of a server that shows CERTIFICATE to one who connects."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+
+    def show() -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            context.wrap_socket(connection, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        showing = threading.Thread(target=show)
+        showing.start()
+        yield int(listener.getsockname()[1])
+        showing.join(10)
 
 
 def test_memory_may_be_raised_as_far_as_the_settings_say_and_is_not_cut(server: RedisServer) -> None:

@@ -15,6 +15,9 @@ from pytest_runbook.errors import Unreachable
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|sign|sig$|auth|code|session|credential|jwt", re.IGNORECASE)
 _PAIR = re.compile(r"([^&=]+)=([^&]*)")
 
+_SILENCE = (ConnectionRefusedError, ConnectionResetError, TimeoutError, FileNotFoundError)
+"""The last is the socket's file, which goes with its server."""
+
 
 def checked(url: str) -> str:
     """URL when it is the address of something that speaks HTTP, else ValueError."""
@@ -60,6 +63,16 @@ def unreachable(url: str, error: BaseException, seconds: float) -> Unreachable |
         if words:
             return Unreachable(f'"{public(url)}" {words}')
     return None
+
+
+def silent(error: BaseException) -> bool:
+    """Whether ERROR says that nobody serves there: refused, reset or late.
+
+    Of a name that does not resolve, a certificate that is not accepted, or a way that leads nowhere nobody can tell.
+    """
+    causes = [*_causes(error)]
+    unseen = any(isinstance(cause, socket.gaierror | ssl.SSLError) for cause in causes)
+    return not unseen and any(isinstance(cause, _SILENCE) for cause in causes)
 
 
 def _words(error: BaseException, seconds: float) -> str:

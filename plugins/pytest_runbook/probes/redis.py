@@ -366,7 +366,13 @@ class Redis(Probe[RedisSettings]):
         options: dict[str, Any] = {"socket_timeout": s.timeout, "socket_connect_timeout": s.connect_timeout}
         options |= {"protocol": 2, "decode_responses": True, "encoding_errors": "backslashreplace"}
         options |= {"username": s.username or None, "password": s.password.get_secret_value() or None}
-        if self._uri.startswith("rediss:") and s.ca_file:
+        secure = self._uri.startswith("rediss:")
+        if secure and s.via:  # redis-py compares the certificate with where it connects to
+            raise Unmeasured(
+                f'probes.{self.name}.via "{s.via}" does not go with TLS: the certificate is compared with the host\n'
+                "  hint: have this machine resolve the host, as in /etc/hosts, and leave via out"
+            )
+        if secure and s.ca_file:
             options["ssl_ca_certs"] = s.ca_file
         try:
             parse_url(self._uri)  # type: ignore[no-untyped-call]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 NOTICES_DEATH = 140_000
 """Version of PostgreSQL that can look, in the middle of a statement, whether its client still lives."""
 
+CLOSED = "Connection closed by server."
+"""With these words redis-py says that the server hung up without one of its own."""
+
 
 def database(name: str, settings: PostgresqlSettings, seconds: float) -> psycopg.Connection[tuple[Any, ...]]:
     """A connection to the server of the probe NAME; no statement on it outlives SECONDS from its start, nor its client."""
@@ -56,6 +59,19 @@ def cache(name: str, settings: RedisSettings) -> redis.Redis:
     except Unmeasured as error:
         raise StepFailed(str(error)) from None
     return redis.Redis(connection_pool=redis.ConnectionPool.from_url(uri, retry=Retry(NoBackoff(), 0), **options))
+
+
+def ping(client: redis.Redis, name: str) -> None:
+    """Have the server of the probe NAME answer CLIENT; raises NoAnswer when nobody serves there, else StepFailed."""
+    import redis
+
+    from pytest_runbook.probes._address import silent
+
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        nobody = str(error) == CLOSED or silent(error)
+        raise (NoAnswer if nobody else StepFailed)(f'"{name}": {error}') from None
 
 
 def words(error: Exception) -> str | None:

@@ -147,13 +147,17 @@ class Tools:
         return self._databases[name]
 
     def silent(self, name: str = "database") -> bool:
-        """Whether nobody serves at the address of the probe NAME: it refuses, hangs up or is late.
+        """Whether nobody serves at the address of the probe NAME, a database or a cache: it refuses, hangs up or is late.
 
         Raises StepFailed with what else keeps us out: a restart mends no wrong password, no lack of connections, no recovery
-        that takes its time, and no name that does not resolve.
+        that takes its time, no name that does not resolve, and no certificate that is not accepted.
         """
+        known = self.settings.probes.get(name)
         try:
-            self.database(name)
+            if known and known.kind == "redis":
+                servers.ping(self.cache(name), name)
+            else:
+                self.database(name)
         except NoAnswer as error:
             print(error)
             return True
