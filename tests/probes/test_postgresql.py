@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import psycopg
 import pytest
 from pytest_runbook.errors import Idle, Unmeasured, Unreachable
 from pytest_runbook.evidence.context import Notebook, writing
 from pytest_runbook.probes.postgresql import Postgresql, PostgresqlSettings
+from pytest_runbook.probes.postgresql.client import silent
 from pytest_runbook.probes.postgresql.statements import Statement, difference, percentile, summary
 
 from tests.probes.databases import SECRET, PostgresServer, black_hole, free_port, speaking, until, wire_to
@@ -153,6 +155,28 @@ def test_a_refused_connection_is_unreachable(caplog: pytest.LogCaptureFixture) -
     assert isinstance(error, Unreachable)
     assert str(error) == f'"127.0.0.1:{port}/shop": connection refused'
     assert not [record for record in caplog.records if record.name.startswith("psycopg")]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "nobody"),
+    [
+        (["could not send startup packet: Connection reset by peer"], True),
+        (["could not send SSL negotiation packet: Connection reset by peer"], True),
+        (["SSL error: unexpected eof while reading"], True),
+        (["SSL error: certificate verify failed"], False),
+        (["Cannot assign requested address", "Connection refused"], True),
+        (["Connection refused", "could not create socket: Address family not supported by protocol"], True),
+        (["Cannot assign requested address"], False),
+        (["Cannot assign requested address", "FATAL:  the database system is starting up"], False),
+        (["No route to host", "Connection refused"], False),
+    ],
+)
+def test_silence_is_of_the_addresses_to_which_something_could_be_sent(reasons: list[str], nobody: bool) -> None:
+    lines = [
+        f'connection to server at "localhost" (::{n}), port 5432 failed: {reason}' for n, reason in enumerate(reasons)
+    ]
+    said = "connection failed: " + "\n\tIs the server running there?\n".join(lines)
+    assert silent(psycopg.OperationalError(said)) is nobody
 
 
 def test_an_unknown_host_is_unreachable() -> None:

@@ -284,6 +284,9 @@ def test_only_a_server_that_does_not_answer_is_restarted(
     assert "failed to resolve host 'nowhere.invalid'" in book("postgresql://u@nowhere.invalid/shop").unseen(step)
     assert book(primary.uri(port=closed)).needed(step)
     assert book(f"postgresql://u@127.0.0.1:{closed},127.0.0.1:{free_port()}/shop").needed(step)
+    untried = "255.255.255.255"  # nothing can be sent there, as to the IPv6 address of localhost where that is off
+    assert book(f"postgresql://u@{untried},127.0.0.1:{closed}/shop").needed(step)
+    assert "etwork is unreachable" in book(f"postgresql://u@{untried}/shop").unseen(step)
     one_of_two = wrong.replace(f":{primary.port}", f":{primary.port},127.0.0.1:{closed}")
     assert "password authentication failed" in book(one_of_two).unseen(step), "the other one may be IPv6"
     with black_hole() as port:

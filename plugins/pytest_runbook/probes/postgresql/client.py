@@ -43,12 +43,18 @@ ATTEMPT = (
 )
 PREFIX = re.compile(ATTEMPT + r"(FATAL:\s+)?")
 SILENCE = re.compile(
-    ATTEMPT + r"(could not (receive|send) data (from|to) server: |SSL SYSCALL error: )?"
+    ATTEMPT + r"(could not (receive|send) data (from|to) server: |could not send .*? packet: |SSL (SYSCALL )?error: )?"
     r"(connection (refused|reset by peer|timed out)|(connection )?timeout expired|server closed the connection unexpectedly"
-    r"|EOF detected|broken pipe|no such file or directory)",
+    r"|EOF detected|unexpected EOF|broken pipe|no such file or directory)",
     re.IGNORECASE,
 )
 """What is said of an address at which nobody serves."""
+UNTRIED = re.compile(
+    ATTEMPT + r"(could not create socket: )?"
+    r"(cannot assign requested address|address family not supported|network is unreachable)",
+    re.IGNORECASE,
+)
+"""What is said of an address to which nothing was sent: the IPv6 one of `localhost`, say, where that is switched off."""
 
 
 class Client:
@@ -189,11 +195,12 @@ def explained(error: psycopg.Error, target: str) -> Unmeasured:
 
 
 def silent(error: psycopg.Error) -> bool:
-    """Whether ERROR of connecting says of every address that nobody serves there: refused, hung up, or late.
+    """Whether ERROR of connecting says of every address that was tried that nobody serves there: refused, hung up, or late.
 
     A server that says why it lets nobody in serves, in whatever language; and of one that nobody can get to, nobody can tell.
     """
-    return all(SILENCE.match(line) for line in _attempts(error))
+    tried = [line for line in _attempts(error) if not UNTRIED.match(line)]
+    return bool(tried) and all(SILENCE.match(line) for line in tried)
 
 
 def _telling(error: psycopg.Error) -> str:
