@@ -7,7 +7,9 @@ Symptom
 Diagnosis
     1. Is it the service, or what it needs? `/ready` names the part that is missing:
            curl -s http://localhost:8000/health; curl -s http://localhost:8000/ready
-       When it names the database or the cache, go to database-down or cache-down: restarting web does not help.
+       When it names the database or the cache, go to database-down or cache-down: restarting web does not help, and
+       no step does it while that one does not answer the checks, or refuses their account, which is web's own. When it lets
+       them in, it is web's own connections that broke.
     2. Does the process run, and how often was it restarted? (step status)
            docker compose ps -a web
            docker inspect --format '{{.RestartCount}} {{.State.OOMKilled}}' $(docker compose ps -aq web)
@@ -56,25 +58,30 @@ def port(at):
     return command("ss", "-ltnp", f"sport = :{at.facts.ports.web}", on="host")
 
 
-@correct(risk="restart", only_if=lambda at: call(would_help, url=_health(at)), settle=2, within=60, timeout=120)
+@correct(risk="restart", only_if=lambda at: call(would_help, **_addresses(at)), settle=2, within=60, timeout=120)
 def restart(at):
     """Restart the web service"""
     return manage("restart", "web")
 
 
-@last_resort(risk="restart", only_if=lambda at: call(would_help, url=_health(at)), settle=5, within=60, timeout=240)
+@last_resort(risk="restart", only_if=lambda at: call(would_help, **_addresses(at)), settle=5, within=60, timeout=240)
 def start_anew(at):
     """Stop it, and start it anew"""
     return [manage("stop", "web"), manage("start", "web")]
 
 
-def would_help(tools, *, url):
-    """Whether a start can help: it runs, or nothing else answers in its place."""
+def would_help(tools, *, health, ready):
+    """Whether a start can help: it lacks nothing of others, and it runs, or nothing else answers in its place."""
+    for name in sorted(_missing(ready) & {*tools.settings.services["web"].depends}):
+        if tools.silent(name):
+            raise RunbookError(
+                f'it lacks "{name}", which does not answer\n  hint: mend that, restarting web does not help'
+            )
     manager, unit = tools.manager("web")
     if manager.status(unit).state in ("running", "starting"):
         return True
     try:
-        httpx.get(url, timeout=5)
+        httpx.get(health, timeout=5)
     except httpx.TransportError:
         return True
     raise RunbookError(
@@ -82,5 +89,16 @@ def would_help(tools, *, url):
     )
 
 
-def _health(at):
-    return at.settings.probes["web"].url.rstrip("/") + at.facts.web.health
+def _missing(ready):
+    """Names of what it says at READY that it lacks; none when it does not say."""
+    try:
+        said = httpx.get(ready, timeout=5).json()
+    except (httpx.HTTPError, ValueError):
+        return set()
+    checks = said.get("checks") if isinstance(said, dict) else None
+    return {name for name, good in checks.items() if not good} if isinstance(checks, dict) else set()
+
+
+def _addresses(at):
+    web = at.settings.probes["web"].url.rstrip("/")
+    return {"health": web + at.facts.web.health, "ready": web + at.facts.web.ready}

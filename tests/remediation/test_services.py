@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import socket
 import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,8 @@ from pytest_runbook.runbooks.order import Order
 from pytest_runbook.runbooks.process import perform
 from pytest_runbook.settings import Settings
 
-from tests.probes.databases import RedisServer
+from tests.managers.supervisord import CONTROL, supervisord
+from tests.probes.databases import SECRET, RedisServer, free_port
 from tests.remediation.acting import FOLDER, ROOT, Acting, settings, situation
 
 AUTHORITY = trustme.CA()
@@ -149,6 +154,59 @@ def test_a_time_service_that_corrects_slowly_is_started_anew() -> None:
 def clock_of(configuration: str) -> Settings:
     """The settings of a machine whose time service has this CONFIGURATION."""
     return settings(facts__host__clock_configuration=json.dumps(["printf", configuration]))
+
+
+def test_web_is_not_restarted_for_what_refuses_its_account(cache: RedisServer) -> None:
+    with managed() as told, answering({"checks": {"cache": False, "disk_space": False}}) as url:
+
+        def book(uri: str) -> Acting:
+            return Acting("web-unavailable", settings(**told, probes__web__url=url, probes__cache__uri=uri))
+
+        rotated = book(cache.uri.replace(SECRET, "of-yesterday"))
+        for step in ("restart", "start_anew"):
+            assert "invalid username-password pair" in rotated.unseen(step)
+        gone = book(f"redis://127.0.0.1:{free_port()}/0").unseen("restart")
+        assert gone == 'it lacks "cache", which does not answer\n  hint: mend that, restarting web does not help'
+        assert book(cache.uri).needed("restart"), "the cache takes its account: what broke are web's own connections"
+
+
+@contextmanager
+def managed() -> Iterator[dict[str, object]]:
+    """Settings of a web service that runs under a supervisord."""
+    folder = Path(tempfile.mkdtemp(prefix="runbook-"))
+    try:
+        with supervisord(folder) as bench:
+            bench.manager.start("base", 30)
+            yield {
+                "services__web__manager": "here",
+                "services__web__unit": "base",
+                "managers__here__kind": "supervisor",
+                "managers__here__command": json.dumps(CONTROL),
+                "managers__here__config": folder / "supervisord.conf",
+            }
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def answering(said: object) -> Iterator[str]:
+    """The address of a web service that says SAID, and 503, whatever it is asked."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.end_headers()
+            self.wfile.write(json.dumps(said).encode())
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
 @pytest.mark.parametrize(
