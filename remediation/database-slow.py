@@ -56,37 +56,29 @@ BUSY = """
        OR query = '<insufficient privilege>'
        OR pid IN (SELECT pid FROM pg_stat_progress_basebackup))
 """
+AT_WORK = """
+    SELECT pid, usename, application_name, state, date_trunc('second', clock_timestamp() - xact_start) AS age,
+           wait_event_type, pg_blocking_pids(pid), left(query, 200)
+    FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid() ORDER BY age DESC NULLS LAST LIMIT 20
+"""
+COSTLY = """
+    SELECT calls, round(mean_exec_time::numeric, 1) || ' ms', round(total_exec_time::numeric) || ' ms', left(query, 200)
+    FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 10
+"""
 WAITING = ("database/performance::query_time_p95", "database/performance::nobody_waits_for_a_lock")
 """Checks that fail when users wait; the others find what will make them wait."""
-
-
-# Of a statement it is shown what stands before its first text: addresses of users stand in those, and passwords.
 
 
 @diagnose
 def activity(at):
     """Look at who works, since when, and who waits for whom"""
-    return sql(
-        "database",
-        """
-        SELECT pid, usename, application_name, state, date_trunc('second', clock_timestamp() - xact_start) AS age,
-               wait_event_type, pg_blocking_pids(pid), left(regexp_replace(query, '(''|\\$\\w*\\$).*', '?'), 80)
-        FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid() ORDER BY age DESC NULLS LAST LIMIT 20
-        """,
-    )
+    return call(at_work)
 
 
 @diagnose
 def statements(at):
     """Look at the statements that take the time"""
-    return sql(
-        "database",
-        """
-        SELECT calls, round(mean_exec_time::numeric, 1) || ' ms', round(total_exec_time::numeric) || ' ms',
-               left(regexp_replace(query, '(''|\\$\\w*\\$).*', '?'), 80)
-        FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 10
-        """,
-    )
+    return call(costly)
 
 
 @diagnose
@@ -139,6 +131,16 @@ def restart(at):
     return manage("restart", "database")
 
 
+def at_work(tools):
+    """Sessions that are not idle, the longest transaction first."""
+    return _shown(tools, AT_WORK)
+
+
+def costly(tools):
+    """Statements by the time that they took in all."""
+    return _shown(tools, COSTLY)
+
+
 def among(tools, *, checks):
     """Whether one of these checks failed."""
     return bool({*checks} & {*tools.situation.checks})
@@ -166,6 +168,14 @@ def vacuum_slowly(tools):
 def may_restart(tools, *, protected):
     """Whether users wait, and no backup, index or other long work would be lost."""
     return among(tools, checks=WAITING) and tools.sql("database", BUSY, (protected,)).first == 0
+
+
+def _shown(tools, question):
+    """What QUESTION answers, a statement last: its shape, for addresses of users and passwords stand among its values."""
+    from pytest_runbook.probes.postgresql.texts import without_values
+
+    rows = tools.database("database").execute(question).fetchall()
+    return "\n".join("  ".join(map(str, [*row, without_values(text or "")[:80]])) for *row, text in rows)
 
 
 def _gone(tools, declared):

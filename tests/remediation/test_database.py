@@ -214,12 +214,13 @@ def test_texts_in_statements_are_not_shown(primary: PostgresServer, capfd: pytes
         "SELECT pg_sleep(60), 'somebody@example.org' AS who",
         "SELECT pg_sleep(60), $who$somebody@example.org$who$",
         r"SELECT pg_sleep(60), E'it\'s somebody@example.org'",
+        "SELECT pg_sleep(60), 4711 AS account /* of somebody */",
     ):
         with working(primary, statement):
             acting(primary, "database-slow").do("activity")
         seen = capfd.readouterr().out
-        assert "SELECT pg_sleep(60), " in seen
-        assert "somebody" not in seen
+        assert "SELECT pg_sleep(?), ?" in seen
+        assert not [word for word in ("somebody", "4711") if word in seen]
 
 
 def test_web_is_restarted_only_when_it_holds_the_connections(primary: PostgresServer) -> None:
