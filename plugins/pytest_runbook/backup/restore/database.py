@@ -79,13 +79,16 @@ class Restoring:
 
         Those that exist are left as they are: what was taken from one since the backup is not given back.
         """
-        problems, made = list[str](), self.missing(text) if names is None else names
+        problems, made = list[str](), set(self.missing(text) if names is None else names)
         with self.server.connect() as session:
             for statement in _statements(text):
-                if (name := _about(statement)) in made:
-                    problems += _refused(session, statement, _raw(_askable(statement)))
-                    if statement.startswith("CREATE "):
-                        problems += _joined(session, name)
+                if (name := _about(statement)) not in made:
+                    continue
+                problems += (refused := list(_refused(session, statement, _raw(_askable(statement)))))
+                if statement.startswith("CREATE ") and refused:
+                    made.remove(name)  # nothing else can be given to it
+                elif statement.startswith("CREATE "):
+                    problems += _joined(session, name)
         return problems
 
     def create(self, name: str, encoding: str = "UTF8", locale: Mapping[str, str] | None = None) -> None:
@@ -258,7 +261,7 @@ def _fault(error: BackupError) -> Fault:
         return Fault("not-restored", "database", f"{what} not installed beside the server that it is restored into")
     if found := NO_MEMBER.search(str(error)):
         return Fault(
-            "not-restored", "database", f'who restores may give the role "{found[1]}" nothing: GRANT it to them'
+            "not-restored", "database", f'only a member of the role "{found[1]}" or a superuser may give it anything'
         )
     return Fault(error.reason, "database", " ".join(str(error).split()))
 

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -91,8 +91,9 @@ class Preparing:
         self.save()
         own = self.settings.restore
         restoring = Restoring(place(self.settings, told), server, own.jobs, own.timeout, str(self.home))
-        if ROLES in names:
-            self._roles(restoring, (folder / ROLES).read_text(encoding="utf-8"))
+        text = (folder / ROLES).read_text(encoding="utf-8") if ROLES in names else ""
+        refused = self._roles(restoring, text)
+        needed = replace(told, roles=[name for name in told.roles if name not in refused])
         restoring.create(new, told.encoding or "UTF8", locale=told.locale)
         restoring.owner(new, folder / DATABASE, told)  # what is refused is told at the end, with all else
         self._whole(restoring.fill(new, folder / DATABASE, self.manifest))
@@ -100,7 +101,7 @@ class Preparing:
         with Server(server.name, {**server.address, "dbname": new}).connect() as session:
             with contents.transaction(session):
                 seen = contents.look(session, checksum_rows=part.checksum_rows, newest=list(told.newest), told=told)
-            self._compared(comparing.database(told, seen))
+            self._compared(comparing.database(needed, seen))
             for one in comparing.incomparable(told, seen, told.tables):
                 self.tell(one)
             same = all(told.locale.get(word) == seen.locale.get(word) for word in ("provider", "collate", "ctype"))
@@ -118,14 +119,20 @@ class Preparing:
         for problem in (*problems, *map(str, faults)):
             self.tell(f"{problem}\n  hint: {BY_HAND}")
 
-    def _roles(self, restoring: Restoring, text: str) -> None:
-        """Make the roles that are missing: production's own are not touched."""
+    def _roles(self, restoring: Restoring, text: str) -> list[str]:
+        """Make the roles that are missing: production's own are not touched. Those that were refused; a dump that needs one
+        is refused as well.
+        """
         self.restore.roles = restoring.missing(text)
         self.save()
         for problem in restoring.roles(text, self.restore.roles):
             self.tell(f"{problem}\n  hint: {BY_HAND}")
+        refused = restoring.missing(text)
+        self.restore.roles = [name for name in self.restore.roles if name not in refused]
+        self.save()
         for name in self.restore.roles:
             self.tell(f'the role "{name}" is new, and has no password')
+        return refused
 
     def _cache(self) -> None:
         """What the cache's own folder has to hold for it to start with what was saved."""

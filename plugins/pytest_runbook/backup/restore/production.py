@@ -80,18 +80,20 @@ class Production:
                 raise RestoreError(f'the backup "{backup}" is not good\n{faults}', reason="unverified")
         return manifest
 
-    def insist(self, store: Store, manifest: Manifest, parts: Sequence[str], *, over_deployment: bool = False) -> str:
+    def insist(
+        self, store: Store, manifest: Manifest, parts: Sequence[str], *, over_deployment: bool = False
+    ) -> list[str]:
         """Raise RestoreError when PARTS of the backup of MANIFEST may not be restored now. Changes nothing.
 
-        What is to be told of a deployment that is not at its end, and OVER which one restores; STORE knows of it.
+        What is to be told: of a deployment that is not at its end, OVER which one restores (STORE knows), and of doubts.
         """
         if left := self.journal.open(self.say):
             raise RestoreError(
                 f'the restore "{left[0].id}" is not finished\n  hint: runbook restore --status, then --finish or --undo'
             )
         deployment = exclusion.deployment(store, over=over_deployment)
-        refusals.parts(self.loaded.settings, self.root, manifest, parts)
-        return deployment
+        doubts = refusals.parts(self.loaded.settings, self.root, manifest, parts)
+        return [deployment, *doubts] if deployment else doubts
 
     def restore(
         self,
@@ -105,10 +107,10 @@ class Production:
         """Put PARTS of the backup of MANIFEST in SOURCE into production, and say what came of it."""
         id_ = new_id()
         with self.alone(id_) as store:
-            deployment = self.insist(store, manifest, parts, over_deployment=over_deployment)
+            told = self.insist(store, manifest, parts, over_deployment=over_deployment)
             restore = self.journal.begin(id_, manifest.id, source, list(parts))
-            if deployment:
-                self.tell(restore, deployment)
+            for line in told:
+                self.tell(restore, line)
             try:
                 self._prepare(restore, manifest, safety)
             except BaseException:

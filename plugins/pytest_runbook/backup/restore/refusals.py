@@ -31,37 +31,41 @@ def backup(settings: Settings, destination: Destination, manifest: Manifest) -> 
         raise RestoreError(why, reason="schema-newer")
 
 
-def parts(settings: Settings, root: Path, manifest: Manifest, wanted: Collection[str]) -> None:
-    """Raise RestoreError when a part WANTED of the backup of MANIFEST cannot be exchanged, has no room, or none is in it."""
+def parts(settings: Settings, root: Path, manifest: Manifest, wanted: Collection[str]) -> list[str]:
+    """Raise RestoreError when a part WANTED of the backup of MANIFEST cannot be exchanged, has no room, or none is in it.
+
+    What may still keep it from being restored is told.
+    """
     told = manifest.database if "database" in wanted else None
     saved = manifest.cache if "cache" in wanted else None
     there = places.held(settings, root, manifest, wanted)
     if not (told or saved or there):
         raise RestoreError(f'the backup "{manifest.id}" holds nothing of {", ".join(wanted)}')
     roots(settings, root, there)
-    if told:
-        database(settings, told)
+    doubts = database(settings, told) if told else []
     if saved:
         cache(settings)
     room.insist(room.needed(settings, manifest, wanted, there, lambda _: None))
+    return doubts
 
 
-def database(settings: Settings, told: Database) -> None:
-    """Raise RestoreError when the database that the backup TOLD of cannot be exchanged where SETTINGS say."""
+def database(settings: Settings, told: Database) -> list[str]:
+    """Raise RestoreError when the database that the backup TOLD of cannot be exchanged where SETTINGS say; what is doubtful."""
     from pytest_runbook.backup.postgresql import Server
 
     servers.insist_on_production(settings)
     server, live, history = servers.administrator(settings), servers.live(settings, told), _history(settings)
     sessions.insist(server, live)
-    rights.insist(server, live, told)
+    doubts = rights.insist(server, live, told)
     if history.get_backend_name() != "postgresql" or history.database != live:
-        return
+        return doubts
     address = history.translate_connect_args(username="user", database="dbname") | dict(history.query)
     if servers.same(server, Server("history.url", address)) is not False:
         raise RestoreError(
             f'the history lies in the database "{live}", with the locks that keep others out meanwhile\n'
             "  hint: keep it in a database of its own ([history] url)"
         )
+    return doubts
 
 
 def cache(settings: Settings) -> None:
