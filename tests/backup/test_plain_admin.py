@@ -117,6 +117,32 @@ def test_a_database_whose_owner_is_gone_is_restored_with_it(system: Shop, admin:
     assert system.database.sql(f"{found} WHERE tablename = 'desk'", "sales") == [("clerk", True, 3, ["work_mem=7MB"])]
 
 
+@pytest.fixture
+def team(system: Shop) -> Iterator[None]:
+    """Roles that are members of others, and one with what only a superuser may give."""
+    system.database.sql('CREATE ROLE "the ""desk"""; CREATE ROLE web LOGIN BYPASSRLS CONNECTION LIMIT 5')
+    system.database.sql('GRANT "the ""desk""" TO web WITH ADMIN OPTION; GRANT shopkeeper TO web')
+    system.database.sql("COMMENT ON ROLE web IS 'it was GRANTED BY admin'")
+    yield
+    system.database.sql('DROP ROLE IF EXISTS web; DROP ROLE IF EXISTS "the ""desk"""')
+
+
+def test_new_roles_are_members_of_what_they_were(system: Shop, admin: str, team: None) -> None:
+    saved = system.backup()
+    system.database.sql('DROP ROLE web; DROP ROLE "the ""desk"""')
+    done = restored(system, saved, admin)
+    assert done.state == journal.DONE, done.story
+    members = "SELECT roleid::regrole::text, admin_option FROM pg_auth_members WHERE member = 'web'::regrole ORDER BY 1"
+    assert system.database.sql(members) == [('"the ""desk"""', True), ("shopkeeper", False)]
+    about = "SELECT rolcanlogin, rolbypassrls, rolconnlimit, shobj_description(oid, 'pg_authid') FROM pg_roles"
+    assert system.database.sql(f"{about} WHERE rolname = 'web'") == [(True, False, 5, "it was GRANTED BY admin")]
+    told = [line for line in done.story if "web" in line and " is new" not in line]
+    assert len(told) == 1, told
+    assert re.fullmatch(
+        r"ALTER ROLE web WITH BYPASSRLS: .+\n  hint: a superuser of the server has to see to it by hand", told[0]
+    )
+
+
 def test_all_that_the_exchange_needs_is_told_before_anything_is_made(
     system: Shop, backup: Manifest, admin: str
 ) -> None:

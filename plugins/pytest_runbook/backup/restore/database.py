@@ -51,6 +51,10 @@ NO_MEMBER = re.compile(r'must be (?:member of role|able to SET ROLE) "([^"]+)"')
 ATTRIBUTES = re.compile(rf"(ALTER ROLE {NAME} WITH)([A-Z ]+)")
 UNASKED = re.compile(r" NO(?:SUPERUSER|REPLICATION|BYPASSRLS)\b")
 """Of the attributes of a role: what a new one has not anyway, and only a superuser may say."""
+GREAT = re.compile(r" (?:SUPERUSER|REPLICATION|BYPASSRLS)\b")
+"""What only a superuser may give; from 16 on who has it as well."""
+GRANTED = re.compile(rf"(GRANT {NAME} TO {NAME}[A-Z ,]*) GRANTED BY {NAME};")
+"""That a role is a member of another, and who made it one, which only a superuser may say of somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +88,11 @@ class Restoring:
             for statement in _statements(text):
                 if (name := _about(statement)) not in made:
                     continue
-                problems += (refused := list(_refused(session, statement, _raw(_askable(statement)))))
-                if statement.startswith("CREATE ") and refused:
-                    made.remove(name)  # nothing else can be given to it
-                elif statement.startswith("CREATE "):
-                    problems += _joined(session, name)
+                for asked in _asked(session, statement):
+                    problems += (refused := list(_refused(session, asked, _raw(asked))))
+                    if refused and asked.startswith("CREATE "):
+                        made.remove(name)  # nothing else can be given to it
+                        break
         return problems
 
     def create(self, name: str, encoding: str = "UTF8", locale: Mapping[str, str] | None = None) -> None:
@@ -205,15 +209,6 @@ def _shown(statement: str) -> str:
     return TOKEN.sub(lambda found: "…" if found[0].endswith("'") else found[0], statement.rstrip(";"))
 
 
-def _joined(session: Session, role: str) -> Iterator[str]:
-    """Make who restores a member of the new ROLE, who otherwise could give it nothing; a superuser need not be one."""
-    from psycopg import sql
-
-    if session.info.parameter_status("is_superuser") == "off":
-        grant = sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role))
-        yield from _refused(session, grant.as_string(session), grant)
-
-
 def _parted(script: str) -> Iterator[str]:
     """The statements of SCRIPT, in whose texts and names anything may stand."""
     words = list[str]()
@@ -240,9 +235,20 @@ def _statements(text: str) -> Iterator[str]:
     return (line for line in text.splitlines() if line.endswith(";") and ROLE_STATEMENT.match(line))
 
 
-def _askable(statement: str) -> str:
-    """STATEMENT about a new role, so that who is no superuser may give it too."""
-    return ATTRIBUTES.sub(lambda found: found[1] + UNASKED.sub("", found[3]), statement, count=1)
+def _asked(session: Session, statement: str) -> Iterator[str]:
+    """What SESSION is asked for STATEMENT about a new role: of one that is no superuser's, all that it may give."""
+    if session.info.parameter_status("is_superuser") == "on":
+        yield statement
+    elif statement.startswith("CREATE ROLE "):
+        yield statement
+        yield f"GRANT {statement.removeprefix('CREATE ROLE ').rstrip(';')} TO CURRENT_USER;"  # or it could give it nothing
+    elif found := ATTRIBUTES.match(statement):
+        yield found[1] + GREAT.sub("", UNASKED.sub("", found[3])) + statement[found.end() :]
+        yield from (f"{found[1]}{great};" for great in GREAT.findall(found[3]))  # each alone: it takes none with it
+    elif found := GRANTED.fullmatch(statement):
+        yield f"{found[1]};"
+    else:
+        yield statement
 
 
 def _about(statement: str) -> str:
