@@ -12,6 +12,7 @@ from pytest_runbook.backup.restore import journal
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import RestoreError
 
+from tests.backup.restored import run
 from tests.backup.systems import Shop
 from tests.probes.databases import SECRET
 
@@ -143,6 +144,22 @@ def test_new_roles_are_members_of_what_they_were(system: Shop, admin: str, team:
     )
 
 
+def test_a_role_that_the_dump_needs_and_nobody_may_make_ends_the_restore(
+    system: Shop, admin: str, sales: tuple[str, ...]
+) -> None:
+    saved = everything.make(system.told(*sales).settings, system.folder)
+    system.database.sql("DROP DATABASE sales")
+    system.database.sql("DROP ROLE clerk; ALTER ROLE restorer NOCREATEROLE")
+    try:
+        with pytest.raises(RestoreError, match=r'not-restored: database: .+role "clerk" does not exist'):
+            restored(system, saved, admin, *sales)
+    finally:
+        system.database.sql("CREATE ROLE clerk")
+    ended = Production(system.loaded, system.folder).journal.all()[-1]
+    assert (ended.state, ended.roles) == (journal.UNDONE, [])
+    assert system.database.sql("SELECT count(*) FROM pg_database WHERE datname ~ '^sales'") == [(0,)]
+
+
 def test_all_that_the_exchange_needs_is_told_before_anything_is_made(
     system: Shop, backup: Manifest, admin: str
 ) -> None:
@@ -172,14 +189,17 @@ def test_what_is_in_production_by_now_keeps_nobody_from_a_restore(system: Shop, 
     system.database.sql("DROP ROLE clerk; ALTER ROLE restorer NOCREATEROLE")
     system.database.sql("CREATE TABLE copied AS SELECT * FROM note", "shop")
     try:
+        planned = run(system, saved.id, "--from=away", "--into=production", "--dry-run", "--set", admin)
         done = restored(system, saved, admin)
     finally:
         system.database.sql("DROP TABLE IF EXISTS copied", "shop")
     assert done.state == journal.DONE, done.story
-    assert (
+    doubt = (
         'it is not sure that the role of "restore.admin" can restore "shop": it may not make the missing role "clerk"; '
         'it may not act as admin, an owner in "shop"\n  hint: let restore.admin be a superuser'
-    ) in done.story
+    )
+    assert doubt in done.story
+    assert (planned.returncode, doubt in planned.stdout) == (0, True), planned.stdout + planned.stderr
     about = [line for line in done.story if "clerk" in line and "missing" not in line]
     assert about == [
         "CREATE ROLE clerk: permission denied to create role\n  hint: a superuser of the server has to see to it by hand"
