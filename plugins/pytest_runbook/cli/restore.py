@@ -131,7 +131,7 @@ def _insist(production: Production, source: str, backup: str, parts: list[str], 
 
     store = exclusion.history(production.loaded.settings, production.root)
     manifest = production.judge(source, backup, whole=False)
-    for told in production.insist(store, manifest, parts, over_deployment=over):
+    for told in production.insist(store, manifest, parts, over=over):
         production.say(told)
 
 

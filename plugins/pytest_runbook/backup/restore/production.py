@@ -80,9 +80,7 @@ class Production:
                 raise RestoreError(f'the backup "{backup}" is not good\n{faults}', reason="unverified")
         return manifest
 
-    def insist(
-        self, store: Store, manifest: Manifest, parts: Sequence[str], *, over_deployment: bool = False
-    ) -> list[str]:
+    def insist(self, store: Store, manifest: Manifest, parts: Sequence[str], *, over: bool = False) -> list[str]:
         """Raise RestoreError when PARTS of the backup of MANIFEST may not be restored now. Changes nothing.
 
         What is to be told: of a deployment that is not at its end, OVER which one restores (STORE knows), and of doubts.
@@ -91,7 +89,7 @@ class Production:
             raise RestoreError(
                 f'the restore "{left[0].id}" is not finished\n  hint: runbook restore --status, then --finish or --undo'
             )
-        deployment = exclusion.deployment(store, over=over_deployment)
+        deployment = exclusion.deployment(store, over=over)
         doubts = refusals.parts(self.loaded.settings, self.root, manifest, parts)
         return [deployment, *doubts] if deployment else doubts
 
@@ -107,7 +105,7 @@ class Production:
         """Put PARTS of the backup of MANIFEST in SOURCE into production, and say what came of it."""
         id_ = new_id()
         with self.alone(id_) as store:
-            told = self.insist(store, manifest, parts, over_deployment=over_deployment)
+            told = self.insist(store, manifest, parts, over=over_deployment)
             restore = self.journal.begin(id_, manifest.id, source, list(parts))
             for line in told:
                 self.tell(restore, line)
