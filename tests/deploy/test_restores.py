@@ -73,6 +73,22 @@ def test_a_restore_that_is_held_keeps_nobody_from_going_back(market: Shop) -> No
     assert f'the restore "{restore.id}" is held: what it restored stays in use' in output
 
 
+def test_a_restore_that_was_taken_back_keeps_nobody_from_a_version_that_starts(market: Shop) -> None:
+    """What was there before is in use again, and the version may be all that keeps it from being started."""
+    assert market.runbook("deploy", NEW)[0] == 0
+    journals, restore = interrupted(market, journal.BACK)
+    restore.stop = ["web", "ml"]
+    journals.save(restore)
+    market.control("stop", "web", "ml")
+    code, output = market.runbook("deploy", "1.4.4")
+    assert (code, f'the restore "{restore.id}" is not at its end: it is back' in output) == (4, True), output
+    code, output = market.runbook("rollback")
+    assert (code, market.served()) == (0, {GOOD}), output
+    assert f'the restore "{restore.id}" was taken back: what was there before it is in use' in output
+    code, output = market.runbook("restore", "--undo", "--yes-overwrite=Shop")
+    assert (code, journals.read(restore.id).state, market.served()) == (0, journal.UNDONE, {GOOD}), output
+
+
 @pytest.mark.parametrize("way", ["--abort", "--resume"])
 def test_one_that_is_held_keeps_nobody_from_ending_a_way_back(market: Shop, way: str) -> None:
     """A rollback that was left in the middle goes back when it is taken up, and to what ran before when it is aborted."""
