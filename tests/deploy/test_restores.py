@@ -115,3 +115,21 @@ def test_who_takes_a_restore_back_after_a_rollback_stays_on_the_version_rolled_b
     code, output = market.runbook("restore", "--undo", "--yes-overwrite=Shop", *told)
     assert (code, market.served()) == (0, {GOOD}), output
     assert f'VERSION in "{market.folder / "env"}" stays "{GOOD}", and the one before it "{NEW}"' in output
+
+
+def test_a_file_that_nobody_may_read_keeps_no_restore_from_being_taken_back(market: Shop) -> None:
+    """As that of variables which was root's, when another user takes the restore back: which version runs is told."""
+    assert market.runbook("backup")[0] == 0
+    assert market.runbook("deploy", NEW)[0] == 0
+    told = ("--set", UNSEEN, "--set", 'restore.stop=["ml"]')
+    assert market.runbook("restore", "newest", *INTO_PRODUCTION, *told)[0] == 1
+    assert market.runbook("rollback")[0] == 0
+    (aside,) = market.folder.glob("env.before-*")
+    aside.chmod(0)
+    try:
+        code, output = market.runbook("restore", "--undo", "--yes-overwrite=Shop", *told, powerless=True)
+    finally:
+        for path in market.folder.glob("env*"):
+            path.chmod(0o600)
+    why = f'"{aside}" cannot be given the version that is in use: permission denied'
+    assert (code, f"which version runs from now on has to be looked at: {why}" in output) == (0, True), output

@@ -56,17 +56,17 @@ class Versions:
         for file in found.values():
             live = Path(os.path.realpath(self.root / file.path))
             for place, new in coming.items():
-                if live.is_file() and live.is_relative_to(place):
-                    self._keep(file, new / live.relative_to(place))
+                if live.is_relative_to(place):
+                    self._keep(file, live, new / live.relative_to(place))
 
-    def _keep(self, file: VersionFile, coming: Path) -> None:
-        if coming.is_symlink() or not coming.is_file():
-            return
-        before = coming.read_bytes().decode(errors="surrogateescape")
-        after = file.kept(before)
-        if after == before:
-            return
+    def _keep(self, file: VersionFile, live: Path, coming: Path) -> None:
         try:
+            if not live.is_file() or coming.is_symlink() or not coming.is_file():
+                return
+            before = coming.read_bytes().decode(errors="surrogateescape")
+            after = file.kept(before)
+            if after == before:
+                return
             _replace(coming, after.encode(errors="surrogateescape"))
         except OSError as error:
             why = (error.strerror or str(error)).lower()
