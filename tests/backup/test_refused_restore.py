@@ -15,7 +15,8 @@ from pytest_runbook.backup.postgresql import Server
 from pytest_runbook.backup.restore import journal, servers, sessions
 from pytest_runbook.backup.restore.exchange import rename_database
 from pytest_runbook.backup.restore.production import Production
-from pytest_runbook.errors import BackupError, RestoreError
+from pytest_runbook.errors import BackupError, RestoreError, UsageError
+from pytest_runbook.settings import load
 
 from tests.backup.restored import run
 from tests.backup.systems import ManagedCache, Shop
@@ -171,6 +172,22 @@ def test_a_part_that_the_backup_does_not_hold_makes_no_safety_backup(system: Sho
     with pytest.raises(RestoreError, match=f'the backup "{backup.id}" holds nothing of cache'):
         restoring(system).restore("away", replace(backup, cache=None), ["cache"])
     assert made(system) == before
+
+
+@pytest.mark.parametrize("part", ["database", "cache", "config"])
+def test_a_manager_of_which_nobody_says_where_it_acts_makes_no_safety_backup(
+    system: Shop, backup: Manifest, ml: str, tmp_path: Path, part: str
+) -> None:
+    """Where every host probe looks at another machine; of configuration each one is asked for its version."""
+    before, stop, file = made(system), [STOPPED] if part == "database" else [], tmp_path / "shop.toml"
+    there = '[probes.there]\nkind = "host"\nuri = "ssh://away.example"\n'
+    file.write_text((system.folder / "shop.toml").read_text() + there)
+    away = load(system.folder, file=file, environ={}, overrides=stop)
+    words = 'nothing says on which machine the manager "lab" acts: .*\n  hint: managers.lab.on = "there"'
+    with pytest.raises(UsageError, match=words):
+        Production(away, system.folder).restore("away", backup, [part])
+    assert made(system) == before
+    assert runs(system, ml)
 
 
 def test_a_history_in_the_database_is_not_exchanged_with_it(system: Shop, backup: Manifest, ml: str) -> None:

@@ -42,11 +42,22 @@ def parts(settings: Settings, root: Path, manifest: Manifest, wanted: Collection
     if not (told or saved or there):
         raise RestoreError(f'the backup "{manifest.id}" holds nothing of {", ".join(wanted)}')
     roots(settings, root, there)
+    machines(settings, cache=bool(saved), files=bool(there))
     doubts = database(settings, told) if told else []
     if saved:
         cache(settings)
     room.insist(room.needed(settings, manifest, wanted, there, lambda _: None))
     return doubts
+
+
+def machines(settings: Settings, *, cache: bool, files: bool) -> None:
+    """Raise UsageError when nothing says where a service is managed that is stopped, or whose version stays in FILES."""
+    own = settings.restore
+    asked = [*own.stop, *([own.cache] if cache and own.cache else [])]
+    if files:
+        asked += [name for name, service in settings.services.items() if service.manager]
+    for name in dict.fromkeys(asked):
+        managers.machine_of(settings, name)
 
 
 def database(settings: Settings, told: Database) -> list[str]:
