@@ -42,6 +42,19 @@ def test_a_database_that_has_no_room_beside_the_one_in_use_is_not_begun(system: 
     assert (look(system), left(system)) == (AFTER, [])
 
 
+def test_the_dump_needs_no_room_where_the_database_is_left_out(system: Shop, backup: Manifest) -> None:
+    stored = {name: replace(one, size=2**60) if "database" in name else one for name, one in backup.stored.items()}
+    huge = replace(backup, stored=stored)
+
+    def needed(part: str) -> int:
+        fetched, *_ = room.needed(system.loaded.settings, huge, [part], {}, lambda _: None)
+        return fetched.size
+
+    assert needed("database") >= 2**60
+    assert 0 < needed("cache") < 2**60
+    assert (needed("files"), needed("config")) == (0, 0)
+
+
 def test_what_is_brought_to_one_disk_needs_room_there_together(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
     one, other = Need(tmp_path, int(free * 0.6), "one"), Need(tmp_path / "gone" / "since", int(free * 0.7), "other")

@@ -59,7 +59,8 @@ def needed(
 
     TELL is told when nobody can look at the disk of the database.
     """
-    fetched = sum(one.size for name, one in manifest.stored.items() if name.partition("/")[0] in (DATABASE, CACHE))
+    fetching = {name for part, name in (("database", DATABASE), ("cache", CACHE)) if part in parts}
+    fetched = sum(one.size for name, one in manifest.stored.items() if name.partition("/")[0] in fetching)
     own = settings.drill.folder
     yield Need(scratch.place(own), fetched, "make room, or set drill.folder to a folder that has it")
     for some in places.by_disk(there):
