@@ -153,12 +153,13 @@ INTO_PRODUCTION = ("--from=away", "--into=production", "--yes-overwrite=Shop")
 def test_what_is_refused_makes_no_safety_backup_and_a_dry_run_shows_it(
     system: Shop, backup: Manifest, override: str, said: str
 ) -> None:
-    """What is there now may take an hour to be backed up."""
+    """What is there now may take an hour to be backed up, and the backup hours to be read back."""
     told, before = f"--set={override.format(folder=system.folder)}", made(system)
     for more in ((), ("--dry-run",)):
         done = run(system, backup.id, *INTO_PRODUCTION, told, *more)
         assert (done.returncode, said in done.stderr) == (1, True), done.stdout + done.stderr
         assert "would" not in done.stdout
+        assert "read back" not in done.stdout + done.stderr
     assert made(system) == before
 
 

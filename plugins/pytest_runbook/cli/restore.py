@@ -109,30 +109,34 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
     backup = _chosen(found, root, source, options["backup"])
     if options["dry_run"]:
         if options["into"] == "production":
-            _insist(production, source, backup, parts, options["over_deployment"])
+            for told in _insist(production, source, backup, parts, options):
+                production.say(told)
         for line in _plan(found, options["into"], source, backup, parts):
             tell(clean(f"would {line}"))
         return 0
     if options["into"] == "scratch":
         return _look_at(found, root, source, backup, clean)
     _sure(found, options["yes_overwrite"], ask=False)
+    _insist(production, source, backup, parts, options)  # to read it back may take hours
     manifest = production.judge(source, backup)
     tell(clean(f"{backup} of {manifest.created} replaces {', '.join(parts)} of {found.settings.system.name}"))
     for line in map(left_out.warning, left_out.of(manifest, parts, found.settings)):
         tell(clean(line))
     _sure(found, options["yes_overwrite"])
-    told = {"safety": not options["without_safety_backup"], "over_deployment": options["over_deployment"]}
-    return _ended(production.restore(source, manifest, parts, **told))
+    asked = {"safety": not options["without_safety_backup"], "over_deployment": options["over_deployment"]}
+    return _ended(production.restore(source, manifest, parts, **asked))
 
 
-def _insist(production: Production, source: str, backup: str, parts: list[str], over: bool) -> None:
-    """Refuse what a restore would refuse before it makes anything; only that the backup is not good is not seen."""
+def _insist(production: Production, source: str, backup: str, parts: list[str], options: dict[str, Any]) -> list[str]:
+    """Refuse what a restore would refuse before it makes anything; only that the backup is not good is not seen.
+
+    What is to be told: of a deployment that is not at its end, and of doubts.
+    """
     from pytest_runbook.backup.restore import exclusion
 
     store = exclusion.history(production.loaded.settings, production.root)
     manifest = production.judge(source, backup, whole=False)
-    for told in production.insist(store, manifest, parts, over=over):
-        production.say(told)
+    return production.insist(store, manifest, parts, over=options["over_deployment"])
 
 
 def _insist_on_one(options: dict[str, Any]) -> None:
