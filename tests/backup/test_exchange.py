@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,35 @@ def test_a_journal_that_cannot_be_read_is_told_and_keeps_nobody_from_restoring(t
     assert [found.id for found in one.all(said.append)] == [made.id]
     assert len(said) == 1
     assert "cannot be read" in said[0]
+
+
+@pytest.fixture(params=[0o022, 0o077])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What is made is readable for all, or for nobody else."""
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+def test_journals_lie_where_others_who_restore_may_write_theirs(tmp_path: Path) -> None:
+    """As after a first restore by root; each is for who made it alone."""
+    project = tmp_path / "project"
+    project.mkdir()
+    if os.geteuid() == 0:
+        os.chown(project, 1234, 4321)
+    project.chmod(0o2775)
+    around = project.stat()
+    one = Journal(project / "var" / "restores")
+    one.begin("20260101T000000Z-abcd", "b", "s", [])
+    for folder in (one.folder.parent, one.folder):
+        made = folder.stat()
+        assert (made.st_uid, made.st_gid, made.st_mode) == (around.st_uid, around.st_gid, around.st_mode), folder
+    own = one.path("20260101T000000Z-abcd").stat()
+    assert (own.st_uid, own.st_mode & 0o777) == (os.geteuid(), 0o700)
+    one.folder.chmod(0o700)
+    one.begin("20260101T000001Z-abcd", "b", "s", [])
+    assert one.folder.stat().st_mode & 0o777 == 0o700, "what is there stays as it is"
 
 
 def test_what_a_restore_did_not_make_is_never_removed(tmp_path: Path) -> None:

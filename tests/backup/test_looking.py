@@ -82,6 +82,23 @@ def test_nor_is_a_folder_of_them(system: Shop, closed: Path) -> None:
     assert f'"{closed.parent}" cannot be read: permission denied\n{journal.HINT}' in done.stderr
 
 
+def test_who_may_write_no_journal_is_refused_before_the_backup_is_read_back(system: Shop, backup: Manifest) -> None:
+    """As where root made their folder, and another user restores."""
+    folder = Production(system.told(), system.folder).journal.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    mode = folder.stat().st_mode
+    folder.chmod(0o555)
+    try:
+        done = [system.runbook("restore", backup.id, *CONFIG, *more, powerless=True) for more in ([], ["--dry-run"])]
+    finally:
+        folder.chmod(mode)
+    for one in done:
+        assert (one.returncode, one.stdout) == (1, ""), one.stdout
+        assert (
+            f'"{folder}" may not be written, and the journal of a restore comes there\n  hint: restore as' in one.stderr
+        )
+
+
 def test_one_that_has_ended_keeps_nobody_from_restoring_and_stays_private(
     system: Shop, held: Restore, closed: Path
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -123,12 +124,22 @@ class Journal:
         """Have RESTORE on disk, whole, before this returns; its parts are made ready side by side, and all of them say so."""
         folder = self.path(restore.id)
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make(self.folder)
+            folder.mkdir(exist_ok=True, mode=0o700)
             with self._writing:
                 _write(folder, restore)
         except OSError as error:
             raise _unwritten(folder / NAME, error) from None
         self.note_ends([restore])
+
+    def insist(self) -> None:
+        """Raise RestoreError when we may not write one; reads nothing."""
+        there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise RestoreError(
+                f'"{there}" may not be written, and the journal of a restore comes there\n'
+                "  hint: restore as its owner, or as root, or let root give it to those who restore"
+            )
 
     def note_ends(self, restores: Iterable[Restore]) -> None:
         """Let those who may not read the journals of RESTORES, which are on disk, see which of them are at their end."""
@@ -222,6 +233,21 @@ class Journal:
         with suppress(RestoreError):  # a full disk keeps nobody from going back
             self.save(one)
         return one
+
+
+def _make(folder: Path) -> None:
+    """Have FOLDER, with the owner and the mode of what it lies in as far as we may: root restores, and after it others."""
+    if folder.is_dir():
+        return
+    _make(folder.parent)
+    folder.mkdir(exist_ok=True)
+    around, here = folder.parent.stat(), os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        with suppress(OSError):  # only root may give it away, and not on every disk
+            os.fchmod(here, stat.S_IMODE(around.st_mode))
+            os.fchown(here, around.st_uid, around.st_gid)
+    finally:
+        os.close(here)
 
 
 def _write(folder: Path, restore: Restore) -> None:

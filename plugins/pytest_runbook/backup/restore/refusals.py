@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_runbook import managers
 from pytest_runbook.backup.restore import exchange, places, revisions, rights, room, servers, serving, sessions
+from pytest_runbook.backup.restore.journal import Journal
 from pytest_runbook.errors import RestoreError
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ def backup(settings: Settings, destination: Destination, manifest: Manifest) -> 
 def parts(settings: Settings, root: Path, manifest: Manifest, wanted: Collection[str]) -> list[str]:
     """Raise RestoreError when a part WANTED of the backup of MANIFEST cannot be exchanged, has no room, or none is in it.
 
-    What may still keep it from being restored is told.
+    So it is where no journal could say how far the restore came. What may still keep it from being restored is told.
     """
+    Journal(root / settings.restore.journal).insist()
     told = manifest.database if "database" in wanted else None
     saved = manifest.cache if "cache" in wanted else None
     there = places.held(settings, root, manifest, wanted)
