@@ -136,7 +136,9 @@ def _row(place: Destination, backup: str) -> dict[str, Any]:
         head = place.head(backup)
         row |= {"bytes": head.size, "safety": head.safety}
     for key, note in (("verified", VERIFIED), ("refuted", REFUTED), ("restored", RESTORED)):
-        row[key] = (place.noted(backup, note) or {}).get("at")
+        row[key] = None
+        with suppress(BackupError):
+            row[key] = (place.noted(backup, note) or {}).get("at")
     return row
 
 

@@ -53,12 +53,12 @@ class Folder(Place[FolderSettings]):
     def _ids(self) -> dict[str, bool]:
         with worded(self.place, reason="unreachable"):
             found = [path for path in _children(self.folder) if ID.fullmatch(path.name) and path.is_dir()]
-            return {path.name: any(path.glob(f"{MANIFEST}*")) for path in found}
+            return {path.name: _may_be_whole(path) for path in found}
 
     def _list(self, id: str) -> dict[str, int]:  # noqa: A002
         base = self.folder / id
         with worded(self.place, reason="unreachable"):
-            found = sorted(path for path in base.rglob("*") if path.is_file() and not path.name.startswith(COPYING))
+            found = sorted(path for path in _below(base) if path.is_file() and not path.name.startswith(COPYING))
             return {path.relative_to(base).as_posix(): path.stat().st_size for path in found}
 
     def _get(self, key: str) -> BinaryIO:
@@ -131,6 +131,25 @@ def sync(folder: Path) -> None:
 def _children(folder: Path) -> Iterator[Path]:
     with suppress(FileNotFoundError):
         yield from folder.iterdir()
+
+
+def _may_be_whole(folder: Path) -> bool:
+    """Whether FOLDER has a manifest; True also where it may not be listed: others may rely on it, and who reads it is told."""
+    try:
+        return any(path.name.startswith(MANIFEST) for path in _children(folder))
+    except OSError:
+        return True
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """What lies below FOLDER and is no folder; `Path.rglob` is silent about folders that may not be listed."""
+
+    def stop(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for base, _, names in os.walk(folder, onerror=stop):
+        yield from (Path(base, name) for name in names)
 
 
 @contextmanager
