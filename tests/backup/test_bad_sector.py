@@ -11,6 +11,7 @@ from pytest_runbook.backup.destinations.folder import Folder
 from pytest_runbook.backup.everything import Made
 from pytest_runbook.backup.manifest import DATABASE, FILES, MANIFEST, REFUTED, VERIFIED
 from pytest_runbook.backup.progress import Progress
+from pytest_runbook.backup.restore import journal
 from pytest_runbook.errors import BackupError
 
 from tests.backup.conftest import Backups
@@ -117,6 +118,20 @@ def test_what_needs_one_without_a_manifest_is_not_good(system: Filesystem, place
     assert [(fault.reason, fault.where) for fault in system.faults(second)] == [("missing", f"{first.id}/{MANIFEST}")]
     third = system.backup()
     assert (third.needs, system.faults(third)) == (set(), [])
+
+
+def test_what_needs_one_whose_list_alone_is_damaged_is_good_and_restored(system: Filesystem, place: Folder) -> None:
+    """Who verifies and who restores asks an earlier backup for its head only: the later one lists what is wanted."""
+    first = system.backup()
+    (system.uploads / "new.wav").write_bytes(b"bat")
+    second = system.backup()
+    assert second.needs == {first.id}
+    manifest = place.path(first.id) / MANIFEST
+    manifest.write_bytes(manifest.read_bytes()[:-60])
+    assert system.faults(second) == []
+    system.lose()
+    assert system.restore(second).state == journal.DONE
+    assert {path.name: path.read_bytes() for path in system.uploads.iterdir()} == {"a.wav": b"owl", "new.wav": b"bat"}
 
 
 def test_what_needs_one_that_is_refuted_for_its_manifest_is_not_verified(system: Filesystem, place: Folder) -> None:

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 from pytest_runbook.backup import archive, reading
 from pytest_runbook.backup.checksums import PIECE
 from pytest_runbook.backup.filelist import Files
-from pytest_runbook.backup.manifest import FILES
+from pytest_runbook.backup.manifest import FILES, Manifest
 from pytest_runbook.backup.reaching import reached
 from pytest_runbook.backup.restore.fetching import as_fault, until
 from pytest_runbook.backup.verdict import Fault
@@ -24,7 +24,7 @@ from pytest_runbook.errors import BackupError, RestoreError
 if TYPE_CHECKING:
     from pytest_runbook.backup.destinations import Destination
     from pytest_runbook.backup.filelist import File
-    from pytest_runbook.backup.manifest import Manifest
+    from pytest_runbook.backup.manifest import Head
 
 MOST = 20
 """Missing files that are named."""
@@ -68,7 +68,8 @@ def _content(
     for id_ in sorted(wanted.holders):
         ours = Files((name, file) for name, file in wanted.items() if file.backup == id_)
         try:
-            holder = manifest if id_ == manifest.id else destination.manifest(id_)
+            # Of an earlier backup the head is enough, as for who verifies: what is wanted of it stands in MANIFEST.
+            holder = manifest if id_ == manifest.id else destination.head(id_)
             faults += _extract(destination, holder, ours, folder, given_up)
         except BackupError as error:
             faults.append(as_fault(error, f"{id_}/{FILES}"))
@@ -80,9 +81,7 @@ def root_of(name: str) -> str:
     return name.partition("/")[0]
 
 
-def _extract(
-    destination: Destination, holder: Manifest, left: Files, folder: Path, given_up: Event | None
-) -> list[Fault]:
+def _extract(destination: Destination, holder: Head, left: Files, folder: Path, given_up: Event | None) -> list[Fault]:
     """Take the files LEFT out of the archive of the backup HOLDER."""
     place = FILES if FILES in holder.stored else ""
     if not place:
@@ -104,7 +103,7 @@ def _extract(
     return (faults and _whole(destination, holder, given_up)) or faults
 
 
-def _whole(destination: Destination, holder: Manifest, given_up: Event | None) -> list[Fault]:
+def _whole(destination: Destination, holder: Head, given_up: Event | None) -> list[Fault]:
     """What is wrong with the archive of HOLDER, as a file."""
     try:
         with destination.read(holder.id, FILES) as stream:
@@ -113,16 +112,14 @@ def _whole(destination: Destination, holder: Manifest, given_up: Event | None) -
         return [as_fault(error, FILES)]
 
 
-def _member(
-    member: tarfile.TarInfo, stream: IO[bytes] | None, holder: Manifest, left: Files, folder: Path
-) -> Fault | None:
+def _member(member: tarfile.TarInfo, stream: IO[bytes] | None, holder: Head, left: Files, folder: Path) -> Fault | None:
     """Put MEMBER, whose content is STREAM, below FOLDER if it is one of those LEFT; what is wrong with it."""
     name, where = member.name, f"{FILES}:{member.name}"
     if not reading.inside(name):
         return Fault("unsafe-path", where, "leads out of its folder")
     if stream is None and not member.isdir():
         return Fault("unsafe-path", where, "is neither an ordinary file nor a folder")
-    if name not in (holder.files or {}):
+    if isinstance(holder, Manifest) and name not in (holder.files or {}):
         return Fault("unexpected", where, "the manifest does not know it")
     if name not in left:
         return None
