@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pytest_runbook.backup import archive, destinations, owners, reading
+from pytest_runbook.backup import archive, destinations, making, owners, reading, verify
 from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.manifest import FILES, MANIFEST
 from pytest_runbook.backup.reaching import reached
@@ -22,7 +22,7 @@ from pytest_runbook.backup.restore import journal, tree
 from pytest_runbook.backup.restore.exchange import tag
 from pytest_runbook.backup.restore.keeping import Keeping, refusal
 from pytest_runbook.backup.restore.production import Production
-from pytest_runbook.errors import RestoreError
+from pytest_runbook.errors import BackupError, RestoreError
 
 from tests.backup.filesystem import Filesystem, filesystem
 
@@ -371,3 +371,17 @@ def test_what_belonged_to_nobody_known_belongs_to_whom_the_root_that_is_there_be
     assert {owner(path) for path in (system.uploads, *inside)} == {(1234, 4321)}
     told = f'of "uploads", what belonged to {saved} belongs to the owner of its folder: this machine does not know them'
     assert system.said.count(told) == bool(saved)
+
+
+def test_a_place_that_may_only_be_read_is_restored_from(system: Filesystem) -> None:
+    """Who has to note that a backup is good is told that it cannot; who restores only wants it good."""
+    made = system.backup()
+    place = making.local(system.loaded.settings, system.folder)
+    system.lose()
+    with mounted("-o", "bind,ro", place.folder, place.folder):
+        with pytest.raises(BackupError, match="read-only file system"):
+            verify(place, made.id)
+        assert system.restore(made).state == journal.DONE
+    (told,) = [line for line in system.said if line.startswith(f'"{made.id}" is good, and that cannot be noted: ')]
+    assert "read-only file system" in told
+    assert (system.uploads / "a.wav").read_bytes() == b"owl"

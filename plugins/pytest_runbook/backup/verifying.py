@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -20,11 +20,19 @@ from pytest_runbook.backup.verdict import Fault, Verdict
 from pytest_runbook.errors import BackupError
 
 
-def verify(destination: Destination, id: str, *, note: bool = True, reread: float = 0.0) -> Verdict:  # noqa: A002
+def verify(
+    destination: Destination,
+    id: str,  # noqa: A002
+    *,
+    note: bool = True,
+    reread: float = 0.0,
+    unnoted: Callable[[str], object] | None = None,
+) -> Verdict:
     """Read the backup ID back from DESTINATION, whole, and say what is wrong with it.
 
     Archives of earlier backups that were read within REREAD days, and are there as they were, are not read again.
     With NOTE a good one is noted there as verified, a bad one as refuted. Raises nothing that is a fault of the backup.
+    Where a good one cannot be noted UNNOTED is told so; without it that is an error.
     """
     begun = clock.monotonic()
     verdict = Verdict(id, destination.name)
@@ -35,7 +43,12 @@ def verify(destination: Destination, id: str, *, note: bool = True, reread: floa
         verdict.faults.append(_as_fault(error, MANIFEST))
     verdict = Verdict(id, verdict.destination, verdict.faults, read.bytes, clock.monotonic() - begun, verdict.looked)
     if note and verdict.good:
-        _confirm(destination, verdict, read.archives)
+        try:
+            _confirm(destination, verdict, read.archives)
+        except BackupError as error:
+            if unnoted is None:
+                raise
+            unnoted(f'"{id}" is good, and that cannot be noted: {error}')
     elif note and verdict.damage and "other-system" not in verdict.reasons:  # what belongs to others is left alone
         # Who could not look has nothing against what others saw: that is no damage.
         try:

@@ -74,7 +74,7 @@ class Production:
             if not whole:
                 return manifest
             with self._watch.phase("verify", "the backup is read back, whole"):
-                verdict = verify(destination, backup)
+                verdict = verify(destination, backup, unnoted=self.say)  # a place may be one that is only read
             if not verdict.good:
                 faults = "\n".join(f"  {fault}" for fault in verdict.faults[:10])
                 raise RestoreError(f'the backup "{backup}" is not good\n{faults}', reason="unverified")
