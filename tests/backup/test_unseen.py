@@ -174,6 +174,21 @@ def test_a_note_for_which_there_is_no_room_is_told(sealed: Backups, tmp_path: Pa
                 place.note(the_only(place), REFUTED, {"at": "x" * 100_000})
 
 
+def test_the_cache_is_looked_at_where_nothing_can_be_written(
+    backups: Backups, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor a link to the checker made, as on many a disk that another machine serves."""
+    backup = backups.make().manifest.id
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with (
+        mounted("-o", "bind,ro", backups.local.folder, backups.local.folder),
+        mounted("-o", "bind,ro", tmp_path, tmp_path),
+    ):
+        verdict = verify(backups.local, backup, note=False)
+    assert verdict.faults == []
+    assert "by the checker of" in verdict.looked[CACHE]
+
+
 def instead(folder: Path, name: str, version: str, then: str) -> Path:
     """A program NAME in FOLDER that says that it is of VERSION, and does THEN to whoever asks for more."""
     program = folder / name

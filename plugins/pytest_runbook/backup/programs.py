@@ -56,11 +56,9 @@ def redis(setting: Path | None, *, least: int = 0) -> Path:
     )
 
 
-def checker(server: Path, folder: Path) -> Path:
-    """Redis' own checker of snapshots, which is the program SERVER under another name, in FOLDER."""
-    named = folder / server.name.replace("-server", "-check-rdb")
-    named.symlink_to(server.resolve())
-    return named
+def checker(server: Path) -> str:
+    """What the program SERVER has to be called to be Redis' own checker of snapshots."""
+    return server.name.replace("-server", "-check-rdb")
 
 
 @cache

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from pytest_runbook import clock
-from pytest_runbook.backup import archive, rdb
+from pytest_runbook.backup import archive, programs, rdb
 from pytest_runbook.backup.checksums import PIECE, of_stream
 from pytest_runbook.backup.filelist import Files
 from pytest_runbook.backup.manifest import Cache, Database, Manifest, Stored
@@ -102,8 +102,8 @@ def names(entries: Iterable[str]) -> set[str]:
     return found
 
 
-def snapshot(path: Path, manifest: Cache, checker: Path | None) -> Found:
-    """Faults of the snapshot in the file PATH; the program CHECKER looks at it as well."""
+def snapshot(path: Path, manifest: Cache, server: Path | None) -> Found:
+    """Faults of the snapshot in the file PATH; the checker in the program SERVER looks at it as well."""
     checksum = rdb.Checksum()
     with path.open("rb") as file:
         while piece := file.read(PIECE):
@@ -122,9 +122,9 @@ def snapshot(path: Path, manifest: Cache, checker: Path | None) -> Found:
         yield Fault(
             "wrong-instance", path.name, f"keys per database are {seen.keys}, the manifest says {manifest.keys}"
         )
-    if checker is not None:
+    if server is not None:
         try:
-            run([checker, path], os.environ, TIMEOUT, reason="not-a-dump")
+            run([server, path], os.environ, TIMEOUT, called=programs.checker(server), reason="not-a-dump")
         except BackupError as error:
             yield Fault(error.reason, path.name, str(error))
 

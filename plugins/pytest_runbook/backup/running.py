@@ -25,6 +25,7 @@ def run(
     environment: Mapping[str, str],
     timeout: float,
     *,
+    called: str = "",
     mark: str = "",
     reason: str = "",
     complaint: Callable[[commands.Finished], Sequence[str]] = last,
@@ -33,12 +34,16 @@ def run(
     """ARGV to its end; BackupError, with REASON, when its status is not 0.
 
     One that came to no end of its own, as it did not start, took longer than TIMEOUT seconds or was killed, says nothing of
-    what it was to look at: then the reason is `unverified`. MARK finds what is left of it when we are killed. COMPLAINT
-    tells what is wrong when it ended otherwise; nothing: nothing is. What it writes is given to TAKE, piece by piece.
+    what it was to look at: then the reason is `unverified`. CALLED is its name, where that says what it does. MARK finds
+    what is left of it when we are killed. COMPLAINT tells what is wrong when it ended otherwise; nothing: nothing is. What
+    it writes is given to TAKE, piece by piece.
     """
     marked = {family.MARK: os.environ.get(family.MARK) or mark} if mark else {}
-    program = commands.Program([str(word) for word in argv], {**environment, **marked}, Path("/"))
-    name = Path(argv[0]).name
+    words = [called or str(argv[0]), *map(str, argv[1:])]
+    program = commands.Program(
+        words, {**environment, **marked}, Path("/"), executable=Path(argv[0]) if called else None
+    )
+    name = Path(words[0]).name
     try:
         done = commands.follow(program, timeout, show=False, take=take)
     except StepFailed as error:

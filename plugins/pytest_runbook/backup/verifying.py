@@ -210,9 +210,7 @@ class _Reading:
         except BackupError:
             pass
         try:
-            with self._scratch() as folder:
-                checker = programs.checker(server, folder) if server else None
-                yield from reading.snapshot(path, manifest.cache, checker)
+            yield from reading.snapshot(path, manifest.cache, server)
         except OSError as error:
             yield _as_fault(error, CACHE)
             return

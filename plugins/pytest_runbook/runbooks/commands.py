@@ -42,6 +42,8 @@ class Program:
     """
     name: str = ""
     """The command for people, when it is not ARGV."""
+    executable: Path | None = None
+    """The file to start, when it is not that of the name which ARGV begins with: some programs do what they are called."""
 
     def __str__(self) -> str:
         return self.name or shlex.join(self.argv)
@@ -174,6 +176,7 @@ def _started(program: Program) -> Iterator[subprocess.Popen[bytes]]:
     try:
         process = subprocess.Popen(
             program.argv,
+            executable=program.executable,
             stdin=subprocess.DEVNULL if program.given is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
