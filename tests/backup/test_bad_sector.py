@@ -76,6 +76,31 @@ def test_it_is_damage(sealed: Backups, where: str, name: str) -> None:
         assert (refuted and refuted["reasons"], verified(place, backup)) == (["corrupt"], False)
 
 
+def test_what_can_be_read_a_second_time_is_no_damage(system: Filesystem, place: Folder) -> None:
+    """As on a disk that was away for a moment."""
+    backup = system.backup()
+    path = place.path(backup.id) / FILES
+    whole = path.read_bytes()
+    spoil(path)
+    with place.read(backup.id, FILES) as stream:
+        path.unlink()
+        path.write_bytes(whole)
+        with pytest.raises(BackupError, match=f'"{path}" cannot be read: input/output error') as caught:
+            stream.read(1)
+    assert caught.value.reason == "unreachable"
+    assert system.faults(backup) == []
+
+
+def test_nor_is_what_a_disk_of_another_machine_does_not_give(system: Filesystem, place: Folder) -> None:
+    """Many a network file system says the same when that machine does not answer."""
+    place.folder.mkdir(parents=True)
+    with mounted("-t", "tmpfs", "server:/backups", place.folder):
+        backup = system.backup()
+        spoil(place.path(backup.id) / FILES)
+        assert [(fault.reason, fault.where) for fault in system.faults(backup)] == [("unreachable", FILES)]
+        assert (verified(place, backup.id), place.noted(backup.id, REFUTED)) == (True, None)
+
+
 def test_it_is_told_where_it_cannot_be_noted(system: Filesystem, place: Folder) -> None:
     """Many a system lets nobody write any more to a disk that it cannot read."""
     backup = system.backup()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import shutil
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pytest_runbook.backup.aside import scratch
 from pytest_runbook.backup.checksums import of_stream
+from pytest_runbook.backup.lost import is_lost
 from pytest_runbook.backup.manifest import ID, MANIFEST, REFUTED, RESTORED, VERIFIED, Head, Manifest, Stored
 from pytest_runbook.errors import BackupError
 
@@ -307,27 +307,30 @@ class Place(ABC, Generic[S]):
         return f"{checked(id)}/{safe(name)}" + ("" if self._is_plain(name) else ENDING)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Raw:
-    """FILE, which is WHERE, and says so when it cannot be read."""
+    """FILE, which is WHERE and read up to AT, and says so when it cannot be read."""
 
     file: BinaryIO
     where: str
+    at: int = 0
 
     def read(self, size: int = -1) -> bytes:
         try:
-            return self.file.read(size)
+            found = self.file.read(size)
         except OSError as error:
-            raise unread(error, self.where) from None
+            raise unread(error, self.where, self.at, size) from None
+        self.at += len(found)
+        return found
 
 
-def unread(error: OSError, where: str) -> BackupError:
-    """ERROR, met when the file WHERE was read, in words.
+def unread(error: OSError, where: str, at: int = 0, size: int = 1) -> BackupError:
+    """ERROR, met when SIZE bytes AT that place of the file WHERE were read, in words.
 
     What lies on a bad sector is lost, and a copy has to be made again; of everything else, as of rights, nobody knows.
     """
     said = f'"{where}" cannot be read: {(error.strerror or str(error)).lower()}\n  hint: see the disk'
-    return BackupError(said, reason="corrupt" if error.errno == errno.EIO else "unreachable")
+    return BackupError(said, reason="corrupt" if is_lost(error, Path(where), at, size) else "unreachable")
 
 
 def _unmark(mark: Path) -> None:
