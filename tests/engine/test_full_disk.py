@@ -32,7 +32,7 @@ def test_a_runbook_runs_where_its_copy_cannot_be_kept(ailing: Ailing) -> None:
             (problem,) = done.record.problems
             assert problem.startswith(f'the runbooks that may run are not kept in "{report}": '), done.output
             assert "No space left on device" in problem
-            assert not (report / "remediation").exists(), "a part of them would say something else than what ran"
+            assert not [*report.glob("remediation*")], "a part of them would say something else than what ran"
     assert set(Path("/dev/shm").glob("runbook-*")) == before
 
 
@@ -44,3 +44,19 @@ def test_what_cannot_be_copied_anywhere_is_a_problem_of_the_run(ailing: Ailing) 
     assert problem.startswith("nothing was mended, for this machine did not let it: the runbooks find no place: ")
     assert "No such file or directory" in problem
     assert not ailing.log
+
+
+@pytest.mark.parametrize("report", [".", "remediation"])
+def test_the_copy_takes_no_folder_that_is_there_also_where_the_reports_lie_beside_the_runbooks(
+    ailing: Ailing, report: str
+) -> None:
+    source = ailing.project.folder / "remediation"
+    runbooks = {path.name: path.read_bytes() for path in source.glob("*.py")}
+    for mode, outcome in (("plan", "failed"), ("apply", "remediated")):
+        done = ailing.project.run("-m", "daily", f"--remediate={mode}", f"--report={report}")
+        assert outcome in done.output, done.output
+        assert "the runbooks that may run are not kept" not in done.output
+        assert {path.name: path.read_bytes() for path in source.glob("*.py")} == runbooks
+    first, second = (ailing.project.folder / report).glob("remediation-*")
+    for copy in (first, second):
+        assert {path.name: path.read_bytes() for path in copy.glob("*.py")} == runbooks

@@ -94,7 +94,8 @@ class Remediation:
         self._promote(store)
         if self.mode == Mode.OFF:
             return
-        with snapshot(self.config.rootpath / "remediation", recorder.folder, recorder.problem) as folder:
+        kept = recorder.folder / f"remediation-{recorder.record.id}"  # runs that share the folder keep one each
+        with snapshot(self.config.rootpath / "remediation", kept, recorder.problem) as folder:
             if self.mode == Mode.PLAN:
                 return Ward(self, session, store, folder).treat_all()
             self.tell_unknown(store)

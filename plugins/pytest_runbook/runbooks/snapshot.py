@@ -14,29 +14,29 @@ PLACES = ("/tmp", "/dev/shm", "/run")  # noqa: S108 - each copy gets a folder of
 
 
 @contextmanager
-def snapshot(folder: Path, into: Path, tell: Callable[[str], None]) -> Iterator[Path]:
-    """A copy of FOLDER below INTO, where it stays.
+def snapshot(folder: Path, kept: Path, tell: Callable[[str], None]) -> Iterator[Path]:
+    """A copy of FOLDER, KEPT, where nothing may be yet, and where it stays.
 
     A full disk, which a runbook may be there to mend, has no room for it: then it lies elsewhere until this ends, and TELL
     is told. Raises OSError when that is not possible either.
     """
     with ExitStack() as stack:
         try:
-            copy = _copied(folder, into / "remediation")
+            copy = _copied(folder, kept)
         except OSError as error:
-            tell(f'the runbooks that may run are not kept in "{into}": {_why(error)}')
-            copy = _elsewhere(folder, stack)
+            tell(f'the runbooks that may run are not kept in "{kept.parent}": {_why(error)}')
+            copy = _elsewhere(folder, kept.name, stack)
         yield copy
 
 
-def _elsewhere(folder: Path, stack: ExitStack) -> Path:
-    """A copy of FOLDER in the first place that takes it, until STACK is closed."""
+def _elsewhere(folder: Path, name: str, stack: ExitStack) -> Path:
+    """A copy of FOLDER, of that NAME, in the first place that takes it, until STACK is closed."""
     problems = []
     for place in filter(None, (os.environ.get("TMPDIR"), *PLACES)):
         with ExitStack() as tried:
             try:
                 own = Path(tried.enter_context(TemporaryDirectory(prefix="runbook-", dir=place)))
-                copy = _copied(folder, own / "remediation")
+                copy = _copied(folder, own / name)
             except OSError as error:
                 problems.append(f"{place}: {_why(error)}")
                 continue
@@ -46,9 +46,14 @@ def _elsewhere(folder: Path, stack: ExitStack) -> Path:
 
 
 def _copied(folder: Path, copy: Path) -> Path:
-    """COPY, with what is in FOLDER; OSError when not all of it is, and then COPY is not there."""
+    """COPY, made here, with what is in FOLDER; OSError when not all of it is, and then what was made is not there.
+
+    It may lie in FOLDER itself, where somebody wants the reports.
+    """
+    copy.mkdir()  # what has its name already is not ours, neither to write to nor to remove
     try:
-        return Path(shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True))
+        ignored = shutil.ignore_patterns("__pycache__", copy.name)
+        return Path(shutil.copytree(folder, copy, ignore=ignored, dirs_exist_ok=True))
     except OSError:
         shutil.rmtree(copy, ignore_errors=True)
         raise
