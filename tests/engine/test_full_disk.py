@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from pytest_runbook.runbooks import snapshot
 
 from tests.backup.test_files import mounted
 from tests.engine.ailing import Ailing
@@ -34,6 +36,24 @@ def test_a_runbook_runs_where_its_copy_cannot_be_kept(ailing: Ailing) -> None:
             assert "No space left on device" in problem
             assert not [*report.glob("remediation*")], "a part of them would say something else than what ran"
     assert set(Path("/dev/shm").glob("runbook-*")) == before
+
+
+def test_where_no_program_can_be_started_the_copy_lies_only_when_no_other_place_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, closed, other = (tmp_path / name for name in ("remediation", "closed", "other"))
+    for made in (folder, closed, other):
+        made.mkdir()
+    (folder / "mend.sh").write_text("#!/bin/sh\n")
+    monkeypatch.setenv("TMPDIR", str(closed))
+    monkeypatch.setattr(snapshot, "PLACES", (str(other),))
+    with mounted("-t", "tmpfs", "-o", "noexec", "none", closed):
+        for place in (other, closed):
+            with snapshot.snapshot(folder, tmp_path / "gone" / "kept", lambda _: None) as copy:
+                assert (copy / "mend.sh").read_text() == "#!/bin/sh\n"
+                assert copy.parent.parent == place
+            assert not any(place.iterdir())
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def test_what_cannot_be_copied_anywhere_is_a_problem_of_the_run(ailing: Ailing) -> None:

@@ -231,10 +231,23 @@ def _not_started(program: Program, error: OSError) -> StepFailed:
         case errno.ENOENT:
             kind = StepFailed if program.mark else NoProgram  # without ssh nobody knows what is there
             return kind(f'there is no program "{first}"\n  hint: install it, or correct its name or PATH')
+        case errno.EACCES if "/" in first and noexec(first):
+            why = f'"{first}" lies on a disk that is mounted with noexec: nothing there can be started'
+            return StepFailed(
+                f"{why}\n  hint: the runbooks of a run lie, with their scripts, in the folder of its reports: --report=DIR"
+            )
         case errno.ENOEXEC:
             return StepFailed(f'"{first}" does not say what runs it\n  hint: begin it with a line such as #!/bin/sh')
         case _:
             return StepFailed(f'"{first}" cannot be started: {(error.strerror or str(error)).lower()}')
+
+
+def noexec(path: str | os.PathLike[str]) -> bool:
+    """Whether the disk of PATH is seen to let no program run."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_NOEXEC)
+    except OSError:
+        return False
 
 
 def _first_line(path: Path) -> str:

@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pytest_runbook.runbooks.commands import noexec
+
 PLACES = ("/tmp", "/dev/shm", "/run")  # noqa: S108 - each copy gets a folder of its own, closed to others
 """Where a copy lies for as long as the run lasts when there is no room to keep it; the last two are in memory."""
 
@@ -30,9 +32,12 @@ def snapshot(folder: Path, kept: Path, tell: Callable[[str], None]) -> Iterator[
 
 
 def _elsewhere(folder: Path, name: str, stack: ExitStack) -> Path:
-    """A copy of FOLDER, of that NAME, in the first place that takes it, until STACK is closed."""
+    """A copy of FOLDER, of that NAME, in the first place that takes it, until STACK is closed.
+
+    Where no program may run, its scripts do not; but all else does, so such a place is better than none.
+    """
     problems = []
-    for place in filter(None, (os.environ.get("TMPDIR"), *PLACES)):
+    for place in sorted(filter(None, (os.environ.get("TMPDIR"), *PLACES)), key=noexec):
         with ExitStack() as tried:
             try:
                 own = Path(tried.enter_context(TemporaryDirectory(prefix="runbook-", dir=place)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -93,7 +94,7 @@ class Tools:
             raise StepFailed(f'the script "{file}" does not lie beside the runbook')
         if not path.is_file():
             raise StepFailed(f'there is no script "{file}" beside the runbook "{self.situation.runbook}"')
-        if not os.access(path, os.X_OK):
+        if not path.stat().st_mode & stat.S_IXUSR:  # access() would refuse one on a noexec disk, also to send it
             raise StepFailed(f'the script "{file}" is not executable\n  hint: chmod +x remediation/{file}')
         return path
 
