@@ -21,6 +21,11 @@ def test_a_journal_that_cannot_be_read_is_told_and_keeps_nobody_from_restoring(t
     assert [found.id for found in one.all(said.append)] == [made.id]
     assert len(said) == 1
     assert "cannot be read" in said[0]
+    assert [found.id for found in one.open(said.append)] == [made.id]
+    assert said[0] == said[1]
+    (tmp_path / "20260101T000001Z-abcd.ended").touch()
+    assert [found.id for found in one.open(said.append)] == [made.id]
+    assert len(said) == 2, "what is at its end keeps nobody from anything"
 
 
 @pytest.fixture(params=[0o022, 0o077])

@@ -168,6 +168,18 @@ def test_nothing_is_done_while_a_restore_is_not_at_its_end_or_nobody_can_tell(ai
     assert ailing.apply().outcomes[WEB] == "remediated"
 
 
+def test_nothing_is_done_while_a_journal_says_nothing_of_its_restore(ailing: Ailing) -> None:
+    folder = ailing.project.folder / "var" / "restores"
+    damaged = ailing.project.write("var/restores/20261126T020000Z-abcd/restore.json", "{")
+    done = ailing.apply()
+    refused(done, f'"{damaged}" cannot be read: Expecting property name')
+    note = folder / "20261126T020000Z-abcd.ended"
+    assert f'when nothing of it is left to do: touch "{note}"' in done.results[WEB].remediation
+    assert not ailing.log
+    note.touch()
+    assert ailing.apply().outcomes[WEB] == "remediated"
+
+
 def test_a_waived_check_and_a_maintenance_window_are_left_alone(ailing: Ailing) -> None:
     start, end = (datetime.now(UTC) + timedelta(hours=hours) for hours in (-1, 1))
     waiver = f'[[waivers]]\ncheck = "web/*"\nowner = "a"\nreason = "b"\nexpires = {end.isoformat()}\n'

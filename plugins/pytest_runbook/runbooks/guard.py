@@ -87,11 +87,12 @@ class Guard:
 
         if row := self.store.unfinished_deployment():
             return str(in_the_way(row))
+        doubts: list[str] = []
         try:
-            restores.insist_on_none(self.root / self.settings.restore.journal, lambda _: None, urgent=False)
+            restores.insist_on_none(self.root / self.settings.restore.journal, doubts.append, urgent=False)
         except (UsageError, RestoreError) as error:
             return str(error)
-        return None
+        return "\n".join(doubts) or None
 
     def touching(self, services: Iterable[str], attempt: int | None) -> str | None:
         """Why SERVICES must not be started or stopped now, whichever runbook did it last; ATTEMPT may go on with its own."""

@@ -10,7 +10,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -159,34 +159,30 @@ class Journal:
 
         RestoreError names those that we may not read.
         """
-        found, closed = self._look(tell)
-        if closed:
-            raise _closed(closed.values())
+        found, unread = self._look()
+        _judge(unread.values(), tell)
         return found
 
     def open(self, tell: Callable[[str], None] = lambda _: None) -> list[Restore]:
-        """Those that are neither finished nor taken back, the oldest first; TELL as in `all`.
+        """Those that are neither finished nor taken back, the oldest first; TELL and RestoreError as in `all`.
 
-        RestoreError names those that we may not read, unless they are seen to be at their end.
+        Neither is of those that are seen to be at their end.
         """
-        found, closed = self._look(tell)
+        found, unread = self._look()
         names = self._names()
-        if unknown := [why for id_, why in closed.items() if self._note(id_).name not in names]:
-            raise _closed(unknown)
+        _judge([error for id_, error in unread.items() if self._note(id_).name not in names], tell)
         return [one for one in found if one.open]
 
-    def _look(self, tell: Callable[[str], None]) -> tuple[list[Restore], dict[str, str]]:
-        """Every restore, and by the ID why we may not read it; TELL as in `all`."""
-        found, closed = list[Restore](), dict[str, str]()
+    def _look(self) -> tuple[list[Restore], dict[str, RestoreError]]:
+        """Every restore, and by the ID why its journal was not read."""
+        found, unread = list[Restore](), dict[str, RestoreError]()
         for id_ in (name for name in self._names() if not name.endswith(ENDED)):
             try:
                 found.append(self.read(id_))
             except RestoreError as error:
-                if error.reason == "unreachable":
-                    closed[id_] = str(error)
-                elif error.reason != "missing":
-                    tell(str(error))
-        return found, closed
+                if error.reason != "missing":
+                    unread[id_] = error
+        return found, unread
 
     def _names(self) -> list[str]:
         """Of the folders that may hold a journal, and of the notes beside them."""
@@ -211,7 +207,11 @@ class Journal:
             why = (error.strerror or str(error)).lower()
             raise RestoreError(f'"{self.path(id_) / NAME}" cannot be read: {why}', reason="unreachable") from None
         except (ValueError, KeyError, TypeError) as error:
-            raise RestoreError(f'"{self.path(id_) / NAME}" cannot be read: {error}', reason="corrupt") from None
+            why = f'"{self.path(id_) / NAME}" cannot be read: {error}'
+            hint = (
+                f'look by hand how far that restore came; when nothing of it is left to do: touch "{self._note(id_)}"'
+            )
+            raise RestoreError(f"{why}\n  hint: {hint}", reason="corrupt") from None
         return found
 
     def unfinished(self, id_: str = "") -> Restore:
@@ -267,6 +267,15 @@ def _write(folder: Path, restore: Restore) -> None:
 
 def _unwritten(path: Path, error: OSError) -> RestoreError:
     return RestoreError(f'"{path}" cannot be written: {(error.strerror or str(error)).lower()}')
+
+
+def _judge(unread: Collection[RestoreError], tell: Callable[[str], None]) -> None:
+    """TELL of the journals UNREAD that say nothing; RestoreError names those that we may not read."""
+    for error in unread:
+        if error.reason != "unreachable":
+            tell(str(error))
+    if closed := [str(error) for error in unread if error.reason == "unreachable"]:
+        raise _closed(closed)
 
 
 def _closed(whys: Iterable[str]) -> RestoreError:
