@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import statistics
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +15,7 @@ from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured, Unreachable
 from pytest_runbook.probes._address import led, public, unreachable
 from pytest_runbook.probes._plain import plain
+from pytest_runbook.probes._redis import Latency, Memory, Persistence, Replication, RoundTrip, replication
 from pytest_runbook.probes.base import Probe, ProbeSettings
 
 if TYPE_CHECKING:
@@ -53,94 +53,6 @@ class RedisSettings(ProbeSettings):
     """Seconds that connecting may take."""
     timeout: float = Field(default=5.0, gt=0)
     concurrency: int = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes, and what happens when they run out."""
-
-    used: int
-    peak: int
-    rss: int
-    """What the operating system gave."""
-    max: int
-    """`maxmemory`; 0: the server sets itself no limit."""
-    policy: str
-    """`maxmemory_policy`: `noeviction` refuses writes when full, the others drop keys."""
-    fragmentation: float
-    """`rss` per `used`; large values mean nothing on a small server."""
-    evicted: int
-    """Keys dropped for want of memory since the server started."""
-
-    @property
-    def fraction(self) -> float | None:
-        """Used of the limit, 0..1; None when there is no limit."""
-        return self.used / self.max if self.max else None
-
-
-@dataclass(frozen=True, slots=True)
-class Persistence:
-    """Whether what the server holds would survive it."""
-
-    rdb_ok: bool
-    """The last snapshot succeeded; true as well when there never was one."""
-    rdb_age: float
-    """Seconds since the last snapshot that succeeded, or since the start, by the server's clock."""
-    rdb_changes: int
-    """Changes since then."""
-    rdb_running: bool
-    aof_enabled: bool
-    aof_ok: bool
-    """The last write to the append-only file and its last rewrite succeeded; true as well when it is off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """One replica, as its primary sees it."""
-
-    address: str
-    state: str
-    """`online` when all is well; `wait_bgsave`, `send_bulk`."""
-    lag: float
-    """Seconds since it last reported, about one when all is well."""
-    lag_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Replication:
-    """Replication as this server sees it."""
-
-    role: str
-    """`primary` or `replica`."""
-    replicas: tuple[Replica, ...]
-    link: str
-    """Of a replica: `up` or `down`; empty on a primary."""
-    silence: float | None
-    """Of a replica: seconds since the primary was last heard, up to ten on a quiet system; None while the link is down."""
-    down: float | None
-    """Of a replica: seconds since the link broke; None while it is up, or when it never was."""
-    syncing: bool
-    """Of a replica: it is copying everything."""
-    lag_bytes: int | None
-    """Of a replica: received and not yet applied."""
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """How long PING took, asked a few times; seconds."""
-
-    median: float
-    worst: float
-
-
-@dataclass(frozen=True, slots=True)
-class RoundTrip:
-    """Whether a value written was read back."""
-
-    ok: bool
-    error: str
-    """What the server said when it refused, for example that it is read-only or out of memory."""
-    seconds: float
 
 
 class Redis(Probe[RedisSettings]):
@@ -241,7 +153,7 @@ class Redis(Probe[RedisSettings]):
         """The server's role, its replicas or its link to the primary."""
 
         async def call() -> Replication:
-            return _replication(await self._info("replication"))
+            return replication(await self._info("replication"))
 
         return await self._observed("replication", call)
 
@@ -391,23 +303,3 @@ class Redis(Probe[RedisSettings]):
 
         uri, options = self.address
         return Client.from_pool(ConnectionPool.from_url(uri, retry=Retry(NoBackoff(), 0), **options))
-
-
-def _replication(info: Mapping[str, Any]) -> Replication:
-    replica, offset = info["role"] == "slave", info["master_repl_offset"]
-    found = (info[f"slave{number}"] for number in range(info["connected_slaves"]) if f"slave{number}" in info)
-    applied = info.get("slave_repl_offset", 0)
-    down = info.get("master_link_down_since_seconds", -1)
-    silence = info.get("master_last_io_seconds_ago", -1)
-    return Replication(
-        "replica" if replica else "primary",
-        tuple(
-            Replica(f"{one['ip']}:{one['port']}", one["state"], float(one["lag"]), max(offset - one["offset"], 0))
-            for one in found
-        ),
-        str(info.get("master_link_status", "")),
-        float(silence) if silence >= 0 else None,
-        float(down) if down >= 0 else None,
-        bool(info.get("master_sync_in_progress", 0)),
-        max(info.get("slave_read_repl_offset", applied) - applied, 0) if replica else None,
-    )
