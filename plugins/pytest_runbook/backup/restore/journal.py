@@ -237,14 +237,14 @@ class Journal:
 
 def _make(folder: Path) -> None:
     """Have FOLDER, with the owner and the mode of what it lies in as far as we may: root restores, and after it others."""
-    if folder.is_dir():
+    if folder.exists():
         return
     _make(folder.parent)
     folder.mkdir(exist_ok=True)
     around, here = folder.parent.stat(), os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         with suppress(OSError):  # only root may give it away, and not on every disk
-            os.fchmod(here, stat.S_IMODE(around.st_mode))
+            os.fchmod(here, stat.S_IMODE(around.st_mode) & ~stat.S_IWOTH)
             os.fchown(here, around.st_uid, around.st_gid)
     finally:
         os.close(here)
