@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 import pytest
 from pytest_runbook.backup.destinations.folder import Folder
-from pytest_runbook.backup.manifest import FILES, Manifest
+from pytest_runbook.backup.manifest import CACHE, FILES, Manifest
 from pytest_runbook.backup.restore import fetching, together
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import BackupError, RestoreError
@@ -22,11 +22,12 @@ from tests.backup.systems import Shop
 class Slow:
     """A stream that gives its first bytes, and no more until the restore is given up."""
 
-    def __init__(self, stream: BinaryIO, given_up: Event) -> None:
-        self.stream, self.given_up, self.reads = stream, given_up, 0
+    def __init__(self, stream: BinaryIO, given_up: Event, begun: Event) -> None:
+        self.stream, self.given_up, self.begun, self.reads = stream, given_up, begun, 0
 
     def read(self, size: int = -1) -> bytes:
         self.reads += 1
+        self.begun.set()
         assert self.reads == 1 or self.given_up.wait(60)
         return self.stream.read(100)
 
@@ -36,13 +37,17 @@ def test_files_are_read_no_further_when_the_cache_cannot_be_made_ready(
 ) -> None:
     slow: list[Slow] = []
     events: list[Event] = []
+    begun = Event()
     plain, work = Folder.read, together.work
 
     @contextmanager
     def read(self: Folder, id: str, name: str) -> Iterator[BinaryIO]:
+        if name == CACHE:
+            assert begun.wait(60)
+            raise BackupError("the snapshot went away")
         with plain(self, id, name) as stream:
             if name == FILES:
-                slow.append(Slow(stream, events[0]))
+                slow.append(Slow(stream, events[0], begun))
             yield cast(BinaryIO, slow[-1]) if name == FILES else stream
 
     def seen(parts: Sequence[Callable[[], None]], home: Path, given_up: Event) -> None:
@@ -51,8 +56,8 @@ def test_files_are_read_no_further_when_the_cache_cannot_be_made_ready(
 
     monkeypatch.setattr(Folder, "read", read)
     monkeypatch.setattr(together, "work", seen)
-    production = Production(system.told("restore.cache_folder=/nowhere"), system.folder)
-    with pytest.raises(RestoreError, match='the folder of the cache, "/nowhere", is not on this machine'):
+    production = Production(system.loaded, system.folder)
+    with pytest.raises(RestoreError, match="the snapshot went away"):
         production.restore("away", backup, ["cache", "files"], safety=False)
     assert [one.reads <= 2 for one in slow] == [True], [one.reads for one in slow]
 
