@@ -33,62 +33,30 @@ _QUOTED = rf"{_NOTHING}(?:(?!(?<!\\)(?P=quote))[^\r\n]){{1,4000}}(?=(?P=quote))"
 _COOKIE = r"\b(?:set-)?cookie\\*[\"']?\s*[=:]\s*"
 KEY = re.compile(rf"\w{{0,60}}{_WORD}\d{{0,3}}", re.IGNORECASE)
 """The whole name of a secret, as a key of a value."""
-PATTERNS = (
+_HEADED = (
     # The password of an address may hold an `@` as well.
-    (re.compile(r"([a-z0-9+.-]{1,30}://[^\s/:@]*:)[^\s/@]+(?:@[^\s/@\"'<>,;]+)*(?=@)", re.IGNORECASE), rf"\g<1>{MASK}"),
-    (re.compile(r"(\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\g<1>{MASK}"),
+    r"([a-z0-9+.-]{1,30}://[^\s/:@]*:)[^\s/@]+(?:@[^\s/@\"'<>,;]+)*(?=@)",
+    r"(\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]{8,}",
     # A cookie as it is sent, where a value may stand in quotes; in quotes itself; and a list of such.
-    (
-        re.compile(
-            rf"({_COOKIE})(?![\[\s]|\\*[\"']|\*{{4}})(?:[^\r\n\"'\\]|(?<==)\\*[\"'][^\r\n\"']*\\*[\"']?)+",
-            re.IGNORECASE,
-        ),
-        rf"\g<1>{MASK}",
-    ),
-    (re.compile(rf"({_COOKIE}{_QUOTE}){_QUOTED}", re.IGNORECASE), rf"\g<1>{MASK}"),
-    (re.compile(rf"({_COOKIE}\[\s*{_QUOTE})(?!\*{{4}})[^\]\r\n]+(?=(?P=quote)\s*\])", re.IGNORECASE), rf"\g<1>{MASK}"),
+    rf"({_COOKIE})(?![\[\s]|\\*[\"']|\*{{4}})(?:[^\r\n\"'\\]|(?<==)\\*[\"'][^\r\n\"']*\\*[\"']?)+",
+    rf"({_COOKIE}{_QUOTE}){_QUOTED}",
+    rf"({_COOKIE}\[\s*{_QUOTE})(?!\*{{4}})[^\]\r\n]+(?=(?P=quote)\s*\])",
     # In quotes all of it is the secret, spaces too, up to the same quote.
-    (re.compile(rf"({_NAME}\\*[\"']?\s*[=:]\s*{_QUOTE}){_QUOTED}", re.IGNORECASE), rf"\g<1>{MASK}"),
-    (
-        re.compile(
-            rf"({_NAME}\\*[\"']?\s*[=:]\s*\\*[\"']?){_NOTHING}(?:[^\s\"'\\,;&<>)}}\]]|\\+(?![\\\"'])){{4,}}",
-            re.IGNORECASE,
-        ),
-        rf"\g<1>{MASK}",
-    ),
+    rf"({_NAME}\\*[\"']?\s*[=:]\s*{_QUOTE}){_QUOTED}",
+    rf"({_NAME}\\*[\"']?\s*[=:]\s*\\*[\"']?){_NOTHING}(?:[^\s\"'\\,;&<>)}}\]]|\\+(?![\\\"'])){{4,}}",
     # As programs are told, and as Redis' own configuration has it.
-    (
-        re.compile(
-            r"((?:\brequirepass|\bmasterauth|--[a-z-]{0,30}(?:password|secret|token))\s+[\"']?)(?!\*{4}|-)[^\s\"']{4,}",
-            re.IGNORECASE,
-        ),
-        rf"\g<1>{MASK}",
-    ),
+    r"((?:\brequirepass|\bmasterauth|--[a-z-]{0,30}(?:password|secret|token))\s+[\"']?)(?!\*{4}|-)[^\s\"']{4,}",
     # As SQL has it: `ALTER ROLE web PASSWORD 'x'`.
-    (re.compile(r"(\bpassword\s+e?')(?!\*{4}')[^']+", re.IGNORECASE), rf"\g<1>{MASK}"),
+    r"(\bpassword\s+e?')(?!\*{4}')[^']+",
+)
+"""Secrets after what shows that they are some, which stays."""
+PATTERNS = (
+    *((re.compile(pattern, re.IGNORECASE), rf"\g<1>{MASK}") for pattern in _HEADED),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
 )
 _HINTS = (
-    *(
-        "://",
-        "bearer",
-        "basic",
-        "passw",
-        "pwd",
-        "_pass",
-        "secret",
-        "token",
-        "_key",
-        "-key",
-        "apikey",
-        "accesskey",
-        "privatekey",
-        "encryptionkey",
-        "cookie",
-        "requirepass",
-        "masterauth",
-    ),
-    "-----begin",
+    *("://", "bearer", "basic", "passw", "pwd", "_pass", "secret", "token", "_key", "-key", "apikey", "accesskey"),
+    *("privatekey", "encryptionkey", "cookie", "requirepass", "masterauth", "-----begin"),
 )
 """A text that one of the patterns fits holds one of these, in any case: to look for words is ten times as quick."""
 
