@@ -1,6 +1,6 @@
 """Misbehaviour on purpose: rules in `LAB_DIR/SERVICE-faults.json`, read again when the file changes, no restart needed.
 
-No file, or `{}`, is good behaviour. A file that is half written is ignored until it is whole. Keys, each optional:
+No file, or `{}`, is good behaviour. A file that is half written is none until it is whole. Keys, each optional:
 
     "slow":   RULE + {"seconds": 3}                answers late
     "status": RULE + {"code": 500}                 answers this status instead
@@ -89,18 +89,15 @@ class Faults:
     def _current(self) -> dict[str, Any]:
         try:
             state = self.path.stat()
-        except OSError:
-            self._seen, self._rules = None, {}
-            return self._rules
-        seen = (state.st_ino, state.st_mtime_ns, state.st_size)
-        if seen != self._seen:
-            try:
+            seen = (state.st_ino, state.st_mtime_ns, state.st_size)
+            if seen != self._seen:
                 self._rules = self._of_now(json.loads(self.path.read_bytes() or b"{}"))
-            except (OSError, ValueError):
-                return self._rules
-            self._seen = seen
-            self._due.clear()
-            self._first.clear()
+                self._seen = seen
+                self._due.clear()
+                self._first.clear()
+        except (OSError, ValueError):
+            # Absent or half written: the rules of the file that was here before are over either way.
+            self._seen, self._rules = None, {}
         return self._rules
 
     def _of_now(self, rules: dict[str, Any]) -> dict[str, Any]:

@@ -141,3 +141,15 @@ def test_a_fault_that_lasts_for_a_time_is_over_after_it(tmp_path: Path) -> None:
     assert faults.hit("status", "/") is not None
     time.sleep(0.35)
     assert faults.hit("status", "/") is None
+
+
+def test_a_half_written_file_ends_the_faults_of_the_one_before_it(tmp_path: Path) -> None:
+    file = tmp_path / "web-faults.json"
+    file.write_text(json.dumps({"version": "0.9.9"}))
+    faults = Faults(tmp_path, "web")
+    assert faults.get("version") == "0.9.9"
+    file.unlink()
+    file.write_text('{"version": "0.')
+    assert faults.get("version") is None
+    file.write_text(json.dumps({"version": "0.9.8"}))
+    assert faults.get("version") == "0.9.8"
