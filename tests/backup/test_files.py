@@ -8,7 +8,7 @@ import pwd
 import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,10 @@ from pytest_runbook.backup import archive, destinations, making, owners, reading
 from pytest_runbook.backup.checksums import of_file
 from pytest_runbook.backup.manifest import FILES, MANIFEST
 from pytest_runbook.backup.reaching import reached
-from pytest_runbook.backup.restore import journal, tree
+from pytest_runbook.backup.restore import journal, scratch, tree
 from pytest_runbook.backup.restore.exchange import tag
 from pytest_runbook.backup.restore.keeping import Keeping, refusal
+from pytest_runbook.backup.restore.preparing import Preparing
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import BackupError, RestoreError
 
@@ -371,6 +372,30 @@ def test_what_belonged_to_nobody_known_belongs_to_whom_the_root_that_is_there_be
     assert {owner(path) for path in (system.uploads, *inside)} == {(1234, 4321)}
     told = f'of "uploads", what belonged to {saved} belongs to the owner of its folder: this machine does not know them'
     assert system.said.count(told) == bool(saved)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_owners_are_given_to_the_files_whatever_other_parts_note_meanwhile(
+    system: Filesystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    os.chown(system.uploads / "a.wav", *owners.numbers("nobody:nogroup"))
+    made = system.backup()
+    place = making.local(system.loaded.settings, system.folder)
+    restore = journal.Journal(tmp_path / "journal").begin("20260101T000000Z-abcd", made.id, "local", ["files"])
+    database = journal.Swap("database", "shop", "shop_before", "shop_restore")
+    with scratch.folder(tmp_path) as home:
+        Preparing(
+            *(system.loaded.settings, system.folder, place, made, restore, home),
+            save=partial(restore.swaps.append, database),  # as the database's part does, side by side with the files
+            proofs=[],
+            tell=system.said.append,
+        ).run(lambda *_: nullcontext())
+    (uploads,) = [Path(one.made) for one in restore.swaps if one.live == str(system.uploads)]
+    assert owner(uploads / "a.wav") == owner(system.uploads / "a.wav") == owners.numbers("nobody:nogroup")
+    assert not any("what belonged to" in line for line in system.said)
+    assert [*Path.cwd().iterdir()] == []
 
 
 def test_a_place_that_may_only_be_read_is_restored_from(system: Filesystem) -> None:

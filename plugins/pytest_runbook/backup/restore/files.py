@@ -126,13 +126,13 @@ def _member(member: tarfile.TarInfo, stream: IO[bytes] | None, holder: Head, lef
     file = left.pop(name)
     right = file.folder == member.isdir()
     if right and stream is not None:  # folders were made before
-        with placed(folder, name) as (own, within):
+        with _placed(folder, name) as (own, within):
             right = _write(stream, own, within, file)
     return None if right else Fault("corrupt", where, "is not what was saved")
 
 
 @contextmanager
-def placed(folder: Path, name: str) -> Iterator[tuple[str, int]]:
+def _placed(folder: Path, name: str) -> Iterator[tuple[str, int]]:
     """The last part of NAME, a path below FOLDER that may be long, and the folder that it lies in, open and there."""
     parent, _, own = name.rpartition("/")
     with ExitStack() as stack:
@@ -168,7 +168,7 @@ def _folders(wanted: Files, folder: Path) -> list[Fault]:
         if not reading.inside(name):
             faults.append(Fault("unsafe-path", name, "leads out of its folder"))
         else:
-            with placed(folder, name) as (own, within):
+            with _placed(folder, name) as (own, within):
                 os.mkdir(own, 0o700, dir_fd=within)
     return faults
 
@@ -176,7 +176,7 @@ def _folders(wanted: Files, folder: Path) -> list[Fault]:
 def _modes(wanted: Files, folder: Path) -> None:
     """Give the folders their modes and times, from within: nothing can be put into some of them any more."""
     for name, file in wanted.folders(inner_first=True):
-        with placed(folder, name) as (own, within):
+        with _placed(folder, name) as (own, within):
             os.utime(own, (file.mtime, file.mtime), dir_fd=within)
             os.chmod(own, file.mode & OF_FOLDERS, dir_fd=within)
 
@@ -191,7 +191,7 @@ def _links(wanted: Mapping[str, File], folder: Path) -> list[Fault]:
             faults.append(Fault("unsafe-path", name, "leads out of its folder"))
             continue
         try:
-            with placed(folder, name) as (own, within):
+            with _placed(folder, name) as (own, within):
                 os.symlink(file.link, own, dir_fd=within)
         except OSError as error:
             faults.append(Fault("corrupt", name, (error.strerror or str(error)).lower()))

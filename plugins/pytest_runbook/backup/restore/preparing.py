@@ -16,6 +16,7 @@ from pytest_runbook.backup import comparing, contents, owners, programs
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Manifest
 from pytest_runbook.backup.postgresql import Server
+from pytest_runbook.backup.reaching import reached
 from pytest_runbook.backup.restore import exchange, fetching, files, places, room, servers, serving, together, tree
 from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
@@ -194,9 +195,9 @@ class Preparing:
         for name, target in there.items():
             root = (self.manifest.files or {}).get(name)
             mode = root.mode & files.OF_FOLDERS if root and root.folder else None
-            self._beside(staging / name, target, like=target if target.exists() else target.parent, mode=mode)
+            new = self._beside(staging / name, target, like=target if target.exists() else target.parent, mode=mode)
             if os.geteuid() == 0:
-                self._owned(name, Path(self.restore.swaps[-1].made))
+                self._owned(name, new)
         staging.rmdir()
 
     def _owned(self, root: str, new: Path) -> None:
@@ -205,8 +206,9 @@ class Preparing:
         for name, file in (self.manifest.files or {}).items():
             if files.root_of(name) != root or not file.owner:
                 continue
+            parent, _, own = f"{new.name}{name.removeprefix(root)}".rpartition("/")
             try:
-                with files.placed(new.parent, f"{new.name}{name.removeprefix(root)}") as (own, within):
+                with reached(new.parent, parent) as within:
                     os.chown(own, *owners.numbers(file.owner), dir_fd=within, follow_symlinks=False)
             except KeyError:
                 stays[file.owner] = "this machine does not know them"
@@ -215,8 +217,8 @@ class Preparing:
         for owner, why in sorted(stays.items()):
             self.tell(f'of "{root}", what belonged to {owner} belongs to the owner of its folder: {why}')
 
-    def _beside(self, source: Path, target: Path, *, like: Path, mode: int | None = None) -> None:
-        """Move SOURCE beside TARGET, owned by whom LIKE belongs to; the exchange brings it there.
+    def _beside(self, source: Path, target: Path, *, like: Path, mode: int | None = None) -> Path:
+        """Move SOURCE beside TARGET, owned by whom LIKE belongs to; where it is now, until the exchange brings it there.
 
         A folder gets MODE, or that of LIKE.
         """
@@ -235,6 +237,7 @@ class Preparing:
                 os.chown(one.name, owner.st_uid, owner.st_gid, dir_fd=within, follow_symlinks=False)
         if new.is_dir():
             new.chmod(owner.st_mode & files.PERMISSIONS if mode is None else mode)
+        return new
 
     def _compared(self, found: tuple[list[Proof], list[Fault]]) -> None:
         self.proofs += found[0]
