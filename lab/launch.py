@@ -23,7 +23,7 @@ def run_process(file: str, name: str) -> None:
     spec = json.loads(Path(file).read_text())[name]
     os.chdir(spec["directory"])
     if spec["user"] is not None:
-        runpy.run_path(str(BECOME))["become"](spec["user"])
+        runpy.run_path(str(BECOME))["become"](spec["user"], spec["command"])
     told = {**version(spec["version_file"]), **spec["environment"]}
     os.execvpe(spec["command"][0], spec["command"], {**os.environ, **told})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,13 +45,17 @@ def give(path: Path, user: str | None) -> None:
         os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
 
 
-def become(user: str) -> None:
-    """Be USER from here on, yet able to pass through folders that only root may enter (a checkout below /root)."""
+def become(user: str, argv: Sequence[str]) -> None:
+    """Be USER from here on, to run ARGV; may pass through folders that only root may enter where a path of it needs that.
+
+    A checkout below /root does. Who passes reads every file as well, so nobody does who need not: a server that a dump is
+    restored into runs what somebody wrote into the database.
+    """
     entry = pwd.getpwnam(user)
     libc = ctypes.CDLL(None, use_errno=True)
-    capability = _passing_capability()
     os.setgroups([])
     os.setgid(entry.pw_gid)
+    capability = 0 if _reached_by(entry.pw_uid, argv) else _passing_capability()
     if capability:
         # Only so does access(2), which PostgreSQL's programs ask about each other, heed what others than root hold.
         libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
@@ -65,6 +70,26 @@ def become(user: str) -> None:
         libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0)
 
 
+def _reached_by(uid: int, argv: Sequence[str]) -> bool:
+    """Whether the user UID gets to each path of ARGV, and to the current folder, by own rights."""
+    os.seteuid(uid)
+    try:
+        return all(map(_enters, (Path.cwd(), *(Path(word) for word in argv if word.startswith("/")))))
+    finally:
+        os.seteuid(0)
+
+
+def _enters(path: Path) -> bool:
+    """Whether we get to PATH, and when it is a folder, into it; what is not there stops nobody."""
+    try:
+        folder = stat.S_ISDIR(path.stat().st_mode)
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return not folder or os.access(path, os.X_OK, effective_ids=True)
+
+
 def _passing_capability() -> int:
     """The mildest capability of this process that opens folders; 0 where there is none."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -76,7 +101,7 @@ def _passing_capability() -> int:
 
 def run_as(user: str, *argv: str) -> None:
     """Become ARGV, run by USER."""
-    become(user)
+    become(user, argv)
     try:
         os.execv(argv[0], argv)  # noqa: S606 - an argument list
     except PermissionError:
