@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import redis
 from pytest_runbook import become
+from pytest_runbook.probes.postgresql import Postgresql, PostgresqlSettings
 
 from lab import binaries
 from lab.servers import unprivileged_user
@@ -223,3 +224,13 @@ async def speaking(answer: bytes) -> AsyncIterator[int]:
         yield int(server.sockets[0].getsockname()[1])
     finally:
         server.close()
+
+
+@asynccontextmanager
+async def probing(uri: str = "", **settings: Any) -> AsyncIterator[Postgresql]:
+    """A probe of the server URI with SETTINGS, closed at the end."""
+    probe = Postgresql("database", PostgresqlSettings(kind="postgresql", uri=uri, **{"timeout": 5, **settings}))
+    try:
+        yield probe
+    finally:
+        await probe.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,3 +85,12 @@ class Acting:
     def _answer(self, step: str, part: str, shown: Sequence[str]) -> dict[str, Any]:
         order = Order(self.folder, step, part, self.at, tuple(shown), ROOT)
         return worker.work(Errand(order, 60.0, "mark-of-the-test"))
+
+
+def run(
+    script: str, *arguments: object, variables: Mapping[str, object] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What SCRIPT, beside the runbooks, does with ARGUMENTS and environment VARIABLES."""
+    environment = {**os.environ, **{name: str(value) for name, value in (variables or {}).items()}}
+    command = [str(FOLDER / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
