@@ -329,6 +329,23 @@ def test_the_far_side_needs_no_more_than_a_shell(shell: str, tmp_path: Path, tok
     assert not running(token)
 
 
+@pytest.mark.parametrize("kind", ["script", "given"])
+def test_what_arrives_in_part_is_not_used(kind: str, tmp_path: Path) -> None:
+    """A line that breaks, or a client that is killed, while it sends: what was sent may be a file of secrets."""
+    ran = tmp_path / "ran"
+    body = f"#!/bin/sh\ntouch {ran}\n" + "# long\n" * 10_000
+    script = tmp_path / "mend.sh"
+    script.write_text(body)
+    task = Task([], script) if kind == "script" else Task(["sh", "-c", f"cat >{ran}"], given=body.encode())
+    sent = remote.program("there", HostSettings(kind="host"), task, {"PATH": os.environ["PATH"]}, tmp_path)
+    assert sent.given
+    cut = subprocess.run(
+        sent.argv, input=sent.given[:-5000], capture_output=True, check=False, cwd=tmp_path, timeout=30
+    )
+    assert (cut.returncode, ran.exists()) == (126, False)
+    assert b"what was sent has arrived in part" in cut.stderr
+
+
 FULL = 'for one in "$1" /var/tmp; do mount -t tmpfs -o size=4k none "$one" || exit 99; done; shift; exec "$@"'
 
 
@@ -378,3 +395,9 @@ def test_all_that_a_program_writes_can_be_taken(tmp_path: Path) -> None:
     program = commands.Program(["head", "-c", str(size), "/dev/zero"], dict(os.environ), tmp_path)
     done = commands.follow(program, 60, show=False, take=taken.append)
     assert (done.status, done.stdout, sum(map(len, taken))) == (0, "", size)
+
+
+def test_what_talks_on_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
+    told = "(for i in $(seq 100); do echo on; sleep 0.1; done; echo to the end) & exit 3"
+    done = commands.follow(commands.Program(["sh", "-c", told], dict(os.environ), tmp_path), 30, show=False)
+    assert (done.status, done.late, "to the end" in done.stdout) == (3, False, False)

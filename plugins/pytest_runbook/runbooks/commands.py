@@ -23,7 +23,7 @@ ANSWERED = 1_000_000
 LINE = 2000
 """Characters up to which the last line that a program said tells why it failed; a longer one is data."""
 LINGER = 0.2
-"""Seconds without output after its end for which what it left in the background is listened to."""
+"""Seconds after its end for which what it left in the background is listened to; of a far side, seconds of silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +152,15 @@ def _listen(process: subprocess.Popen[bytes], stdout: _Ear, stderr: _Ear, deadli
         for pipe, ear in ((process.stdout, stdout), (process.stderr, stderr)):
             assert pipe is not None
             selector.register(pipe, selectors.EVENT_READ, ear)
+        over: float | None = None
         while selector.get_map():
+            if over is None and process.poll() is not None:
+                over = clock.monotonic() + LINGER  # what it said itself is in the pipes, which one more look empties
             left = deadline - clock.monotonic()
-            if left <= 0:
+            if left <= 0 and over is None:
                 return False
-            ready = selector.select(min(left, LINGER))
-            if not ready and (process.poll() is not None or stderr.status is not None):
+            ready = selector.select(min(max(left, 0.0), LINGER))
+            if not ready and (over or process.poll() is not None or stderr.status is not None):
                 return True
             for key, _ in ready:
                 data = os.read(key.fd, 65536)
@@ -165,6 +168,8 @@ def _listen(process: subprocess.Popen[bytes], stdout: _Ear, stderr: _Ear, deadli
                     key.data.hear(data)
                 else:
                     selector.unregister(key.fileobj)
+            if over and clock.monotonic() > over:
+                return True
     with suppress(subprocess.TimeoutExpired):
         process.wait(max(deadline - clock.monotonic(), 0.0))
         return True

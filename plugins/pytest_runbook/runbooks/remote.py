@@ -75,9 +75,13 @@ for place in "${{TMPDIR:-/tmp}}" /var/tmp /dev/shm /run "$PWD"; do
   rm -rf "$folder"; folder=
 done
 [ -n "$folder" ] || {{ echo "no folder for temporary files takes {size} bytes" >&2; finish 126; }}
-head -c {size} <&3 1<>"$folder"/{name} || finish 126
+head -c {size} <&3 >"$folder"/{name}
+[ "$(wc -c <"$folder"/{name})" -eq {size} ] || {{ echo "what was sent has arrived in part" >&2; finish 126; }}
 """
-"""Before the content is read, which comes once, a place is found by writing as much there, and for a script by running one."""
+"""Before the content is read, which comes once, a place is found by writing as much there, and for a script by running one.
+
+The file is empty again before the content comes: its size says whether all of it came, as it does not when the line is cut.
+"""
 START = r"""
 start=; command -v setsid >/dev/null 2>&1 && start=setsid
 $start env "$mark" {command} &
