@@ -355,3 +355,28 @@ def step(at):
     done = book.perform()
     assert "3 False False\n" in done.output
     assert done.output.endswith("True\n")
+
+
+def test_a_program_that_a_step_ends_takes_nothing_else_with_it(book: Book) -> None:
+    """As the runbook that makes a backup: pg_dump is late, and the step says so."""
+    book.write(
+        '''
+import os
+from pytest_runbook.backup import running
+from pytest_runbook.errors import BackupError
+
+def late(tools):
+    """Run a program that takes too long."""
+    try:
+        running.run(["sleep", "60"], dict(os.environ), 0.5, mark="backup:")
+    except BackupError as error:
+        raise StepFailed(str(error)) from None
+
+@correct(risk="routine", settle=0, within=1)
+def step(at):
+    """Back up."""
+    return call(late)
+'''
+    )
+    done = book.perform()
+    assert (done.outcome, done.why) == (StepOutcome.FAILED, '"sleep" did not end within 500 ms, and was ended')

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import selectors
 import shlex
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_runbook import clock
@@ -79,6 +80,7 @@ def follow(
     What it started in the background goes on and is not waited for; when it is late, nothing of it goes on. Raises
     StepFailed when it cannot be started.
     """
+    program = replace(program, environment=_marked(program.environment))
     with _started(program) as process:
         stdout, stderr = _Ear(show, program.mark, take), _Ear(show, program.mark)
         try:
@@ -94,6 +96,12 @@ def follow(
         status = (stderr.status if program.mark else process.returncode) if in_time else None
         whole = stdout.whole and stderr.whole
         return Finished(str(program), status, stdout.close(), stderr.close(), not in_time, whole)
+
+
+def _marked(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """ENVIRONMENT with a mark of its own, which begins with the one there: with it ends one program, not who started it."""
+    mark = environment.get(family.MARK)
+    return {**environment, family.MARK: f"{mark}.{secrets.token_hex(4)}"} if mark else environment
 
 
 class _Ear:

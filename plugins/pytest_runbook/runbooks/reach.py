@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +46,7 @@ class Reach:
         Raises StepFailed when it cannot be started, or when the way to the other machine breaks.
         """
         there: HostSettings | None = self.probe(on, "host") if on else None
-        around = {**environment.plain(os.environ), MARK: f"{self._mark}.{secrets.token_hex(4)}"}
+        around = {**environment.plain(os.environ), MARK: self._mark}
         if on and there and remote.is_remote(there):
             program = remote.program(on, there, task, around, self._root)
         else:
