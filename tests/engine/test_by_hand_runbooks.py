@@ -157,5 +157,23 @@ def test_one_step_is_run_by_its_name_or_number_and_one_that_looks_also_when_all_
 
 def test_an_empty_history_says_so(ailing: Ailing) -> None:
     told = runbook(ailing, "history")
-    assert (told.returncode, told.stdout) == (0, "nothing was tried yet on Shop (production)\n")
+    assert (told.returncode, told.stdout) == (
+        0,
+        'nothing was tried yet on Shop (production): there is no history yet ("var/history.db")\n',
+    )
     assert not (ailing.project.folder / "var").exists()
+
+
+def test_a_history_without_what_was_asked_for_says_so_and_an_unknown_name_is_refused(ailing: Ailing) -> None:
+    ailing.set("web", "down")
+    assert runbook(ailing, "run", "web-down", "--remediate=apply").returncode == 0
+    assert "web-down on web: remediated" in runbook(ailing, "history", "--service=web", "--runbook=web-down").stdout
+    told = runbook(ailing, "history", "--service=database", "--runbook=web-down")
+    assert told.returncode == 0
+    assert told.stdout == (
+        'nothing was tried yet with the runbook "web-down" on the service "database" of Shop (production)\n'
+    )
+    for option, wrong in (("--service", "nosuch"), ("--runbook", "web-donw")):
+        told = runbook(ailing, "history", f"{option}={wrong}", "--json")
+        assert (told.returncode, told.stdout) == (4, "")
+        assert f'unknown {option[2:]} "{wrong}" (known: ' in told.stderr

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pytest_runbook.cli._options import loaded, project_root, readable, settings_options
+from pytest_runbook.cli._options import BadUsage, loaded, project_root, readable, settings_options
+from pytest_runbook.errors import unknown
 
 if TYPE_CHECKING:
     from pytest_runbook.history.rows import AttemptRow
+    from pytest_runbook.settings import Settings
 
 
 @click.command(
     epilog="""\b
 Exit codes:
   0    shown; an empty history is one
-  4    bad settings, or a history that cannot be read
+  4    bad settings, a history that cannot be read, or a service or runbook that neither is known nor was tried
 """
 )
 @settings_options
@@ -42,6 +44,8 @@ def command(
         with readable():
             store = Store.open(url, settings.system.name, settings.system.environment, root=root)
             rows = store.rows(runbook=runbook, service=service, limit=limit)
+    if not rows:
+        _insist_known(root, settings, runbook, service)
     if as_json:
         click.echo(json.dumps([_plain(dataclasses.asdict(row)) for row in rows], indent=2, ensure_ascii=False))
         return
@@ -53,7 +57,22 @@ def command(
             took = f", {step.duration:.1f} s" if step.duration is not None else ""
             click.echo(f"    {step.step} ({step.risk}): {step.outcome or 'open'}{took}")
     if not rows:
-        click.echo(f"nothing was tried yet on {settings.system.name} ({settings.system.environment})")
+        chosen = (f' with the runbook "{runbook}"' if runbook else "") + (
+            f' on the service "{service}"' if service else ""
+        )
+        where = f"{' of' if chosen else ' on'} {settings.system.name} ({settings.system.environment})"
+        there = "" if settings.history.begun(root) else f": there is no history yet ({settings.history.place})"
+        click.echo(f"nothing was tried yet{chosen}{where}{there}")
+
+
+def _insist_known(root: Path, settings: Settings, runbook: str | None, service: str | None) -> None:
+    """Refuse a RUNBOOK or SERVICE that is not there, of which there is no history either."""
+    from pytest_runbook.runbooks.loading import texts
+
+    if runbook is not None and runbook not in (known := texts(root / "remediation")):
+        raise BadUsage(unknown("runbook", runbook, known))
+    if service is not None and service not in settings.services:
+        raise BadUsage(unknown("service", service, settings.services))
 
 
 def _moment(moment: datetime) -> str:

@@ -49,8 +49,8 @@ class Terminal:
                 self.tell(f"    {action}")
         self.tell(why)
 
-    def agree(self, step: Step) -> bool:
-        """Whether the person at the terminal says yes to STEP; nobody there is a no."""
+    def refusal(self, step: Step) -> str | None:
+        """Why STEP may not run; None when the person at the terminal says yes."""
         self.tell(f"{step.title} ({step.risk}) on {step.target}:")
         for action in step.actions:
             self.tell(f"    {action}")
@@ -59,11 +59,11 @@ class Terminal:
             capture.suspend_global_capture(in_=True)
         try:
             if not sys.stdin.isatty():
-                self.tell("nobody can be asked here: the answer is no")
-                return False
-            return input("  run it? [y/N] ").strip().lower() in ("y", "yes")
+                return "nobody could be asked, for this is no terminal"
+            said = input("  run it? [y/N] ").strip().lower()
+            return None if said in ("y", "yes") else "a person said no"
         except EOFError:
-            return False
+            return "nobody answered"
         finally:
             if capture:  # standard input is captured again; output is not, between the checks
                 capture.resume_global_capture()

@@ -57,8 +57,8 @@ class Room:
     """Appends to the journal: type, then fields."""
     tell: Callable[[str], None]
     """A line for whoever watches."""
-    agree: Callable[[Step], bool]
-    """Asks a person."""
+    refusal: Callable[[Step], str | None]
+    """Asks a person; why the step may not run, None when it may."""
     only: str | None = None
     """The one step that a person named."""
 
@@ -182,8 +182,8 @@ class Treatment:
         """Whether a person says yes, where one is asked, and it is still needed then: people take their time."""
         if spec.stage == Stage.DIAGNOSE or self._room.guard.mode != Mode.ASK:
             return True
-        if not self._room.agree(step):
-            step.outcome, step.why = StepOutcome.REFUSED, "a person said no"
+        if why := self._room.refusal(step):
+            step.outcome, step.why = StepOutcome.REFUSED, why
             return False
         return self._needed(spec, step)
 

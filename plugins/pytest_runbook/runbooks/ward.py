@@ -54,7 +54,7 @@ class Ward:
             redactor=plan.run.redactor,
             note=self._recorder.journal.write,
             tell=self._terminal.tell,
-            agree=self._terminal.agree,
+            refusal=self._terminal.refusal,
             only=plan.only,
         )
 

@@ -220,8 +220,20 @@ class History(Section):
 
     def begun(self, root: Path) -> bool:
         """Whether there is one already: the file exists, or it is on a server."""
-        kind, _, place = self.url.get_secret_value().partition("://")
-        return not kind.startswith("sqlite") or (root / place.removeprefix("/")).exists()
+        return not self._is_file or (root / self._file).exists()
+
+    @property
+    def place(self) -> str:
+        """Where it is, without the password."""
+        return f'"{self._file}"' if self._is_file else "on a server"
+
+    @property
+    def _is_file(self) -> bool:
+        return self.url.get_secret_value().startswith("sqlite")
+
+    @property
+    def _file(self) -> str:
+        return self.url.get_secret_value().partition("://")[2].removeprefix("/")
 
 
 class Ceilings(Section):
