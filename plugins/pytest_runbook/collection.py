@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import unittest
 from collections.abc import Iterable, Sequence
@@ -36,6 +37,14 @@ def read_items(items: Sequence[pytest.Item], known: Known, redactor: Redactor) -
                 if mark in known.schedules or mark in known.services or mark.upper() in known.severities:
                     item.add_marker(_mark(mark))
     return faults
+
+
+def is_check(made: object, collector: pytest.Collector) -> bool:
+    """Whether MADE is a function that the module of COLLECTOR itself marks as a check."""
+    module = collector.getparent(pytest.Module)
+    if module is None or not inspect.isfunction(made) or made.__module__ != module.obj.__name__:
+        return False
+    return any(mark.name == "check" for mark in getattr(made, "pytestmark", ()))
 
 
 @cache

@@ -14,6 +14,8 @@ class Completeness:
         self._selected: dict[str, None] = {}
         self._seen: set[str] = set()
         self._unread: list[str] = []
+        self.left_out: dict[str, str] = {}
+        """Files that skip themselves as a whole, each with its reason."""
         self._broken = False
 
     def select(self, nodeids: Iterable[str]) -> None:
@@ -24,6 +26,8 @@ class Completeness:
         """A sentence for each way in which the run is not whole."""
         for nodeid in self._unread:
             yield f'"{nodeid}" could not be read: its checks did not run'
+        for nodeid, why in self.left_out.items():
+            yield f'"{nodeid}" skips itself as a whole, so none of its checks ran: {why}'
         if self._broken:
             yield "pytest met an internal error"
         missing = [nodeid for nodeid in self._selected if nodeid not in self._seen]
@@ -32,9 +36,11 @@ class Completeness:
             yield f"{len(missing)} selected checks were not judged: {', '.join(missing[:5])}{more}"
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that cannot be imported; xdist goes on without it."""
+        """A file that cannot be imported; xdist goes on without it. One that skips itself, as for a library, is no better."""
         if report.failed and report.nodeid not in self._unread:
             self._unread.append(report.nodeid)
+        if report.skipped:
+            self.left_out[report.nodeid] = str(report.longrepr[-1]) if isinstance(report.longrepr, tuple) else ""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Iterable[str]) -> None:

@@ -131,8 +131,8 @@ def _take_part(config: pytest.Config, file: Path) -> None:
     config.pluginmanager.register(session, "runbook-session")
     config.pluginmanager.register(session.fixtures, "runbook-fixtures")
     config.pluginmanager.register(drill, "runbook-drill")
+    config.pluginmanager.register(session.completeness, "runbook-completeness")
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(session.completeness, "runbook-completeness")
         config.pluginmanager.register(Reporting(config, session, adopted), "runbook-reporting")
         option = config.option
         if option.runbook_remediate != Mode.OFF and (wrong := faults(config.rootpath / "remediation")):
@@ -245,6 +245,7 @@ def pytest_testnodedown(node: Any) -> None:
     session = node.config.stash[SESSION]
     session.faults = told.get("runbook_faults") or session.faults
     session.askable.update(told.get("runbook_askable", ()))
+    session.completeness.left_out.update(told.get("runbook_left_out", {}))
 
 
 def _deals(config: pytest.Config) -> bool:

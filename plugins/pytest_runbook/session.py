@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_runbook import clock, results
-from pytest_runbook.collection import read_items, unknown_marks
+from pytest_runbook.collection import is_check, read_items, unknown_marks
 from pytest_runbook.completeness import Completeness
 from pytest_runbook.concurrency.attempts import Confirmation, Execution
 from pytest_runbook.concurrency.runner import CHECK, Runner
@@ -48,6 +48,7 @@ class RunbookSession:
         self.recorder: Recorder | None = None
         self.reports: list[Path] = []
         self.faults: list[str] = []
+        self._overlooked: list[str] = []
         """What a worker of xdist found wrong at collection."""
         self.askable: set[str] = set()
         """Services of which a check of the project, selected or not, says whether they are up."""
@@ -96,14 +97,26 @@ class RunbookSession:
         """The system, its environment and where the settings come from."""
         return f"runbook: {self.settings.system.name} {self.settings.system.environment} · gate {self.settings.gate}"
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pycollect_makeitem(
+        self, collector: pytest.Collector, name: str, obj: object
+    ) -> Generator[None, Any, Any]:
+        """See a check that pytest passes over, for its name."""
+        made = yield
+        if not made and is_check(obj, collector):
+            hint = 'begin its name with "test", or what python_functions says'
+            self._overlooked.append(f"{collector.nodeid}::{name}: a check that pytest does not collect\n  hint: {hint}")
+        return made
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Turn items into checks before pytest selects by marks."""
         faults = unknown_marks(config.option.markexpr or "", config.getini("markers"))
-        faults += read_items(items, self.known, self.redactor)
+        faults += read_items(items, self.known, self.redactor) + self._overlooked
         self.askable = {item.stash[CHECK].service for item in items if _tells_availability(item)}
         if self._worker:
-            config.workeroutput["runbook_askable"] = sorted(self.askable)  # type: ignore[attr-defined]
+            told = {"runbook_askable": sorted(self.askable), "runbook_left_out": self.completeness.left_out}
+            config.workeroutput.update(told)  # type: ignore[attr-defined]
         if not faults:
             return
         if self._worker:
@@ -313,11 +326,15 @@ def _remediation(option: Any) -> str:
 
 
 def _selection(option: Any) -> str:
-    """What was asked for, as one would type it."""
+    """What was asked for and what was left out, as one would type it; it may stand in an environment that nobody sees."""
     asked: Iterable[str] = (
         f'-m "{option.markexpr}"' if option.markexpr else "",
         f'-k "{option.keyword}"' if option.keyword else "",
         *option.file_or_dir,
+        *(f"--ignore={path}" for path in option.ignore or ()),
+        *(f"--ignore-glob={pattern}" for pattern in option.ignore_glob or ()),
+        *(f"--deselect={prefix}" for prefix in option.deselect or ()),
+        "--last-failed" if getattr(option, "lf", False) else "",
     )
     return " ".join(part for part in asked if part)
 

@@ -156,3 +156,32 @@ def test_a_folder_that_is_used_again_tells_the_last_run_only(project: Project) -
     project.run()
     run = project.run("-k", "b.py")
     assert {r.check.id for r in run.journal.results} == {"web/b::good"}
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")])
+def test_a_file_that_skips_itself(project: Project, options: tuple[str, ...]) -> None:
+    project.checks("web/pages.py", GOOD)
+    project.checks("web/optional.py", f'    pytest.importorskip("no_such_module")\n{GOOD}')
+    run = project.run(*options)
+    assert (run.code, run.outcomes) == (1, {"web/pages::good": "passed"})
+    (problem,) = run.record.problems
+    assert '"checks/web/optional.py" skips itself as a whole, so none of its checks ran: ' in problem
+    assert "no_such_module" in problem
+    assert "PASSED" not in run.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")])
+def test_a_check_whose_name_is_not_that_of_a_test(project: Project, options: tuple[str, ...]) -> None:
+    project.checks("web/pages.py", GOOD)
+    project.checks("web/misnamed.py", GOOD.replace("test_good", "answers"))
+    run = project.run(*options)
+    assert run.code == 4
+    assert "checks/web/misnamed.py::answers: a check that pytest does not collect" in run.output
+
+
+def test_what_was_left_out_is_part_of_what_was_asked_for(project: Project) -> None:
+    project.checks("web/pages.py", GOOD)
+    project.checks("web/others.py", GOOD)
+    run = project.run("-m", "daily", "--deselect=checks/web/others.py", env={"PYTEST_ADDOPTS": "--ignore=checks/ml"})
+    assert (run.code, run.outcomes) == (0, {"web/pages::good": "passed"})
+    assert run.record.selection == '-m "daily" --ignore=checks/ml --deselect=checks/web/others.py'

@@ -123,6 +123,9 @@ class Trial:
             raise  # ends the session, as its author wants
         except RAISED as caught:  # whatever a check raises is its result
             error = caught
+        forgotten = notebook.forgotten()
+        if forgotten and error is None:
+            error = Unmeasured(f'"{forgotten[0]}" was not awaited, so nobody looked: write "await" before it')
         outcome, ended = judge(error, run.check), clock.monotonic()
         if outcome == Outcome.SKIPPED and run.attempts:
             outcome = Outcome.UNMEASURED  # it applied a moment ago

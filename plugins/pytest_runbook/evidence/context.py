@@ -6,10 +6,12 @@ A context variable carries it, so it follows coroutines into tasks and blocking 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import inspect
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from pytest_runbook.model import Measurement, Observation
 
@@ -32,8 +34,17 @@ class Notebook:
     """What was logged while the check ran, a line each."""
     limit: asyncio.Timeout | None = None
     """The check's time, when it is a coroutine."""
+    questions: list[Coroutine[Any, Any, Any]] = field(default_factory=list)
+    """What was asked of probes."""
     _lines: int = 0
     _left: float = 0.0
+
+    def forgotten(self) -> list[str]:
+        """Names of the questions that were never awaited, so that nobody looked; they are given up."""
+        found = [one for one in self.questions if inspect.getcoroutinestate(one) == inspect.CORO_CREATED]
+        for one in found:
+            one.close()
+        return [getattr(one, "__qualname__", "a question") for one in found]
 
     @contextmanager
     def in_line(self) -> Iterator[None]:

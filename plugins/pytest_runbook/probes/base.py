@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -46,6 +48,13 @@ class Probe(Generic[S]):
     remote: ClassVar[bool] = True
     """Whether it looks over the network: answers of such probes show that the checker is not cut off."""
     Settings: ClassVar[type[ProbeSettings]] = ProbeSettings
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Have each question of this kind noted by the check that asks it."""
+        super().__init_subclass__(**options)
+        for name, method in [*vars(cls).items()]:
+            if inspect.iscoroutinefunction(method) and not name.startswith("_") and name not in vars(Probe):
+                setattr(cls, name, _noted(method))
 
     def __init__(self, name: str, settings: S) -> None:
         """NAME is the name in the settings, SETTINGS an instance of this kind's `Settings`."""
@@ -143,6 +152,19 @@ class Probe(Generic[S]):
     async def blocking(self, call: Callable[[], T]) -> T:
         """Result of the blocking CALL, in a thread that may be left behind."""
         return await in_thread(call)
+
+
+def _noted(method: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Coroutine[Any, Any, T]]:
+    """METHOD, whose calls are in the notebook of the check: one that is not awaited asks nothing, and is true."""
+
+    @functools.wraps(method)
+    def ask(*arguments: Any, **options: Any) -> Coroutine[Any, Any, T]:
+        question, notebook = method(*arguments, **options), current()
+        if notebook is not None:
+            notebook.questions.append(question)
+        return question
+
+    return ask
 
 
 def _own(error: Exception) -> Exception:
