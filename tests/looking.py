@@ -1,4 +1,4 @@
-"""Runs some of the project's own checks on this machine, without a lab, and gives the record."""
+"""Runs some of the project's own checks on this machine, without a lab, and gives the record; serves what they look at."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +36,33 @@ def looked(checks: Iterable[str], told: Mapping[str, Any], report: Path, *, plai
     )
     assert (report / "run.json").is_file(), done.stdout + done.stderr
     return RunRecord.from_json(json.loads((report / "run.json").read_text()))
+
+
+@contextmanager
+def answering(
+    status: int, headers: Iterable[tuple[str, str]] = (), bodies: Iterator[str] | None = None
+) -> Iterator[str]:
+    """The address of a web service that answers every request with STATUS, HEADERS and the next of BODIES (none: empty)."""
+
+    class Answer(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = next(bodies).encode() if bodies else b""
+            self.send_response(status)
+            for name, value in (*headers, ("Content-Length", str(len(body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Keep still."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            serving.join()

@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from pytest_runbook.model import Outcome, Result
 
-from tests.looking import looked
+from tests.looking import answering, looked
 
 ERRORS, SPEED = "web/errors::error_rate", "web/performance::p95_response_time"
 OPENS, UPTIME = "web/availability::page_opens[/]", "web/uptime::uptime"
-
-
-@contextmanager
-def answering(status: int) -> Iterator[str]:
-    """The address of a web service that answers every request with STATUS."""
-
-    class Answer(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Keep still."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            serving.join()
 
 
 def seen_of(check: str, status: int, folder: Path, runs: Path | None = None) -> Result:

@@ -6,9 +6,7 @@ import re
 import pytest
 import yaml
 from pytest_runbook import Unmeasured, check
-
-VARIABLE = re.compile(r"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?[^}]*\})")
-"""A variable in a compose file: `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:?message}`; `$$` is a dollar sign."""
+from pytest_runbook.interpolation import filled
 
 
 @check("predeploy", severity="P1", runbook="configuration-invalid", needs="host")
@@ -23,14 +21,8 @@ def test_compose_file_parses(host, facts):
 def test_compose_file_has_its_variables(host, system, facts):
     """Every variable that the compose file uses has a value: it would be empty otherwise, or the start would fail (guide G03)."""
     # Written again, without its comments.
-    used = [
-        match
-        for match in VARIABLE.finditer(json.dumps(_described(host, facts), default=str))
-        if match["default"] is None
-    ]
-    names = {match["bare"] or match["braced"] for match in used} - {None}
-    missing = sorted(name for name in names if not system.environment.get(name))
-    assert not missing, f"{facts.paths.compose} uses what is not set: {', '.join(missing)}"
+    _, missing = filled(json.dumps(_described(host, facts), default=str), system.environment)
+    assert not missing, f"{facts.paths.compose} uses what is not set: {', '.join(sorted(missing))}"
 
 
 @check("predeploy", severity="P2", runbook="image-missing", needs="host")
@@ -83,14 +75,10 @@ def _services(host, facts):
 
 def _images(host, system, facts):
     """Service to the image that the compose file starts for it, its variables filled in."""
-
-    def value(match):
-        return system.environment.get(match["bare"] or match["braced"] or "") or match["default"] or ""
-
     named = {
         name: service.get("image") for name, service in _services(host, facts).items() if isinstance(service, dict)
     }
-    return {name: VARIABLE.sub(value, image) for name, image in named.items() if image}
+    return {name: filled(image, system.environment)[0] for name, image in named.items() if image}
 
 
 def _is_fixed(image, moving):

@@ -1,7 +1,6 @@
 """Whether browsers are told to protect users; looked at where users are, behind the proxy."""
 
 import re
-from http.cookies import SimpleCookie
 from urllib.parse import urlsplit
 
 from pytest_runbook import Unmeasured, check
@@ -38,19 +37,20 @@ async def test_security_headers(proxy, facts):
 async def test_cookies_are_protected(proxy, facts):
     """The session's cookie travels over TLS only, is hidden from scripts, and is not sent along by other sites."""
     answer = await proxy.get(facts.web.session)
-    cookies = SimpleCookie()
-    for line in answer.headers.get_list("set-cookie"):
-        cookies.load(line)
+    cookies = answer.headers.get_list("set-cookie")
     if not cookies:
         raise Unmeasured(f"{facts.web.session} sets no cookie")
-    weak = {name: lacks for name, cookie in cookies.items() if (lacks := _lacks(cookie))}
-    assert not weak, f"cookies without protection: {'; '.join(f'{name} lacks {lacks}' for name, lacks in weak.items())}"
+    weak = [f"{line.partition('=')[0].strip()} lacks {lacks}" for line in cookies if (lacks := _lacks(line))]
+    assert not weak, f"cookies without protection: {'; '.join(weak)}"
 
 
 def _fits(pattern, value):
     return re.fullmatch(pattern, value, re.IGNORECASE) is not None
 
 
-def _lacks(cookie):
-    flags = {"Secure": cookie["secure"], "HttpOnly": cookie["httponly"], "SameSite": cookie["samesite"]}
-    return ", ".join(flag for flag, given in flags.items() if not given)
+def _lacks(line):
+    """What the cookie of the LINE lacks, read as browsers do (RFC 6265): whatever its value, attributes follow semicolons."""
+    attributes = [part.partition("=") for part in line.split(";")[1:]]
+    given = {name.strip().lower(): value.strip().lower() for name, _, value in attributes}
+    lacks = [flag for flag in ("Secure", "HttpOnly") if flag.lower() not in given]
+    return ", ".join(lacks + ["SameSite"] * (given.get("samesite") not in ("lax", "strict")))

@@ -102,6 +102,17 @@ def test_every_map_leads_to_a_setting_that_exists(tmp_path: Path) -> None:
     assert {key for key in given if loaded.origins[key] in ("default", str(FILE))} == set()
 
 
+@pytest.mark.parametrize(
+    ("host", "url"), [("::1", "http://[::1]:8000"), ("127.0.0.1", "http://127.0.0.1:8000"), ("web", "http://web:8000")]
+)
+def test_an_address_of_ipv6_stands_in_brackets(host: str, url: str, tmp_path: Path) -> None:
+    config = tmp_path / "production.json"
+    config.write_text(json.dumps({"services": {"web_host": host, "web_port": 8000}}))
+    environ = {"NIGHTSCAN_ENV": "staging", "NIGHTSCAN_CONFIG_FILE": str(config)}
+    told = load(tmp_path, file=FILE, environ=environ, overrides=["system.env_file=/nowhere/.env"]).settings
+    assert told.probes["web"].model_dump()["url"] == url
+
+
 def test_what_is_documented_for_a_machine_elsewhere_moves_every_manager() -> None:
     page = (ROOT / "docs" / "your-system.md").read_text()
     moved = dict(re.findall(r"\b(RUNBOOK__(?:PROBES__HOST|MANAGERS)__\w+)=(\S+)", page))

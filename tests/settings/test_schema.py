@@ -25,6 +25,11 @@ def test_waiver_on_a_date_ends_with_that_day(project: Project) -> None:
     assert moments[2] == datetime(2026, 12, 31, 10, tzinfo=UTC)
 
 
+def test_a_waiver_may_last_for_ever(project: Project) -> None:
+    project.settings("[[waivers]]\ncheck='web/*'\nowner='m'\nreason='r'\nexpires=9999-12-31\n")
+    assert project.load().settings.waivers[0].expires.year == 9999
+
+
 def test_window_covers_the_days_it_names(project: Project) -> None:
     project.settings("[[maintenance]]\nservices=['web']\nowner='m'\nreason='r'\nstart=2026-12-05\nend=2026-12-06")
     window = project.load().settings.maintenance[0]

@@ -32,6 +32,9 @@ from pytest_runbook.model import Risk
 from pytest_runbook.probes.base import ProbeSettings
 from pytest_runbook.settings.tables import Table
 
+LAST = date.max - timedelta(days=2)
+"""The last day that is told apart: what lasts "for ever" in any time zone."""
+
 
 def _words(value: Any) -> Any:
     """Environment variables hold one text: `a@example.org, b@example.org` is a list of two."""
@@ -45,7 +48,7 @@ def _moment(value: Any, *, day_ends: bool) -> datetime:
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, date):
-        return datetime.combine(value + timedelta(days=day_ends), time(), UTC)
+        return datetime.combine(min(value, LAST) + timedelta(days=day_ends), time(), UTC)
     raise ValueError("should be a date or a date with time, for example 2026-12-31 or 2026-12-31T22:00:00Z")
 
 

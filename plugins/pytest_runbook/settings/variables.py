@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,20 @@ def mapped(keys: Any, value_of: Callable[[str], Any], origin: Callable[[list[str
 
 
 def _filled(template: str, values: Mapping[str, Any]) -> str:
-    return _PIECE.sub(lambda found: str(values[found[1]]), template)
+    """TEMPLATE with its VALUES; in an address one of IPv6 stands in brackets."""
+
+    def value(found: re.Match[str]) -> str:
+        text = str(values[found[1]])
+        return f"[{text}]" if "://" in template and _is_ipv6(text) else text
+
+    return _PIECE.sub(value, template)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 def command_line(overrides: Iterable[str], tree: Any, faults: list[Fault]) -> Iterator[Entry]:
