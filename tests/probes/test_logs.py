@@ -7,11 +7,14 @@ import json
 import os
 import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import ValidationError
+from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured, Unreachable
 from pytest_runbook.evidence.context import Notebook
 from pytest_runbook.probes._logline import Reading
@@ -59,6 +62,56 @@ def test_errors_of_a_window_are_found_in_json_lines(log: Path) -> None:
     assert [(record.level, record.message) for record in found] == [("ERROR", "one"), ("CRITICAL", "two")]
     assert (len(found), found.broken, bool(found)) == (2, 0, True)
     assert not run(logs(log).errors(since=10))
+
+
+def wrapped(seconds: float, line: str) -> str:
+    """LINE of a container, as docker's json-file driver writes it."""
+    return json.dumps({"log": line, "stream": "stderr", "time": ago(seconds).isoformat()}) + "\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        wrapped(60, entry(60, "ERROR", "bad")),
+        wrapped(60, json.dumps({"level": "ERROR", "message": "bad"}) + "\n"),
+        wrapped(60, "[ERROR] bad\n"),
+        json.dumps({"time": ago(60).isoformat(), "log.level": "error", "message": "bad"}) + "\n",
+        json.dumps({"time": ago(60).isoformat(), "log": {"level": "error"}, "message": "bad"}) + "\n",
+        json.dumps({"time": ago(60).timestamp(), "severity_text": "ERROR", "message": "bad"}) + "\n",
+        json.dumps({"time": ago(60).timestamp() * 1000, "level": 50, "msg": "bad"}) + "\n",
+        json.dumps({"timestamp": ago(60).timestamp(), "level": 3, "message": "bad"}) + "\n",
+    ],
+)
+def test_levels_are_read_wherever_common_loggers_write_them(line: str, log: Path) -> None:
+    log.write_text(line)
+    (found,) = run(logs(log).errors(since=HOUR))
+    assert (found.level, found.message.removeprefix("[ERROR] ")) == ("ERROR", "bad")
+
+
+@pytest.mark.parametrize(
+    "line", [text(60, "error: it is broken"), entry(60, "", "it is broken"), wrapped(60, "broken\n")]
+)
+def test_records_that_do_not_say_how_bad_they_are_are_no_good_ones(line: str, log: Path) -> None:
+    log.write_text(line * 3)
+    with pytest.raises(Unmeasured, match=r"none of 3 records says how bad it is\n  hint: set probes\.logs\.level_keys"):
+        run(logs(log).errors(since=HOUR))
+    assert len(run(logs(log).records(since=HOUR))) == 3
+    log.write_text(line + entry(30))
+    assert not run(logs(log).errors(since=HOUR))
+
+
+def test_of_the_hour_that_comes_twice_in_autumn_the_later_one_counts_unless_it_is_still_to_come(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = Reading(ZoneInfo("Europe/Paris"), ("time",), (), ())
+    for now, meant in (
+        ("2026-10-25T00:31:00Z", "2026-10-25T00:30:00Z"),
+        ("2026-10-25T01:31:00Z", "2026-10-25T01:30:00Z"),
+    ):
+        monkeypatch.setattr(clock, "now", partial(clock.parse, now))
+        record = reading.text("2026-10-25 02:30:00 ERROR bad", "log")
+        assert record
+        assert record.time == clock.parse(meant)
 
 
 def test_all_records_of_a_window_come_oldest_first(log: Path) -> None:

@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 from pytest_runbook import clock
 
+DISORDER = timedelta(seconds=60)
+"""How much later than its time a record may stand in a file that several processes write, and how far a clock may be ahead."""
 CONTINUED = 200
 """Lines of one text record (a traceback) that are kept."""
 TRACE = (" ", "\t", "Traceback ")
@@ -22,6 +24,11 @@ Zone = tzinfo | None
 MESSAGE = 2000
 """Characters of a message that are kept."""
 ALIASES = {"WARN": "WARNING", "ERR": "ERROR", "CRIT": "CRITICAL", "EMERG": "EMERGENCY"}
+ALIASES |= dict(
+    zip("01234567", ("EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"), strict=True)
+)
+ALIASES |= {"10": "TRACE", "20": "DEBUG", "30": "INFO", "40": "WARNING", "50": "ERROR", "60": "FATAL"}
+"""Words for levels, and the numbers of syslog and of pino and bunyan."""
 _LEVELS = "TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERR|ERROR|CRIT|CRITICAL|FATAL|PANIC|ALERT|EMERG|EMERGENCY"
 # In capitals anywhere, in any case where it is set apart: "an error occurred" in a message is no level.
 _LEVEL = re.compile(rf"\b({_LEVELS})\b|[\[<(]({_LEVELS.lower()})[\]>)]|\blevel=\"?({_LEVELS.lower()})\b")
@@ -63,10 +70,20 @@ class Reading:
             return None
         if not isinstance(data, dict):
             return None
+        if isinstance(data.get("log"), str) and "stream" in data:
+            return self._wrapped(data, source)
         message = _first(data, self.message_keys)
         text = line if message is None else str(message)
         level = str(_first(data, self.level_keys) or "")
         return LogRecord(self.moment(_first(data, self.time_keys)), level_name(level), text[:MESSAGE], source)
+
+    def _wrapped(self, data: Mapping[str, Any], source: str) -> LogRecord:
+        """The line of a container in DATA, as docker's json-file driver writes and dates it."""
+        line = data["log"].rstrip("\n")
+        record = (self.json(line, source) if line.startswith("{") else None) or self.text(line, source)
+        if record is None:
+            record = LogRecord(None, _level(line[:_HEAD]), line[:MESSAGE], source)
+        return replace(record, time=record.time or self.moment(data.get("time")))
 
     def text(self, line: str, source: str) -> LogRecord | None:
         """The record that LINE of the file SOURCE begins in plain text; None when no time stands at its head."""
@@ -75,9 +92,7 @@ class Reading:
             found = pattern.search(head) if pattern is _COMMON else pattern.match(head.lstrip("[<("))
             moment = read(found[found.lastindex or 0], self.zone) if found else None
             if moment:
-                level = _LEVEL.search(head)
-                name = next(filter(None, level.groups())) if level else ""
-                return LogRecord(moment, level_name(name), line[:MESSAGE], source)
+                return LogRecord(moment, _level(head), line[:MESSAGE], source)
         return None
 
     def moment(self, value: Any) -> datetime | None:
@@ -100,6 +115,8 @@ class Scan:
         self.broken = 0
         self.dated = 0
         """Records with a time."""
+        self.levels = 0
+        """Records with a level."""
         self.ends_dated: bool | None = None
         """Whether the lines that are being read end in a record with a time; what is below it may be of later."""
 
@@ -122,6 +139,7 @@ class Scan:
                 self.broken += len(below)
             below.clear()
             self.dated += record.time is not None
+            self.levels += bool(record.level)
             yield record
         self.broken += len(below)
 
@@ -132,6 +150,11 @@ class Scan:
             if found or self._form == "json":
                 return found, False
         return (self._reading.text(line, source) if self._form != "json" else None), True
+
+
+def _level(head: str) -> str:
+    found = _LEVEL.search(head)
+    return level_name(next(filter(None, found.groups()))) if found else ""
 
 
 def level_name(word: str) -> str:
@@ -151,7 +174,15 @@ def zone_of(name: str) -> Zone:
 
 
 def _first(data: Mapping[str, Any], keys: Iterable[str]) -> Any:
-    return next((data[key] for key in keys if data.get(key) is not None), None)
+    """The first of KEYS that DATA have; `log.level` may be one key, or one within another."""
+    return next((value for key in keys if (value := _value(data, key)) is not None), None)
+
+
+def _value(data: Any, key: str) -> Any:
+    if not isinstance(data, Mapping):
+        return None
+    outer, dot, inner = key.partition(".")
+    return _value(data.get(outer), inner) if dot and key not in data else data.get(key)
 
 
 def _iso(text: str, zone: Zone) -> datetime | None:
@@ -197,8 +228,12 @@ def _strptime(text: str, form: str, zone: Zone) -> datetime | None:
 
 
 def _utc(moment: datetime, zone: Zone) -> datetime:
-    # What has no zone by now is local: that is how `astimezone` reads it, summer time included.
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    if moment.tzinfo:
+        return moment.astimezone(UTC)
+    # What has no zone by now is local: that is how `astimezone` reads it, summer time included. In autumn an hour comes
+    # twice: it is the later one, unless that is still to come, for what is taken for older might be passed over.
+    first, later = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return later if first < later <= clock.now() + DISORDER else first
 
 
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[str, Zone], datetime | None]], ...] = (

@@ -16,13 +16,11 @@ from pydantic import BeforeValidator, field_validator
 from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured
 from pytest_runbook.files import unreadable
-from pytest_runbook.probes._logline import LogRecord, Reading, Scan, level_name, zone_of
+from pytest_runbook.probes._logline import DISORDER, LogRecord, Reading, Scan, level_name, zone_of
 from pytest_runbook.probes._plain import plain
 from pytest_runbook.probes._tail import Budget, OpenFile, open_files
 from pytest_runbook.probes.base import Probe, ProbeSettings
 
-DISORDER = timedelta(seconds=60)
-"""How much later than its time a record may stand in a file that several processes write."""
 STRAY = 50
 """Old records in a row after which nothing new is expected above them: one writer's times may be of another zone."""
 QUARTER = timedelta(minutes=15)
@@ -49,9 +47,9 @@ class LogsSettings(ProbeSettings):
     max_bytes: int = 20_000_000
     """Bytes that one call may read."""
     time_keys: tuple[str, ...] = ("timestamp", "@timestamp", "time", "ts", "asctime")
-    level_keys: tuple[str, ...] = ("level", "levelname", "severity", "lvl")
+    level_keys: tuple[str, ...] = ("level", "levelname", "severity", "lvl", "log.level", "severity_text")
     message_keys: tuple[str, ...] = ("message", "msg", "event")
-    """Keys of JSON records, the first one present counts."""
+    """Keys of JSON records, the first one present counts; `log.level` may be one key, or one within another."""
     error_levels: tuple[str, ...] = ("ERROR", "CRITICAL", "FATAL", "PANIC", "ALERT", "EMERGENCY")
 
     @field_validator("time_zone")
@@ -114,8 +112,10 @@ class Logs(Probe[LogsSettings]):
         return await self._look(f"records of the last {since:g} s", lambda: self._window(since, lambda record: True))
 
     async def errors(self, since: float) -> Records:
-        """Records of the last SINCE seconds with one of the error levels."""
-        return await self._look(f"errors of the last {since:g} s", lambda: self._window(since, self._is_error))
+        """Records of the last SINCE seconds with one of the error levels; Unmeasured when records show no levels."""
+        return await self._look(
+            f"errors of the last {since:g} s", lambda: self._window(since, self._is_error, levels=True)
+        )
 
     async def last_record_age(self) -> float:
         """Seconds since the newest record of all files."""
@@ -133,7 +133,7 @@ class Logs(Probe[LogsSettings]):
     async def _look(self, operation: str, call: Callable[[], T]) -> T:
         return await self.observe(operation, lambda: self.limited(self.blocking(call)), answer=_summary)
 
-    def _window(self, seconds: float, wanted: Callable[[LogRecord], bool]) -> Records:
+    def _window(self, seconds: float, wanted: Callable[[LogRecord], bool], *, levels: bool = False) -> Records:
         since = clock.now() - timedelta(seconds=seconds)
         budget, scan = Budget(self.settings.max_bytes), Scan(self._reading, self.settings.format)
         found: list[LogRecord] = []
@@ -142,6 +142,11 @@ class Logs(Probe[LogsSettings]):
                 records = scan.records(file.lines(budget), file.path.name)
                 found += filter(wanted, self._within(since, file, scan, records))
         self._must_be_dated(scan)
+        if levels and scan.dated and not scan.levels:
+            raise Unmeasured(
+                f'"{self.target}": none of {scan.dated} records says how bad it is\n'
+                f"  hint: set probes.{self.name}.level_keys (now {', '.join(self.settings.level_keys)}), or log levels"
+            )
         if budget.spent:
             raise Unmeasured(
                 f'"{self.target}": {budget.size} bytes do not reach back {clock.duration(seconds)}, '
