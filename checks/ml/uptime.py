@@ -4,7 +4,7 @@ import pytest
 from pytest_runbook import Unreachable, check
 
 
-@check("daily", severity="P2", runbook="uptime-low")
+@check("daily", severity="P2", runbook="uptime-low", timeout=90)
 async def test_uptime(ml, runs, settings, facts, limits, measure):
     """The prediction service was up in more than 99.9 % of the runs of the last 30 days (guide G08).
 
