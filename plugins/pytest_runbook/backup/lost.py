@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import time
 from pathlib import Path
 
@@ -11,11 +12,17 @@ import psutil
 
 PAUSE = 0.5
 """Seconds after which the same is read again: a disk that was away for a moment is back, or gone altogether."""
+OF_THIS_MACHINE = re.compile(
+    "apfs|bcachefs|btrfs|exfat|ext[234]|f2fs|fuseblk|hfs|jfs|nilfs2|ntfs3?|overlay|reiserfs|tmpfs|vfat|xfs|zfs"
+)
+"""File systems of disks of this machine. Of any other, as NFS, CIFS, 9p, or a bucket by FUSE, the same error may mean that
+another machine does not answer, and of one that nobody knows it is not claimed that it does not.
+"""
 
 
 def is_lost(error: OSError, path: Path, at: int, size: int) -> bool:
     """Whether the SIZE bytes AT that place of the file PATH, which met ERROR, are lost: a second try meets it as well."""
-    if error.errno != errno.EIO or _is_of_another_machine(path):
+    if error.errno != errno.EIO or not OF_THIS_MACHINE.fullmatch(_file_system(path)):
         return False
     time.sleep(PAUSE)
     try:
@@ -27,10 +34,8 @@ def is_lost(error: OSError, path: Path, at: int, size: int) -> bool:
     return False
 
 
-def _is_of_another_machine(path: Path) -> bool:
-    """Whether PATH lies on a disk of another machine, as of NFS, where the same error means that it does not answer."""
+def _file_system(path: Path) -> str:
+    """The kind of file system that PATH lies on, as the machine calls it; empty when nobody can tell."""
     folder = Path(os.path.realpath(path.parent))
-    mounts = {one.mountpoint: one.device for one in psutil.disk_partitions(all=True)}
-    device = next((mounts[str(one)] for one in (folder, *folder.parents) if str(one) in mounts), "")
-    # `server:/backups` of NFS, `user@server:backups` of sshfs, `//server/backups` of CIFS.
-    return device.startswith("//") or (":" in device and not device.startswith("/"))
+    kinds = {one.mountpoint: one.fstype for one in psutil.disk_partitions(all=True)}
+    return next((kinds[str(one)] for one in (folder, *folder.parents) if str(one) in kinds), "")
