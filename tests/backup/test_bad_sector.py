@@ -91,7 +91,9 @@ def test_what_can_be_read_a_second_time_is_no_damage(system: Filesystem, place: 
     assert system.faults(backup) == []
 
 
-@pytest.mark.parametrize(("kind", "reason", "noted"), [("tmpfs", "corrupt", REFUTED), ("ramfs", "unreachable", VERIFIED)])
+@pytest.mark.parametrize(
+    ("kind", "reason", "noted"), [("tmpfs", "corrupt", REFUTED), ("ramfs", "unreachable", VERIFIED)]
+)
 def test_nor_is_what_a_file_system_does_not_give_that_may_be_of_another_machine(
     system: Filesystem, place: Folder, kind: str, reason: str, noted: str
 ) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.restore import journal
 
 from tests.backup.restored import killed, restoring
 from tests.backup.systems import Shop
+from tests.backup.test_unseen import filled
 
 pytestmark = pytest.mark.usefixtures("changed")
 
@@ -33,6 +37,16 @@ def test_limits_of_the_database_are_restored_and_not_meant_for_the_restore(syste
         system.database.sql("DROP FUNCTION slow CASCADE; ALTER DATABASE shop RESET statement_timeout", "shop")
         for name in ("local", "away"):
             system.place(name).remove(made.id)
+
+
+def test_a_full_folder_for_temporary_files_ends_no_restore(
+    system: Shop, backup: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fetched lies in that for scratch servers."""
+    with filled(tmp_path / "full"):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+        done = restoring(system).restore("away", backup, ["database"], safety=False)
+    assert done.state == journal.DONE, done.story
 
 
 def test_roles_that_exist_are_left_as_they_are(system: Shop) -> None:

@@ -165,7 +165,7 @@ class Restoring:
     def _of_database(self, dump: Path) -> str:
         """The script of what DUMP tells of the database itself; no body of a function stands in it."""
         listing = self._answer("--create", "--list", str(dump))
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="runbook-") as chosen:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="runbook-", dir=dump.parent) as chosen:
             chosen.write("\n".join(OF_DATABASE.findall(listing)) + "\n")
             chosen.flush()
             return self._answer("--create", f"--use-list={chosen.name}", str(dump))
