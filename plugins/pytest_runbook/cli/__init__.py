@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import pkgutil
 import sys
 import traceback
@@ -19,9 +21,12 @@ Exit codes:
   0    done
   1    done, and what was asked for is not so; a command says when
   2    interrupted
-  3    an error inside the command itself
+  3    an error inside the command itself, or of its machine, as a full disk
   4    a bad option, a bad name or bad settings
 """
+
+OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
+"""Errors of a disk, or of rights: a traceback would only show where we met them."""
 
 
 class Commands(click.Group):
@@ -54,6 +59,13 @@ def _exit(run: Callable[[], Any]) -> NoReturn:
     except click.Abort:
         tell("interrupted", err=True)
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE:
+            traceback.print_exc()
+        else:
+            where = f'"{error.filename}": ' if error.filename else ""
+            tell(f"{where}{os.strerror(error.errno).lower()}\n  hint: look at the room and rights there", err=True)
+        sys.exit(3)
     except Exception:  # whatever a command did not expect: Python itself would exit with 1, which has a meaning here
         traceback.print_exc()
         sys.exit(3)

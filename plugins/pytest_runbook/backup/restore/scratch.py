@@ -55,18 +55,21 @@ def folder(parent: Path | None = None) -> Iterator[Path]:
 
 def _made(parent: Path, held: ExitStack) -> Path:
     """A new folder, whose mark is locked while HELD is open."""
-    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    made.chmod(0o711)
-    told = {"path": str(made), "made": clock.iso(clock.now()), "process": asdict(Process.current())}
+    made = None
     try:
+        made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        made.chmod(0o711)
+        told = {"path": str(made), "made": clock.iso(clock.now()), "process": asdict(Process.current())}
         mark = held.enter_context((made / MARK).open("w", encoding="utf-8"))
         with suppress(OSError):  # where there are no locks of files, a person has to remove what a kill leaves
             fcntl.flock(mark, fcntl.LOCK_EX)
         mark.write(json.dumps(told) + "\n")
         mark.flush()
     except OSError as error:  # a full disk
-        shutil.rmtree(made)
-        raise RestoreError(f'"{parent}" cannot be written to: {(error.strerror or str(error)).lower()}') from None
+        if made:
+            shutil.rmtree(made)
+        said = f'"{parent}" cannot be written to: {(error.strerror or str(error)).lower()}'
+        raise RestoreError(f"{said}\n  hint: look at the room and rights there, or set drill.folder") from None
     return made
 
 
