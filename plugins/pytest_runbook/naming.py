@@ -1,4 +1,4 @@
-"""What runs and deployments are called, and who began them."""
+"""What runs, deployments and our sessions in databases are called, and who began them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import os
 import secrets
 
 from pytest_runbook import clock
+
+SESSION = "pytest-runbook"
+"""The application_name of each of our sessions in PostgreSQL; of one that may work for hours its beginning, then at what."""
 
 
 def new_id() -> str:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 from pytest_runbook.backup import everything
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore import journal, servers
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import RestoreError
+from pytest_runbook.naming import SESSION
 
 from tests.backup.restored import run
 from tests.backup.systems import Shop
@@ -63,6 +64,14 @@ def refused(system: Shop, backup: Manifest, admin: str) -> str:
         restored(system, backup, admin)
     assert len(Production(system.loaded, system.folder).journal.all()) == before
     return str(error.value)
+
+
+def test_its_sessions_are_ours_whatever_they_are_told_to_be_called(system: Shop, admin: str) -> None:
+    """By that the checks and the runbooks of the database leave them alone."""
+    server = servers.administrator(system.told(f"{admin}?application_name=psql").settings)
+    with server.connect():
+        [(seen,)] = system.database.sql("SELECT application_name FROM pg_stat_activity WHERE usename = 'restorer'")
+    assert seen == server.environment["PGAPPNAME"] == f"{SESSION} backup"
 
 
 def test_what_only_a_superuser_may_give_is_told_and_keeps_nobody_from_the_data(

@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 from pytest_runbook.errors import HistoryError
 from pytest_runbook.history import Store
+from pytest_runbook.history.database import Database
+from pytest_runbook.naming import SESSION
 from sqlalchemy import NullPool, create_engine, text
 
 from tests.history.actors import SYSTEM, actors_of, open_store, race
+from tests.history.conftest import postgresql_url
+from tests.probes.databases import PostgresServer
 
 
 def sql(url: str, statement: str) -> None:
@@ -53,6 +57,11 @@ def test_history_of_a_later_software_is_refused(url: str) -> None:
     message = str(caught.value)
     assert 'is of version "7", this software knows up to "3"' in message
     assert "hint: update pytest-runbook here as well" in message
+
+
+def test_sessions_of_a_history_beside_the_system_are_known_as_ours(server: PostgresServer) -> None:
+    with Database(postgresql_url(server), Path()).read() as connection:
+        assert connection.exec_driver_sql("SHOW application_name").scalar_one() == SESSION
 
 
 def test_tables_of_somebody_else_are_left_alone(url: str) -> None:

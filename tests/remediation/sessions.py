@@ -12,7 +12,7 @@ from pytest_runbook.backup import postgresql
 from tests.probes.databases import PostgresServer, until
 from tests.remediation.acting import Acting, settings
 
-BACKUP = str(postgresql.server(settings(probes__database__host="127.0.0.1"), "database").address["application_name"])
+BACKUP = postgresql.NAME
 """What the sessions of our own backups and restores are called, and those of pg_dump in them."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_runbook.errors import BackupError, Unmeasured
+from pytest_runbook.naming import SESSION
 
 if TYPE_CHECKING:
     import psycopg
@@ -34,12 +35,13 @@ VARIABLES = {
     "target_session_attrs": "PGTARGETSESSIONATTRS",
     "options": "PGOPTIONS",
     "client_encoding": "PGCLIENTENCODING",
-    "application_name": "PGAPPNAME",
     "connect_timeout": "PGCONNECT_TIMEOUT",
 }
 """Parameter of a connection to the variable that libpq reads it from."""
 CONNECT = 10
 """Seconds that connecting may take."""
+NAME = f"{SESSION} backup"
+"""What our sessions are called, also those of a restore, and those of the client programs: they may work for hours."""
 ENCODING = {"client_encoding": "utf8"}
 """Of all text that we are told: a server of SQL_ASCII would send bytes."""
 LIMITS = ["lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout", "default_transaction_read_only"]
@@ -62,7 +64,7 @@ class Server:
             name: value for name, value in os.environ.items() if not name.startswith("PG") or name == "PGSYSCONFDIR"
         }
         given = {VARIABLES[key]: str(value) for key, value in self.address.items() if key in VARIABLES}
-        return {**ours, "LC_MESSAGES": "C", "TZ": "UTC", "PGCONNECT_TIMEOUT": str(CONNECT), **given}
+        return {**ours, "LC_MESSAGES": "C", "TZ": "UTC", "PGCONNECT_TIMEOUT": str(CONNECT), **given, "PGAPPNAME": NAME}
 
     @contextmanager
     def connect(self, **more: Any) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
@@ -73,7 +75,7 @@ class Server:
         import psycopg
 
         try:
-            address = {"connect_timeout": CONNECT, **self.address, **ENCODING, **more}
+            address = {"connect_timeout": CONNECT, **self.address, **ENCODING, "application_name": NAME, **more}
             with psycopg.connect(**address, autocommit=True, prepare_threshold=None) as connection:
                 connection.execute("SET statement_timeout = 0")
                 connection.execute(
@@ -87,7 +89,6 @@ class Server:
 def server(settings: Settings, probe: str, *, user: str = "", password: str = "") -> Server:
     """The server of the probe named PROBE; USER and PASSWORD replace the probe's own."""
     from pytest_runbook.probes.postgresql import Postgresql, PostgresqlSettings
-    from pytest_runbook.probes.postgresql.activity import OURS
 
     own = settings.probes[probe]
     if not isinstance(own, PostgresqlSettings):
@@ -97,7 +98,7 @@ def server(settings: Settings, probe: str, *, user: str = "", password: str = ""
     except Unmeasured as error:
         raise BackupError(str(error)) from None
     address |= {key: value for key, value in {"user": user, "password": password}.items() if value}
-    return Server(probe, {**address, "application_name": f"{OURS} backup"})
+    return Server(probe, address)
 
 
 def of_backup(settings: Settings) -> Server:

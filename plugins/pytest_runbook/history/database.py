@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from pytest_runbook.errors import HistoryError
+from pytest_runbook.naming import SESSION
 from pytest_runbook.settings.secrets import mask
 
 PATIENCE = 30
@@ -138,7 +139,7 @@ def _postgresql(address: URL) -> Engine:
         "connect_timeout": 5,
         "keepalives_idle": 10,
         "tcp_user_timeout": PATIENCE * 1000,
-        "application_name": "runbook",
+        "application_name": SESSION,
     }
     given = {key: value for key, value in bounds.items() if key not in address.query}
     engine = create_engine(

@@ -11,6 +11,7 @@ from pydantic import Field, IPvAnyAddress, SecretStr
 
 from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured
+from pytest_runbook.naming import SESSION
 from pytest_runbook.probes._plain import plain, shortened
 from pytest_runbook.probes.base import Probe, ProbeSettings
 from pytest_runbook.probes.postgresql.activity import (
@@ -18,7 +19,6 @@ from pytest_runbook.probes.postgresql.activity import (
     CONNECTIONS,
     HIDDEN,
     LOCKS,
-    OURS,
     Blocked,
     Connections,
     Locks,
@@ -269,7 +269,7 @@ class Postgresql(Probe[PostgresqlSettings]):
             ) from None
         # GSSAPI is tried first by default and costs a round trip; who wants it says so in the URI or PGGSSENCMODE.
         ours = {"gssencmode": "disable", "client_encoding": "utf8", **{k: v for k, v in parts.items() if v}, **named}
-        return {**ours, **({"hostaddr": str(s.via)} if s.via else {}), "application_name": OURS}
+        return {**ours, **({"hostaddr": str(s.via)} if s.via else {}), "application_name": SESSION}
 
     @cached_property
     def _client(self) -> Client:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-OURS = "pytest-runbook"
-"""The application_name of our own sessions, or its beginning: that of a backup or a restore says so."""
+from pytest_runbook.naming import SESSION
+
 HIDDEN = "<insufficient privilege>"
 """What the server shows in place of the statement of a session that the role may not see."""
 
@@ -40,7 +40,7 @@ class Session:
     @property
     def ours(self) -> bool:
         """Whether it is a check, a step, a backup or a restore of ours, which may work for hours."""
-        return self.application.startswith(OURS)
+        return self.application.startswith(SESSION)
 
 
 ACTIVITY = """
