@@ -2,11 +2,14 @@
 
 A backup is a folder with a `manifest.json` that is written last; `verified.json` says that all of it was read back from there,
 `refuted.json` that this found it bad, and `restored.json` that a drill restored it. What has no manifest did not finish, and
-does not count; nor does one that is being read back, for as long as this may take.
+does not count; nor does one that is being read back, for as long as this may take. One that may not be read matters only where
+it may be the newest, or hold the only proof.
 
 Of a large backup only some files are read, others every time: all of it was read when it was made, and is by a drill.
 """
 
+import itertools
+import math
 import random
 import statistics
 from contextlib import contextmanager
@@ -55,16 +58,19 @@ def test_recent_backup_is_off_site(pytestconfig, settings, limits, measure):
 @check("daily weekly monthly", severity="P2", runbook="backup-missing", timeout=60)
 def test_a_backup_was_restored_lately(pytestconfig, settings, limits, measure):
     """A drill restored a backup, and found in it what was saved: a backup that nobody ever restored is a hope (guide G36)."""
-    restored = []
+    restored, unread = [], []
     for name in settings.backup.destinations:
         with _looking(name, settings, pytestconfig) as place:
-            noted = {one: place.noted(one, "restored.json") for one in place.backups()}
-            proven = {one: note for one, note in noted.items() if note and note.get("verdict") == "proven"}
-            restored += [clock.parse(note["at"]) for one, note in proven.items() if belonging.ours(place, one)]
-    restored = [at for at in restored if at <= clock.now() + belonging.LEEWAY]  # a clock was wrong: it proves nothing
+            for one in place.backups():
+                try:
+                    restored += _proved(place, one)
+                except BackupError as error:
+                    unread.append(error)
+    age = (clock.now() - max(restored)).total_seconds() if restored else math.inf
+    if unread and not age < limits.backup.restored:
+        raise _told(unread[-1])  # a later proof may lie there
     assert restored, "no backup was ever restored by a drill that proved it"
-    age = measure("backup.restored", (clock.now() - max(restored)).total_seconds(), "s")
-    assert age < limits.backup.restored, "no drill has restored a backup for too long"
+    assert measure("backup.restored", age, "s") < limits.backup.restored, "no drill has restored a backup for too long"
 
 
 @contextmanager
@@ -74,24 +80,33 @@ def _looking(name, settings, config):
         with closing(name, settings, config.rootpath, tries=1) as place:
             yield place
     except BackupError as error:
-        if error.reason == "unreachable":
-            raise Unreachable(str(error)) from None
-        if error.reason in UNSEEN:
-            raise Unmeasured(str(error)) from None
-        raise AssertionError(str(error)) from None
+        raise _told(error) from None
     except OSError as error:
         raise Unmeasured(f'"{name}" cannot be read: {error}') from None
 
 
+def _told(error):
+    """ERROR of a destination as what a check says of it."""
+    if error.reason == "unreachable":
+        return Unreachable(str(error))
+    return Unmeasured(str(error)) if error.reason in UNSEEN else AssertionError(str(error))
+
+
+def _proved(place, backup):
+    """When a drill has restored BACKUP and found in it what was saved, if one has; a clock that was wrong proves nothing."""
+    note = place.noted(backup, "restored.json")
+    if note and note.get("verdict") == "proven" and belonging.ours(place, backup):
+        at = clock.parse(note["at"])
+        if at <= clock.now() + belonging.LEEWAY:
+            yield at
+
+
 def _faults(place, settings, limits, measure, name, most):
     """Everything that is wrong with the newest backup in PLACE, of which no more than MOST bytes are read."""
-    found = belonging.newest(place, 6)
-    if not found:
+    newest = _newest(place, limits)
+    if not newest:
         yield f'there is no finished one in "{place.name}"'
         return
-    while len(found) > 1 and _is_being_read(place, found[-1], limits):
-        found.pop()
-    newest = found[-1]
     manifest = place.manifest(newest)
     yield from _missing(manifest, settings)
     yield from _changed(place, manifest, most)
@@ -106,9 +121,18 @@ def _faults(place, settings, limits, measure, name, most):
         yield f'"{newest}" is too old'
     if not measure(f"{name}.size", _size(manifest), "B") >= limits.backup.size:
         yield f'"{newest}" is so small that it holds nothing'
-    before = statistics.median([_size(one) for one in _heads(place, found[:-1])] or [0])
+    before = statistics.median([_size(one) for one in itertools.islice(belonging.before(place, newest), 5)] or [0])
     if before and not measure(f"{name}.to_previous", _size(manifest) / before, "ratio") >= limits.backup.shrink:
         yield f'"{newest}" is much smaller than those before'
+
+
+def _newest(place, limits):
+    """The newest backup in PLACE that nobody is reading back, or the oldest of those that somebody is; None without any."""
+    found = None
+    for found in belonging.latest(place):
+        if not _is_being_read(place, found, limits):
+            break
+    return found
 
 
 def _is_being_read(place, backup, limits):
@@ -174,14 +198,6 @@ def _resized(place, name, written, there):
     if there[name] < least or (there[name] > least and not place.encrypted):
         return f'"{name}" has {there[name]} bytes, {"at least " * place.encrypted}{least} were written'
     return ""
-
-
-def _heads(place, ids):
-    for one in ids:
-        try:
-            yield place.head(one)
-        except BackupError:  # an old one that cannot be read says nothing of the newest
-            continue
 
 
 def _size(manifest):

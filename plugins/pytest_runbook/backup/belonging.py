@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from pytest_runbook import clock
 from pytest_runbook.backup.destinations import Destination
+from pytest_runbook.backup.destinations.base import order
 from pytest_runbook.backup.manifest import Head
 from pytest_runbook.errors import BackupError
 
@@ -20,18 +24,33 @@ def ours(destination: Destination, backup: str) -> bool:
 
 
 def newest(destination: Destination, most: int = 1, by: datetime | None = None) -> list[str]:
-    """IDs of the newest MOST backups of ours in DESTINATION, the oldest of them first; BY: that were finished at that moment.
+    """IDs of the first MOST of `latest`, the oldest of them first."""
+    return list(islice(latest(destination, by), most))[::-1]
+
+
+def latest(destination: Destination, by: datetime | None = None) -> Iterator[str]:
+    """IDs of the backups of ours in DESTINATION, the newest first; BY: that were finished at that moment.
 
     One of the future is none of them, nor one of what a restore replaced: that may hold the damage that it was to mend.
+    Raises BackupError `unreachable` at one that nobody can look into, which may be the newest.
     """
-    found: list[str] = []
     for backup in reversed(destination.backups()):
-        if len(found) == most:
-            break
         finished = by is None or _is_finished(destination, backup, by)
         if finished and not is_ahead(backup) and _counts(destination, backup):
-            found.append(backup)
-    return found[::-1]
+            yield backup
+
+
+def before(destination: Destination, backup: str) -> Iterator[Head]:
+    """What the backups of ours in DESTINATION before BACKUP say of themselves, the newest first, as `latest`.
+
+    Those that cannot be read are left out: they say nothing of BACKUP.
+    """
+    for one in reversed(destination.backups()):
+        if order(one) < order(backup):
+            with suppress(BackupError):
+                head = destination.head(one)
+                if _is_usual(destination, head):
+                    yield head
 
 
 def _is_finished(destination: Destination, backup: str, by: datetime) -> bool:
@@ -84,7 +103,12 @@ def passed_over(destination: Destination) -> list[str]:
 def _counts(destination: Destination, backup: str) -> bool:
     """Whether BACKUP is ours, and no restore made it; True also of one whose manifest cannot be read."""
     head = _head(destination, backup)
-    return head is None or (head.is_of(destination.settings.system) and not head.safety)
+    return head is None or _is_usual(destination, head)
+
+
+def _is_usual(destination: Destination, head: Head) -> bool:
+    """Whether the backup of HEAD is ours, and no restore made it."""
+    return head.is_of(destination.settings.system) and not head.safety
 
 
 def _head(destination: Destination, backup: str) -> Head | None:

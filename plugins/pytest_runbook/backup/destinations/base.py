@@ -329,7 +329,12 @@ def unread(error: OSError, where: str, at: int = 0, size: int = 1) -> BackupErro
 
     What lies on a bad sector is lost, and a copy has to be made again; of everything else, as of rights, nobody knows.
     """
-    said = f'"{where}" cannot be read: {(error.strerror or str(error)).lower()}\n  hint: see the disk'
+    hint = (
+        "let this user read it: what sudo made belongs to root"
+        if isinstance(error, PermissionError)
+        else "see the disk"
+    )
+    said = f'"{where}" cannot be read: {(error.strerror or str(error)).lower()}\n  hint: {hint}'
     return BackupError(said, reason="corrupt" if is_lost(error, Path(where), at, size) else "unreachable")
 
 
