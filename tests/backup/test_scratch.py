@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -50,8 +52,6 @@ with scratch.folder(Path(sys.argv[1])) as home:
 @pytest.fixture
 def parent() -> Iterator[Path]:
     """A folder that a server of another user can pass through: pytest's own are closed."""
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="runbook-test-") as found:
         folder = Path(found).resolve()
         folder.chmod(0o755)
@@ -258,6 +258,17 @@ def test_one_that_is_broken_off_while_it_is_removed_does_not_stay(
     with pytest.raises(KeyboardInterrupt), scratch.folder(parent) as home:
         (home / "data").mkdir()
     assert list(parent.iterdir()) == []
+
+
+def test_a_machine_without_room_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)  # nobody has looked for it yet
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(RestoreError, match="no folder for temporary files can be written to\n  hint: make room"):
+            scratch.place(None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_one_whose_removal_failed_goes_with_the_next(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,12 @@ def _made(parent: Path, held: ExitStack) -> Path:
 
 def place(parent: Path | None) -> Path:
     """The real path of PARENT, the folder of scratch folders."""
-    found = Path(os.path.realpath(parent or tempfile.gettempdir()))
+    try:
+        found = Path(os.path.realpath(parent or tempfile.gettempdir()))
+    except FileNotFoundError:  # it tries to write into each that may be one
+        raise RestoreError(
+            "no folder for temporary files can be written to\n  hint: make room, or set drill.folder"
+        ) from None
     if not found.is_dir():
         raise RestoreError(f'there is no folder "{found}" for scratch servers\n  hint: make it, or set drill.folder')
     return found
