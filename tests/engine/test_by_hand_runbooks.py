@@ -6,11 +6,15 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from pytest_runbook.errors import UsageError
+from pytest_runbook.runbooks import loading
 
 from tests.engine.ailing import FIX, Ailing
 from tests.engine.conftest import Project
+from tests.probes.strangers import closed
 
 
 @pytest.fixture
@@ -49,6 +53,15 @@ def test_where_there_are_no_runbooks_the_list_says_so(ailing: Ailing) -> None:
     told = runbook(ailing, "list")
     assert (told.returncode, told.stdout) == (4, "")
     assert f'there is no folder "{ailing.project.folder / "remediation"}"' in told.stderr
+
+
+def test_runbooks_that_may_not_be_read_are_not_taken_for_none(tmp_path: Path) -> None:
+    """As a folder `remediation` that belongs to root."""
+    with closed(tmp_path / "remediation") as folder:
+        (told,) = loading.faults(folder)
+        with pytest.raises(UsageError, match="cannot be read: permission denied"):
+            loading.texts(folder)
+    assert f'"{tmp_path / "remediation"}" cannot be read: permission denied' in told
 
 
 def test_a_runbook_is_shown_as_a_person_reads_it_with_its_steps(ailing: Ailing) -> None:

@@ -74,6 +74,11 @@ def test_env_file_understands_export_quotes_comments_and_references(project: Pro
     assert "E" not in seen
 
 
+def test_facts_may_be_empty_tables_and_lists_of_tables(project: Project) -> None:
+    project.settings("[facts.paths]\n[[facts.sites]]\nname = 'a'\n")
+    assert project.load().settings.facts.sites[0]["name"] == "a"
+
+
 def test_missing_env_file_is_fine(project: Project) -> None:
     loaded = project.load()
     assert loaded.system.env_file is None

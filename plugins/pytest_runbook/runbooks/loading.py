@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pytest_runbook.errors import UsageError, unknown
+from pytest_runbook.files import told
 from pytest_runbook.runbooks.steps import Stage, StepSpec
 
 
@@ -56,7 +57,11 @@ def load(folder: Path, name: str) -> Runbook:
 def faults(folder: Path) -> list[str]:
     """What is wrong with the runbooks of FOLDER: a run that may need them stops before it begins."""
     found = []
-    for path in _files(folder):
+    try:
+        files = _files(folder)
+    except UsageError as error:
+        return [str(error)]
+    for path in files:
         try:
             load(folder, path.stem)
         except UsageError as error:
@@ -65,7 +70,13 @@ def faults(folder: Path) -> list[str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*.py")) if not path.name.startswith("_")]
+    try:
+        there = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:  # a folder that is closed to us has runbooks all the same
+        raise UsageError(told(str(folder), error)) from None
+    return [path for path in there if path.suffix == ".py" and not path.name.startswith("_")]
 
 
 def _module(path: Path) -> ModuleType:

@@ -25,10 +25,10 @@ _PIECE = re.compile(r"{([^{}]+)}")
 
 def mentioned(tree: Any) -> set[str]:
     """Names of variables that the settings file speaks of, in its maps and its facts: NAME_FILE is read for these."""
-    words: set[Any] = set()
+    words: list[Any] = []
     for section in (look_up(tree, ("system", "environment_map")), look_up(tree, ("facts",))):
         for path, value in leaves(section):
-            words.update(path, value if isinstance(value, list) else [value])
+            words += [*path, *(value if isinstance(value, list) else [value])]
     texts = {word for word in words if isinstance(word, str)}
     names = {name for text in texts for name in (text, *_PIECE.findall(text)) if _VARIABLE.fullmatch(name)}
     # What names a file of the system, APP_ENV_FILE, is no file with the content of APP_ENV.
