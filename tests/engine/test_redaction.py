@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from urllib.parse import quote
 
 import pytest
-from pytest_runbook.evidence.redaction import MASK, Redactor
+from pytest_runbook.evidence.redaction import MASK, PATTERNS, Redactor
 
 SECRET = 'c4n/ary "pw"+ü&=%'
 
@@ -65,6 +69,14 @@ def test_basic_credentials_are_masked_at_any_offset(user: str) -> None:
         ("redis-server --requirepass hunter22", "hunter22"),
         ("psql --password hunter22", "hunter22"),
         ("postgresql://app:hun@ter22@db/x", "ter22"),
+        ("DB_PWD=/hunter22", "hunter22"),
+        ("MYSQL_PWD: hunter22", "hunter22"),
+        ('{"redisPwd": "/hunter22"}', "hunter22"),
+        ("pwd = /hunter22", "hunter22"),
+        ("passphrase=hunter22", "hunter22"),
+        ("password=none-hunter22", "hunter22"),
+        ('"password"=>"hunter22"', "hunter22"),
+        ("private_key=-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----", "MIIEvQ"),
     ],
 )
 def test_secrets_that_nobody_told_are_found_by_their_shape(text: str, leaked: str) -> None:
@@ -85,10 +97,70 @@ def test_secrets_that_nobody_told_are_found_by_their_shape(text: str, leaked: st
         "SECRET_KEY_FILE=/run/secrets/key",
         "https://h:8443/x, mail ops@example.org",
         "password: none",
+        "password: none.",
+        "PWD=/home/x",
+        "OLDPWD=/home/x",
+        "export PWD='/home/x' OLDPWD=\"/home/y\"",
+        '{"OLDPWD": "/srv", "passed": "all 12 of them", "status": "passed"}',
+        "token count 5",
+        "cookie policy",
+        "the page sets 2 cookies: session, theme",
+        "cookies: (see below)",
+        "cookie=[]",
+        "'cookies': {}, 'status': 500",
+        "an 'Authorization:' header is missing",
+        "authorization: enabled",
+        "allowed headers: ['authorization', 'cookie', 'content-type']",
+        '["cookie", "host"], ["set-cookie", "etag"]',
     ],
 )
 def test_ordinary_text_is_left_alone(text: str) -> None:
     assert Redactor(["hunter22"]).text(text) == text
+
+
+SESSION = "session=hunter22; theme=dark"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[(b'Set-Cookie', b'{SESSION}'), (b'Server', b'x')]",
+        f"[('Set-Cookie', '{SESSION}'), ('Server', 'x')]",
+        f"rawHeaders: [ 'Cookie', '{SESSION}', 'Host', 'x' ]",
+        f"{{'cookie': ('{SESSION}',)}}",
+        f"{{'cookie': b'{SESSION}'}}",
+        f"{{'HTTP_COOKIE': '{SESSION}'}}",
+        f"HTTP_COOKIE={SESSION}",
+        f'"Cookie"=>"{SESSION}"',
+        f"send: b'GET / HTTP/1.1\\r\\nCookie: {SESSION}\\r\\n'",
+        f"map[Cookie:[{SESSION}] Host:[x]]",
+        "cookies={'theme': 'dark', 'session': 'hunter22'}",
+        "cookies={'theme': {'value': 'dark'}, 'session': {'value': 'hunter22'}}",
+        json.dumps({"set-cookie": ["theme=dark", "session=hunter22"]}, indent=1),
+        json.dumps({"message": json.dumps({"set-cookie": ["theme=[dark", "session=hunter22"]}, indent=1)}),
+        "{'set-cookie': ['theme=dark', 'session=hunter22",
+        "{'cookie': 'theme=dark; session=hunter22",
+        "cookie: theme=da'rk; session=hunter22",
+        'cookie: theme=dark"; session=hunter22',
+        r"cookie: theme=da\xrk; session=hunter22",
+        "cookie: {theme}=dark; session=hunter22",
+        "<RequestsCookieJar[<Cookie theme=dark for x/>, <Cookie session=hunter22 for x/>]>",
+        "<SimpleCookie: session='hunter22'>",
+        "('Authorization', 'hunter22')",
+        "{'Authorization': ['Bearer hunter22', 'hunter22']}",
+        "{'Authorization': ('hunter22',)}",
+        "{b'Authorization': {'apikey': 'hunter22'}}",
+        "{'Authorization': 'hunter22'}",
+        "{'Authorization': 'Custom hunter22'}",
+        "Authorization: Token hunter22",
+        'Proxy-Authorization: Digest username="web", response="hunter22"',
+    ],
+)
+def test_a_header_that_is_a_secret_is_masked_in_each_form_in_which_logs_show_it(text: str) -> None:
+    clean = Redactor().text(text)
+    assert MASK in clean
+    assert "hunter22" not in clean
+    assert Redactor().text(clean) == clean
 
 
 def test_values_shorter_than_four_characters_do_not_blacken_text() -> None:
@@ -105,6 +177,51 @@ def test_nested_values_are_redacted_and_become_json_safe() -> None:
 def test_what_follows_a_cookie_is_left_alone() -> None:
     told = '{"Cookie": "a=b; session=hunter22", "Set-Cookie": ["session=hunter22"], "status": 500}'
     assert Redactor().text(told) == '{"Cookie": "****", "Set-Cookie": ["****"], "status": 500}'
+
+
+@pytest.mark.parametrize(
+    ("told", "clean"),
+    [
+        ("map[Cookie:[a=hunter22] Host:[shop]]", "map[Cookie:[****] Host:[shop]]"),
+        ("[(b'Cookie', b'a=hunter22'), (b'Host', b'shop')]", "[(b'Cookie', b'****'), (b'Host', b'shop')]"),
+        ("{'cookies': {'a': 'hunter22'}, 'status': 500}", "{'cookies': {'****'}, 'status': 500}"),
+        ('{"m": "Cookie: a=hunter22", "status": 500}', '{"m": "Cookie: ****", "status": 500}'),
+        ("curl -H 'Cookie: a=hunter22' shop", "curl -H 'Cookie: ****' shop"),
+        ("cookie: ['a=hunter22\nlast words" + " " * 20_000 + "\nvery last", "cookie: ['****'" + " " * 4_000),
+    ],
+)
+def test_what_follows_a_header_is_left_alone(told: str, clean: str) -> None:
+    assert Redactor().text(told).startswith(clean)
+
+
+def test_headers_that_are_secrets_are_masked_in_values() -> None:
+    value = {
+        "headers": {
+            "cookie": SESSION,
+            "set-cookie": [SESSION, SESSION],
+            "Authorization": ("hunter22",),
+            "host": "shop",
+        },
+        "cookies": {"session": {"value": "hunter22", "secure": True}},
+        "raw": [(b"Set-Cookie", b"session=hunter22"), ("host", "shop"), ("cookie", "host")],
+        b"proxy-authorization": b"hunter22",
+        "X-Api-Key": "hunter22",
+        "password": b"hunter22",
+    }
+    assert Redactor().value(value) == {
+        "headers": {"cookie": MASK, "set-cookie": [MASK, MASK], "Authorization": [MASK], "host": "shop"},
+        "cookies": {"session": {"value": MASK, "secure": True}},
+        "raw": [["Set-Cookie", MASK], ["host", "shop"], ["cookie", "host"]],
+        "proxy-authorization": MASK,
+        "X-Api-Key": MASK,
+        "password": MASK,
+    }
+
+
+def test_the_folders_of_a_shell_are_no_passwords_and_others_of_that_name_are() -> None:
+    value = {"PWD": "/srv", "OLDPWD": "/srv", "DB_PWD": "/srv", "pwd": "/srv", "passed": "everything"}
+    clean = {"PWD": "/srv", "OLDPWD": "/srv", "DB_PWD": MASK, "pwd": MASK, "passed": "everything"}
+    assert Redactor().value(value) == clean
 
 
 def test_a_value_is_masked_by_its_key() -> None:
@@ -131,6 +248,62 @@ def test_a_long_text_is_read_in_linear_time() -> None:
     assert Redactor().text("a-" * 500_000 + " secret token").endswith("secret token")
     for again in ("password", 'password: "', "secret_", "token\\", "pwd=", "://a:@", "cookie ", "--"):
         assert Redactor().text(again * 100_000 + "\nlast words").endswith("last words")
+
+
+FITTING = (
+    "-----BEGIN PRIVATE KEY-----x-----END PRIVATE KEY-----",
+    "x://u:p@p@",
+    "authorization: token abcdefgh",
+    'http_cookie: a="b"; c\'d\\\\x',
+    "'cookie', b'basic a=b'",
+    "'pwd': 'a b'",
+    "DB_PWD_1 = '/abcd",
+    "--x-password 'abcd",
+    "password e'abcd'",
+    "<XCookie: abcd>",
+)
+"""A text for each of the patterns, in their order."""
+
+
+def hostile(fitting: str) -> Iterator[str]:
+    """Beginnings of FITTING over and over, and each before a long run of what a pattern may skip on its way to an end."""
+    for end in range(1, len(fitting) + 1):
+        yield fitting[:end] * (24_000 // end)
+        yield from (fitting[:end] + one * 24_000 for one in " a\\\"'@[=-")
+
+
+def is_read_in_linear_time(read: Callable[[str], object], text: str) -> bool:
+    """Whether READ takes about four times as long for four times as much of TEXT, and not sixteen times.
+
+    What takes no time grows too slowly to matter. It is the processor's time: a busy machine counts for little.
+    """
+
+    def seconds(size: int) -> float:
+        begun = time.process_time()
+        read(text[:size])
+        return time.process_time() - begun
+
+    size = len(text)
+    return seconds(size) < 0.05 or min(seconds(size) for _ in range(3)) < 10 * min(seconds(size // 4) for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fitting"),
+    [(pattern, text) for (_, pattern, _), text in zip(PATTERNS, FITTING, strict=True)],
+    ids=FITTING,
+)
+def test_each_pattern_reads_any_text_in_linear_time(pattern: re.Pattern[str], fitting: str) -> None:
+    assert pattern.search(fitting)
+    slow = [text[:60] for text in hostile(fitting) if not is_read_in_linear_time(partial(pattern.sub, MASK), text)]
+    assert not slow
+
+
+@pytest.mark.parametrize(
+    "again",
+    ["cookie:['", '{"cookie":["a', "cookie: [{('a", "cookie: [\\", "'cookie', ", "authorization={", "cookie:[] "],
+)
+def test_brackets_are_followed_in_linear_time(again: str) -> None:
+    assert is_read_in_linear_time(Redactor().text, again * 10_000)
 
 
 @pytest.mark.parametrize("name", ["api", "access", "private", "encryption"])

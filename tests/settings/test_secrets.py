@@ -18,6 +18,7 @@ from .conftest import Project
         *("DB_PASSWORD", "PGPASSWORD", "SECRET_KEY", "JWT_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN"),
         *("SLACK_WEBHOOK_URL", "SENTRY_DSN", "GOOGLE_CREDENTIALS", "SMTP_PASSWD", "API_KEY", "STRIPE_SECRET", "apiKey"),
         *("password", "secret_key", "jwt_secret", "encryption_key", "db-password", "ADMIN_PASSWORD_1", "accessToken"),
+        *("DB_PWD", "MYSQL_PWD", "REDIS_PWD", "dbPwd", "pwd", "SSH_PASSPHRASE"),
     ],
 )
 def test_name_of_a_secret(name: str) -> None:
@@ -45,6 +46,10 @@ def test_name_that_only_looks_like_one(name: str) -> None:
         ("api_key", "letters", True),
         ("secret_key", "letters", True),
         ("password", "/slashes/only", True),
+        ("DB_PWD", "/slashes/only", True),
+        ("PWD", "/srv/shop", False),
+        ("OLDPWD", "/srv/shop", False),
+        ("PWD", "hunter22", True),
     ],
 )
 def test_key_of_some_other_kind_is_no_secret(name: str, value: str, secret: bool) -> None:

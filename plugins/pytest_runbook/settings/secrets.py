@@ -9,14 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from pytest_runbook.evidence.redaction import MASK, SHORTEST
+from pytest_runbook.evidence.redaction import FOLDERS, MASK, SHORTEST, STEMS, is_folder
 from pytest_runbook.settings.tables import leaves
 
-# Whole words of a name, split at `_`, `-` and `.`: PWD, a folder, is none of them.
+# Whole words of a name, split at `_`, `-` and `.`, or its end.
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_STEMS = "|".join(STEMS)
 _NAMED = re.compile(
-    r"(?i)(^|[_.-])(password|passwd|pass|passphrase|secret|token|credentials?|webhook|dsn)s?([_.-]|$)"
-    r"|(password|passwd|secret|token|credentials?|webhook([_.-]ur[li])?|dsn)$"
+    rf"(?i)(^|[_.-])({_STEMS}|pass|credentials?|webhook|dsn)s?([_.-]|$)"
+    rf"|({_STEMS}|credentials?|webhook([_.-]ur[li])?|dsn)$"
     r"|(^|[_.-])(access|api|auth|encryption|jwt|private|session|signing)[_.-]?key$"
 )
 _KEY = re.compile(r"(?i)(^|[_.-])key$")
@@ -30,12 +31,12 @@ _ORDINARY = {
 }
 """Words that anybody can guess: masking them would blank ordinary sentences and protect nothing."""
 
-_USERINFO = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s/?#@:]*:)(?P<password>[^\s/?#]*)(?=@)")
+_USERINFO = re.compile(r"(?P<head>(?<=[a-zA-Z0-9+.-])://[^\s/?#@:]*:)(?P<password>[^\s/?#]*)(?=@)")
 # A password that holds `/`, `?` or `#` unquoted makes a bad address, and is no less secret; a port before a path is none.
-_BAD_USERINFO = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s/?#@:]*:)(?!\d+[/?#])(?P<password>\S*)(?=@)")
+_BAD_USERINFO = re.compile(r"(?P<head>(?<=[a-zA-Z0-9+.-])://[^\s/?#@:]*:)(?!\d+[/?#])(?P<password>\S{0,4000})(?=@)")
 _TOKEN_USER = re.compile(r"(?P<head>https?://)(?P<password>[^\s/?#@:]{8,})(?=@)")
 _PARAMETER = re.compile(
-    r"(?i)(?P<head>(?:^|[?&;\s])(?:ssl)?(?:password|passwd|pwd|secret|token|api_key)\s*=\s*)(?P<password>'[^']*'|[^\s&;']+)"
+    rf"(?i)(?P<head>(?:^|[?&;\s])(?:ssl)?(?:{_STEMS}|api_key)\s*=\s*)(?P<password>'[^']*'|[^\s&;']+)"
 )
 _FORMS = (_USERINFO, _BAD_USERINFO, _TOKEN_USER, _PARAMETER)
 
@@ -43,11 +44,13 @@ _FORMS = (_USERINFO, _BAD_USERINFO, _TOKEN_USER, _PARAMETER)
 def secret_name(name: str) -> bool:
     """Whether NAME, a variable or a key, is that of a secret: DB_PASSWORD, jwt_secret, SLACK_WEBHOOK_URL."""
     words = _CAMEL.sub("_", name)
-    return bool(_NAMED.search(words) or _KEY.search(words)) and not _ABOUT.search(words)
+    return name not in FOLDERS and bool(_NAMED.search(words) or _KEY.search(words)) and not _ABOUT.search(words)
 
 
 def is_secret(name: str, value: Any) -> bool:
     """Whether VALUE is a secret because of its NAME: `class_key = "class"` is none."""
+    if name in FOLDERS:
+        return not is_folder(name, value)
     certain = bool(_NAMED.search(_CAMEL.sub("_", name)))
     return secret_name(name) and (certain or not (isinstance(value, str) and _PLAIN.fullmatch(value)))
 
