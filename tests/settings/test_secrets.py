@@ -6,8 +6,12 @@ import base64
 import pickle
 
 import pytest
+from pytest_runbook.evidence.redaction import STEMS, Redactor
+from pytest_runbook.probes._address import public
 from pytest_runbook.settings.display import displayed
 from pytest_runbook.settings.secrets import inside, is_secret, kept, mask, secret_name
+
+from tests.linear import hostile, is_read_in_linear_time
 
 from .conftest import Project
 
@@ -195,6 +199,19 @@ def test_broken_files_do_not_show_their_content(project: Project) -> None:
 def test_settings_survive_a_copy_without_showing_more(project: Project) -> None:
     limits = project.load().settings.limits
     assert pickle.loads(pickle.dumps(limits)).web.uptime == 0.99
+
+
+@pytest.mark.parametrize("fitting", ["x://u:p@p/p@", "https://abcdefgh@", " sslpassword='a b'"])
+def test_a_long_value_is_read_in_linear_time(fitting: str) -> None:
+    assert [*inside(fitting)] or mask(fitting) != fitting
+    assert [text[:60] for text in hostile(fitting) if not is_read_in_linear_time(mask, text)] == []
+
+
+@pytest.mark.parametrize("word", STEMS)
+def test_a_word_that_shows_a_secret_is_known_in_names_in_texts_and_in_addresses(word: str) -> None:
+    assert secret_name(f"DB_{word}".upper())
+    assert Redactor().text(f"db_{word}=hunter22") == f"db_{word}=****"
+    assert public(f"http://shop/?db_{word}=hunter22") == f"http://shop/?db_{word}=****"
 
 
 def test_a_long_value_that_is_no_address_is_read_in_linear_time() -> None:
