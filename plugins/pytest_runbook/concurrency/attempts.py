@@ -184,8 +184,8 @@ def attempt_blocking(
     while trial.open:
         if trial.execution.attempts:
             time.sleep(confirm.interval)
-        with trial.attempt(), _alarm(timeout):
-            call()
+        with trial.attempt():
+            _in_time(call, timeout)
     return trial.execution
 
 
@@ -197,28 +197,33 @@ def _timed_out(seconds: float) -> TimedOut:
     return TimedOut(f"no result after {clock.duration(seconds)}")
 
 
-@contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    """Raise TimedOut in the block after SECONDS; without effect outside the main thread, where signals do not arrive."""
+def _in_time(call: Callable[[], Any], seconds: float) -> None:
+    """CALL(); TimedOut when it ends after SECONDS. Outside the main thread, where signals do not arrive, without a limit."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        call()
         return
 
-    rang = False
+    rang = calling = False
 
     def ring(_number: int, _frame: object) -> None:
         nonlocal rang
         rang = True
-        raise _Ring
+        if calling:  # else nobody would take it for a result
+            raise _Ring
 
     before = signal.signal(signal.SIGALRM, ring)
-    # It rings again every second, until the check lets go.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
-        yield
+        # It rings again every second, until the check lets go.
+        signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+        try:
+            calling = True
+            call()
+        finally:
+            calling = False
     except _Ring:
         pass
     finally:
+        calling = False  # also when it rang just before it was so
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     if rang:
