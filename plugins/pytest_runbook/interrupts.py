@@ -1,4 +1,4 @@
-"""Keeps Ctrl-C, SIGTERM and SIGHUP away from what is done whole or not at all."""
+"""Has Ctrl-C, SIGTERM and SIGHUP end a run once, and keeps them away from what is done whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,37 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from pytest_runbook import clock
+
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE = 30.0
+"""Seconds in which what comes again says the same; after them something hangs, and it counts."""
+
+
+@contextmanager
+def once(asked: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """The first that comes interrupts, after ASKED(), and those that come soon after it count for nothing.
+
+    Who waits presses Ctrl-C again, a CI system sends one after the other, a lost session is told by the kernel and by the
+    shell. Gives what to call where the end has come without any: then they count for nothing as well.
+    """
+    deaf_until = 0.0
+
+    def ends() -> None:
+        nonlocal deaf_until
+        deaf_until = clock.monotonic() + PATIENCE
+
+    def heard(_one: int, _frame: FrameType | None) -> None:
+        if clock.monotonic() >= deaf_until:
+            ends()
+            asked()
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield ends
+        return
+    with _handled(heard):
+        yield ends
 
 
 @contextmanager
@@ -45,7 +75,9 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
     before: dict[signal.Signals, Any] = {}
     try:
         for number in NUMBERS:
-            if (own := signal.getsignal(number)) is not None:  # None: not Python's, and so it interrupts no Python
+            own = signal.getsignal(number)
+            # None: not Python's, and so it interrupts no Python. What is ignored, as what `nohup` started does, stays so.
+            if own not in (None, signal.SIG_IGN):
                 before[number] = own
                 signal.signal(number, handler)
         yield

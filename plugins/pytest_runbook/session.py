@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_runbook import clock, results
+from pytest_runbook import clock, interrupts, results
 from pytest_runbook.collection import is_check, read_items, unknown_marks
 from pytest_runbook.completeness import Completeness
 from pytest_runbook.concurrency.attempts import Confirmation, Execution
@@ -139,11 +138,22 @@ class RunbookSession:
         for line in guide(item.stash[CHECK] for item in items if CHECK in item.stash):
             session.config.get_terminal_writer().line(line)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Open the record, then start every check that can run ahead of pytest's loop."""
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Ctrl-C, SIGTERM and SIGHUP break off the loop, once; the end of the session, with its reports, none of them."""
         if session.config.option.collectonly:
-            return
+            return (yield)
+        held = ExitStack()
+        self.config.add_cleanup(held.close)
+        ends = held.enter_context(interrupts.once(partial(setattr, session, "shouldstop", "asked to end")))
+        try:
+            self._begin(session)
+            return (yield)
+        finally:
+            ends()
+
+    def _begin(self, session: pytest.Session) -> None:
+        """Open the record, then start every check that can run ahead of pytest's loop."""
         if not self._worker:
             self._open()
             self.completeness.select(item.nodeid for item in session.items)
@@ -170,10 +180,6 @@ class RunbookSession:
             raise pytest.UsageError(
                 f'cannot write the run to "{folder}": {error.strerror or error}\n  hint: name a writable folder with --report'
             ) from error
-
-        if threading.current_thread() is threading.main_thread():
-            # How a pipeline cancels a job: end as with Ctrl-C, with the report of what was done.
-            signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
         for doubt in self.doubts:
             self.recorder.problem(f"the run went on without a part of its settings: {doubt}")
 

@@ -119,7 +119,7 @@ class Crashing(Ailing):
         with said.open("w") as output:
             process = subprocess.Popen(
                 # Whatever ignored Ctrl-C when these tests were started, this one does not.
-                ["env", "--default-signal=INT", *COMMAND, f"--report=var/runs/{name}", *arguments],
+                ["env", "--default-signal=INT,TERM,HUP", *COMMAND, f"--report=var/runs/{name}", *arguments],
                 cwd=self.project.folder,
                 env=self.project.environment({"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}),
                 stdin=subprocess.DEVNULL,

@@ -151,14 +151,20 @@ def test_a_folder_in_which_a_run_was_killed_is_used_again(project: Project) -> N
     assert (told.exit_code, len(told.results)) == (0, 3)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "cancelled"])
-def test_an_interrupted_step_is_ended_and_on_record(project: Project, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP], [signal.SIGINT, signal.SIGINT, signal.SIGTERM]],
+    ids=["ctrl-c", "cancelled", "lost-session", "impatient"],
+)
+def test_an_interrupted_step_is_ended_and_on_record(project: Project, numbers: list[signal.Signals]) -> None:
     system = Crashing(project)
     system.set("web", "down")
     system.runbook("web-down", LONG)
     run = system.start()
     assert run.reaches(lambda: bool(system.log))
-    run.signal(number)
+    for number in numbers:
+        run.signal(number)
+        time.sleep(0.05)
     done = system.ended(run)
     assert done.code == 2, done.output
     assert system.settled() < 1, "it waited for the step's end"
@@ -175,6 +181,32 @@ def test_an_interrupted_step_is_ended_and_on_record(project: Project, number: si
     after = system.finish()
     assert after.outcomes[WEB] == "remediated"
     assert not after.record.problems, "the interrupted run has told it"
+
+
+def test_nothing_more_is_mended_when_a_check_swallows_the_interruption(project: Project) -> None:
+    system = Crashing(project)
+    for service in ("database", "host"):
+        system.set(service, "down")
+    system.project.checks(
+        "database/availability.py",
+        """
+        import os, signal
+
+        @check("daily", severity="P1", runbook="database-down")
+        def test_answers():
+            "Retries whatever happens."
+            up = open("state/database").read() == "up"
+            try:
+                os.kill(os.getpid(), signal.SIGTERM if up else 0)
+            except BaseException:
+                pass
+            assert up
+        """,
+    )
+    done = system.finish()
+    assert (done.code, done.record.interrupted) == (2, True), done.output
+    assert {step.runbook for step in system.steps} == {"database-down"}
+    assert done.outcomes["database/availability::answers"] == "failed"
 
 
 def test_a_history_that_breaks_ends_the_mending_and_what_was_done_is_on_record(project: Project) -> None:

@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from pytest_runbook import interrupts
 from pytest_runbook.evidence import journal
 
 from .conftest import Finished, Project
@@ -27,6 +28,69 @@ SLOW = """
         assert True
 """
 
+STUBBORN = """
+    import os, signal
+
+    @check("daily")
+    async def test_a_quick():
+        "Quick."
+        assert True
+
+    @check("daily")
+    async def test_b_stubborn():
+        "Does not like to be cancelled: somebody gets impatient."
+        while True:
+            try:
+                await asyncio.sleep(300)
+            except asyncio.CancelledError:
+                SEND
+        assert True
+"""
+SWALLOWS = """
+    import pathlib, time
+
+    @check("daily")
+    async def test_a_quick():
+        "Quick."
+        assert True
+
+    @check("daily")
+    def test_b_retries_whatever_happens():
+        "Waits."
+        pathlib.Path("waits").touch()
+        try:
+            time.sleep(300)
+        except BaseException:
+            pass
+        assert True
+
+    @check("daily")
+    def test_c_after():
+        "Comes after."
+        assert True
+"""
+LOST = """
+    @check("daily")
+    async def test_a_quick():
+        "Quick."
+        assert True
+
+    @check("daily")
+    def test_b_goes_on(lost):
+        "Goes on without its terminal."
+        assert lost is None
+"""
+SEND = "for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): os.kill(os.getpid(), one)"
+STUBBORN = STUBBORN.replace("SEND", SEND)
+ENDS = (
+    ("pytest_sessionfinish", "tryfirst=True"),
+    ("pytest_runbook_finished", "tryfirst=True"),
+    ("pytest_terminal_summary", ""),
+    ("pytest_unconfigure", "trylast=True"),
+)
+"""Hooks at the end of a session, in their order."""
+REPORTS = {"run.json", "junit.xml", "report.html", "summary.txt", "allure-results"}
+
 
 def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until CONDITION() holds."""
@@ -36,16 +100,18 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def started(project: Project) -> tuple[subprocess.Popen[str], Path]:
-    """A run of SLOW whose first check has been recorded, and its journal."""
+def started(
+    project: Project, *arguments: str, before: Sequence[str] = (), checks: str = SLOW
+) -> tuple[subprocess.Popen[str], Path]:
+    """A run of CHECKS whose first check has been recorded, and its journal; BEFORE is what starts it."""
     project.settings("timeout = 600\n")
     project.write(
         "shop.toml", "timeout = 600\n" + (project.folder / "shop.toml").read_text().replace("timeout = 600\n", "")
     )
-    project.checks("web/pages.py", SLOW)
+    project.checks("web/pages.py", checks)
     process = subprocess.Popen(
         # Whatever ignored Ctrl-C when these tests were started, as a shell in the background does, this one does not.
-        ["env", "--default-signal=INT", *project.command()],
+        ["env", "--default-signal=INT,TERM,HUP", *before, *project.command(*arguments)],
         cwd=project.folder,
         env=project.environment(),
         stdout=subprocess.PIPE,
@@ -58,17 +124,83 @@ def started(project: Project) -> tuple[subprocess.Popen[str], Path]:
     return process, path
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "cancelled"])
-def test_an_interrupted_run_writes_the_report_of_what_was_done(project: Project, number: signal.Signals) -> None:
-    process, path = started(project)
-    process.send_signal(number)
+def ended(process: subprocess.Popen[str], path: Path) -> Finished:
+    """The run that was interrupted, at its end: with every report of what was done before."""
     output, _ = process.communicate(timeout=60)
     run = Finished(process.returncode, output, path.parent)
-    assert run.code == 2
-    assert run.outcomes == {"web/pages::a_quick": "passed"}
+    assert run.code == 2, output
+    assert run.outcomes["web/pages::a_quick"] == "passed"
     assert run.record.interrupted
     assert run.journal.exit_code == 2
     assert "interrupted" in output.lower()
+    assert {one.name for one in path.parent.iterdir()} >= REPORTS
+    return run
+
+
+@pytest.mark.parametrize("number", interrupts.NUMBERS, ids=["ctrl-c", "cancelled", "lost-session"])
+def test_an_interrupted_run_writes_the_report_of_what_was_done(project: Project, number: signal.Signals) -> None:
+    process, path = started(project)
+    process.send_signal(number)
+    assert set(ended(process, path).outcomes) == {"web/pages::a_quick"}
+
+
+def test_a_run_that_ignores_ctrl_c_is_cancelled_all_the_same(project: Project) -> None:
+    process, path = started(project, before=["env", "--ignore-signal=INT"])  # as `&` in a script starts it
+    process.send_signal(signal.SIGTERM)
+    ended(process, path)
+
+
+def test_what_nohup_started_survives_a_lost_session(project: Project) -> None:
+    lost = "import os, signal\nimport pytest\n\n@pytest.fixture\ndef lost():\n    os.kill(os.getpid(), signal.SIGHUP)\n"
+    project.write("conftest.py", lost)
+    process, path = started(project, before=["env", "--ignore-signal=HUP"], checks=LOST)
+    process.communicate(timeout=60)
+    run = Finished(process.returncode, "", path.parent)
+    assert (run.code, run.outcomes) == (0, {"web/pages::a_quick": "passed", "web/pages::b_goes_on": "passed"})
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_who_presses_again_and_again_gets_the_report(project: Project, workers: tuple[str, ...]) -> None:
+    everywhere = "".join(f"\n@pytest.hookimpl({when})\ndef {hook}():\n    {SEND}" for hook, when in ENDS)
+    project.write("conftest.py", f"import os, signal\nimport pytest\n{everywhere}")
+    process, path = started(project, *workers, f"--junitxml={project.folder / 'own.xml'}", checks=STUBBORN)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, workers too
+    ended(process, path)
+    assert (project.folder / "own.xml").is_file()
+
+
+def test_an_end_that_is_asked_for_when_all_was_judged_costs_no_report(project: Project) -> None:
+    project.write("conftest.py", f"import os, signal\n\ndef pytest_runbook_finished():\n    {SEND}")
+    project.checks("web/pages.py", '@check("daily")\nasync def test_a_quick():\n    "Quick."\n    assert True\n')
+    run = project.run()
+    assert (run.code, run.outcomes, run.record.interrupted) == (0, {"web/pages::a_quick": "passed"}, False)
+    assert {one.name for one in run.folder.iterdir()} >= REPORTS
+
+
+def test_a_check_that_swallows_the_interruption_is_the_last_one(project: Project) -> None:
+    process, path = started(project, checks=SWALLOWS)
+    until((project.folder / "waits").exists)
+    process.send_signal(signal.SIGTERM)
+    assert "web/pages::c_after" not in ended(process, path).outcomes
+
+
+def test_an_end_that_hangs_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(interrupts, "NUMBERS", (signal.SIGUSR1,))
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    try:
+        with interrupts.once(lambda: asked.append("end")) as ends:
+            ends()
+            signal.raise_signal(signal.SIGUSR1)
+            assert asked == []
+            monkeypatch.setattr(interrupts, "PATIENCE", 0.0)
+            ends()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGUSR1)
+            assert asked == ["end"]
+        assert signal.getsignal(signal.SIGUSR1) == signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_kill_leaves_a_journal_that_says_the_run_did_not_end(project: Project) -> None:

@@ -103,6 +103,8 @@ class Observer:
         items = [self._items[check] for check in checks if check in self._items]
         self._runner.look_again(items, confirm)
         results = [_result(item) for item in items]
+        if self._session.shouldstop:  # the check that was interrupted may have swallowed that
+            raise self._session.Interrupted(self._session.shouldstop)
         return [result for result in results if result is not None]
 
     @property
