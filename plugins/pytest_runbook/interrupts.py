@@ -30,6 +30,7 @@ def once(asked: Callable[[], None]) -> Iterator[Callable[[], None]]:
         deaf_until = clock.monotonic() + PATIENCE
 
     def heard(_one: int, _frame: FrameType | None) -> None:
+        __tracebackhide__ = True  # pytest tells where the run was, not that it was told here
         if clock.monotonic() >= deaf_until:
             ends()
             asked()
