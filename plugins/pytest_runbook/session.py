@@ -17,6 +17,7 @@ from pytest_runbook.completeness import Completeness
 from pytest_runbook.concurrency.attempts import Confirmation, Execution
 from pytest_runbook.concurrency.runner import CHECK, Runner
 from pytest_runbook.concurrency.shares import own_share
+from pytest_runbook.errors import UsageError
 from pytest_runbook.evidence.output import Output
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.fixtures import fixtures
@@ -176,6 +177,8 @@ class RunbookSession:
         folder = Path(option.runbook_report) if option.runbook_report else self._runs() / run
         try:
             self.recorder = Recorder(record, folder, self.redactor, self._runbooks)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
         except OSError as error:
             raise pytest.UsageError(
                 f'cannot write the run to "{folder}": {error.strerror or error}\n  hint: name a writable folder with --report'

@@ -203,6 +203,21 @@ def test_an_end_that_hangs_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None
         signal.signal(signal.SIGUSR1, before)
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_a_folder_in_which_a_run_goes_on_is_refused(project: Project, workers: tuple[str, ...]) -> None:
+    process, path = started(project, *workers)
+    before = path.read_text()
+    second = project.run(*workers)
+    assert second.code == 4, second.output
+    assert f'another run writes its journal and reports in "{path.parent}"\n  hint: wait until it' in second.output
+    assert path.read_text().startswith(before)
+    assert path.read_text().count('"type": "run-started"') == 1
+    process.send_signal(signal.SIGINT)
+    ended(process, path)
+    project.checks("web/pages.py", '@check("daily")\nasync def test_x():\n    "X."\n    assert True\n')
+    assert (project.run().code, journal.read(path).exit_code) == (0, 0)
+
+
 def test_kill_leaves_a_journal_that_says_the_run_did_not_end(project: Project) -> None:
     process, path = started(project)
     os.killpg(process.pid, signal.SIGKILL)

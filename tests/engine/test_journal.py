@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 from pathlib import Path
 
 import pytest
-from pytest_runbook.errors import RunbookError
+from pytest_runbook.errors import RunbookError, UsageError
 from pytest_runbook.evidence import journal
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import Attempt, Check, Measurement, Observation, Outcome, Result, RunRecord, Step, Waiver
@@ -189,3 +191,24 @@ def test_a_waived_result_keeps_who_waived_it(tmp_path: Path) -> None:
     recorder.finish(0, interrupted=False)
     recorder.close(known=0)
     assert journal.read(recorder.journal.path).results[0].waiver == waived.waiver
+
+
+def test_one_folder_has_one_run_at_a_time(tmp_path: Path) -> None:
+    first = Recorder(record(), tmp_path, Redactor(), {})
+    with first.journal.path.open("a") as file:
+        file.write('{"half a line, as it is being written')
+    before = first.journal.path.read_text()
+    with pytest.raises(UsageError, match=f'another run writes its journal and reports in "{tmp_path}"\n  hint: wait'):
+        Recorder(record(), tmp_path, Redactor(), {})
+    assert first.journal.path.read_text() == before
+    first.close(known=0)
+    Recorder(record(), tmp_path, Redactor(), {}).close(known=0)
+
+
+def test_where_there_are_no_locks_a_run_writes_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(_file: object, _how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    written = finished(tmp_path)
+    assert journal.read(tmp_path / journal.NAME).exit_code == written.exit_code == 1

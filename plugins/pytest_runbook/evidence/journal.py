@@ -9,14 +9,15 @@ one), `verification` (whether the checks pass since) · `problem` · `run-finish
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pytest_runbook import clock
-from pytest_runbook.errors import RunbookError
+from pytest_runbook.errors import RunbookError, UsageError
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import SCHEMA, Attempt, Measurement, Observation, Result, RunRecord, Waiver, members
 
@@ -37,14 +38,23 @@ class Journal:
     """Writes redacted records, a line each, flushed each; a full disk is a problem of the run, not its end."""
 
     def __init__(self, folder: Path, redactor: Redactor) -> None:
-        """Open (and create) FOLDER/journal.jsonl for appending; raises OSError when that cannot be."""
+        """Open (and create) FOLDER/journal.jsonl for appending; raises OSError when that cannot be.
+
+        Raises UsageError when a run that goes on writes it: two of them in one file would read as one.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / NAME
         self.redactor = redactor
         self.failure: str | None = None
         """Why writing stopped, if it did."""
-        _mend(self.path)
         self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
+        if not _lock(self._file):
+            self._file.close()
+            raise UsageError(
+                f'another run writes its journal and reports in "{folder}"\n'
+                "  hint: wait until it has ended, or name another folder with --report"
+            )
+        _mend(self.path)
 
     def write(self, kind: str, **data: Any) -> None:
         """Append a record of type KIND; DATA is redacted here."""
@@ -81,6 +91,17 @@ class Journal:
 def _line(kind: str, data: str) -> str:
     """A record of type KIND with the members of DATA, a JSON object."""
     return f'{{"schema": {SCHEMA}, "type": "{kind}", "at": "{clock.iso(clock.now())}", {data[1:]}'
+
+
+def _lock(file: TextIO) -> bool:
+    """Keep other runs out of FILE until it is closed, or this process dies; False when one has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # there are no locks on that filesystem
+        pass
+    return True
 
 
 def _mend(path: Path) -> None:
