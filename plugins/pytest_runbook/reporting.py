@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import runbook_reports
 from runbook_reports import Writer, html, mail, text
+from runbook_reports import record as record_file
 
 from pytest_runbook.evidence.output import guard
 from pytest_runbook.model import RunRecord
@@ -35,6 +37,13 @@ class Reporting:
     def pytest_sessionstart(self) -> None:
         """Guard the terminal, which is there from now on: warnings and plugins write to it on their own."""
         guard(self._config.get_terminal_writer(), self._session.redactor)
+
+    def pytest_runbook_started(self, record: RunRecord) -> None:
+        """Replace the reports that an earlier run left in this folder: if we are killed, they would pass for ours."""
+        recorder = self._session.recorder
+        if recorder and (recorder.folder / record_file.FILE).exists():
+            formats = self._session.settings.report.formats
+            runbook_reports.publish(deepcopy(record), recorder.folder, only=formats, also=self._adopted)
 
     def pytest_runbook_finished(self, record: RunRecord) -> None:
         """Write the reports, and send the mail that carries one of them."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from datetime import datetime
 
 import pytest
 
+from pytest_runbook import clock
 from pytest_runbook.concurrency.attempts import Execution, message_of
 from pytest_runbook.evidence.context import Notebook
 from pytest_runbook.evidence.redaction import Redactor
@@ -59,6 +61,11 @@ def not_run(check: Check, report: pytest.TestReport, redactor: Redactor, started
         sections=list(report.sections),
     )
     return _clean(result, redactor)
+
+
+def seen_at(result: Result) -> datetime:
+    """The beginning of the look that decided RESULT; it is reported when its turn comes, which may be minutes later."""
+    return clock.parse(result.attempts[-1].started if result.attempts else result.started)
 
 
 def clean(report: pytest.TestReport, redactor: Redactor) -> None:

@@ -185,6 +185,7 @@ class RunbookSession:
             ) from error
         for doubt in self.doubts:
             self.recorder.problem(f"the run went on without a part of its settings: {doubt}")
+        self.config.hook.pytest_runbook_started(config=self.config, record=record)
 
     def _runs(self) -> Path:
         return self.config.rootpath / str(self.settings.report.directory)
@@ -234,7 +235,7 @@ class RunbookSession:
     def _accept(self, report: pytest.TestReport, result: Result) -> None:
         if not result.bad:
             return
-        waiver = self.policy.accepted(result.check, clock.now())
+        waiver = self.policy.accepted(result.check, results.seen_at(result))
         if waiver is not None:
             results.waive(report, result, waiver)
 
@@ -285,7 +286,7 @@ class RunbookSession:
         if result.outcome == Outcome.PASSED and report.nodeid in self._failed_parts:
             result.outcome, result.message = Outcome.FAILED, "a part of the check failed, as a subtest"
         self.recorder.add(result)
-        if result.bad and (expired := self.policy.expired(result.check, clock.now())):
+        if result.bad and (expired := self.policy.expired(result.check, results.seen_at(result))):
             self.recorder.problem(expired)
         self.config.hook.pytest_runbook_result(config=self.config, result=result)
 

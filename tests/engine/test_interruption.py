@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from pytest_runbook import interrupts
 from pytest_runbook.evidence import journal
+from pytest_runbook.model import RunRecord
 
 from .conftest import Finished, Project
 
@@ -225,6 +228,26 @@ def test_kill_leaves_a_journal_that_says_the_run_did_not_end(project: Project) -
     told = journal.read(path)
     assert told.finished is None
     assert [r.check.id for r in told.results] == ["web/pages::a_quick"]
+
+
+def test_what_an_earlier_run_left_in_the_folder_does_not_pass_for_one_that_was_killed(project: Project) -> None:
+    project.checks("web/pages.py", '@check("daily")\nasync def test_x():\n    "X."\n    assert True\n')
+    green = project.run()
+    assert (green.code, green.record.exit_code) == (0, 0)
+    process, path = started(project)
+    until(lambda: journal.read(path).finished is None, 60)  # its own, and not what stood there before
+    until(lambda: [result.check.id for result in journal.read(path).results] == ["web/pages::a_quick"], 60)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    folder = path.parent
+    left = RunRecord.from_json(json.loads((folder / "run.json").read_text()))
+    assert (left.finished, left.exit_code) == (None, None)
+    for name in ("summary.txt", "report.html"):
+        told = (folder / name).read_text()
+        assert "PASSED" not in told, name
+        assert "UNFINISHED" in told, name
+    (suite,) = ElementTree.parse(folder / "junit.xml").getroot().iter("testsuite")
+    assert int(suite.get("errors", 0)) > 0
 
 
 def full_at(project: Project, size: int) -> None:

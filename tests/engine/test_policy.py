@@ -67,3 +67,31 @@ def test_waivers_hold_on_workers_too(project: Project) -> None:
     project.checks("web/pages.py", FAILING)
     run = project.run("-n", "2")
     assert (run.code, run.outcomes["web/pages::x"]) == (0, "waived")
+
+
+def test_a_window_covers_what_was_looked_at_within_it_and_not_what_is_reported_then(project: Project) -> None:
+    start = clock.now() + timedelta(seconds=10)
+    window = f'start = "{clock.iso(start)}"\nend = "{clock.iso(start + timedelta(days=1))}"\n'
+    project.settings(f'[[maintenance]]\nservices = ["web"]\nowner = "ann"\nreason = "upgrade"\n{window}')
+    project.checks(
+        "web/pages.py",
+        f"""
+        import time
+        from pytest_runbook import clock
+
+        @check("daily")
+        def test_first():
+            "Takes until the window has begun."
+            while clock.now() <= clock.parse("{clock.iso(start)}"):
+                time.sleep(0.1)
+            assert True
+
+        @check("daily", severity="P1")
+        async def test_x():
+            "Fails before that, and has to wait for its turn."
+            assert False, "broken"
+        """,
+    )
+    result = project.run().results["web/pages::x"]
+    within = clock.parse(result.attempts[-1].started) >= start  # on a machine that takes so long to begin
+    assert result.outcome == ("waived" if within else "failed")
