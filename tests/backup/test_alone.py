@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from pytest_runbook.backup import making
 from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.restore import journal
 from pytest_runbook.backup.restore.journal import Restore
 from pytest_runbook.backup.restore.production import PARTS, Production
 from pytest_runbook.backup.restore.services import Services
 from pytest_runbook.deploy import deployment
-from pytest_runbook.errors import RestoreError
+from pytest_runbook.errors import BackupError, RestoreError
 from pytest_runbook.history import Store
 from pytest_runbook.history.locks import Held
 
-from tests.backup.restored import AFTER, BEFORE, left, look, restoring, run
+from tests.backup.restored import AFTER, BEFORE, killed, left, look, restoring, run
 from tests.backup.systems import Shop
 
 pytestmark = pytest.mark.usefixtures("changed")
@@ -76,7 +77,7 @@ def test_no_runbook_works_on_a_service_meanwhile(
     held = []
 
     def looking(self: Production, restore: Restore) -> tuple[bool, str]:
-        for target in ("cache", "database", deployment.LOCK):
+        for target in ("cache", "database", deployment.LOCK, making.LOCK):
             with pytest.raises(Held), locked(system, target):
                 pass
             held.append(target)
@@ -84,9 +85,51 @@ def test_no_runbook_works_on_a_service_meanwhile(
 
     monkeypatch.setattr(Production, "look", looking)
     assert restoring(system).restore("away", backup, ["config"], safety=False).state == journal.DONE
-    assert len(held) == 3
+    assert len(held) == 4
     with locked(system, "cache"), locked(system, deployment.LOCK):
         pass
+
+
+def test_no_backup_is_made_of_what_may_be_taken_back(
+    system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be the newest one, and good: `restore newest` would bring back what was rejected."""
+    known, refused = system.place("local").backups(), []
+
+    def looking(self: Production, restore: Restore) -> tuple[bool | None, str]:
+        with pytest.raises(BackupError, match="a restore is going on") as caught:
+            system.backup()
+        refused.append(caught.value.reason)
+        return None, "nobody could look"
+
+    monkeypatch.setattr(Production, "look", looking)
+    held = restoring(system).restore("away", backup, ["config"], safety=False)
+    assert (held.state, refused) == (journal.HELD, ["busy"])
+    with pytest.raises(BackupError, match=rf'"{held.id}" is not at its end: it is held, .*\n.*--finish or --undo'):
+        system.backup()
+    told = run(system, "--status")
+    made = system.runbook("backup")
+    assert (made.returncode, "it is held" in made.stderr, held.id in told.stdout) == (1, True, True)
+    assert system.place("local").backups() == known
+    assert restoring(system).undo().state == journal.UNDONE
+    assert system.backup().id not in known
+
+
+def test_what_a_killed_restore_exchanged_is_not_backed_up(system: Shop, backup: Manifest) -> None:
+    one = killed(system, backup.id, "exchange", 3)
+    with pytest.raises(BackupError, match=rf'"{one.id}" is not at its end: it is exchanging'):
+        system.backup()
+    assert restoring(system).undo().state == journal.UNDONE
+
+
+def test_a_backup_keeps_the_exchange_waiting_not_what_is_made_ready(system: Shop, backup: Manifest) -> None:
+    production = restoring(system, "restore.stopping=1")
+    with locked(system, making.LOCK), pytest.raises(RestoreError, match=r"or makes a backup: \"backup\" is locked"):
+        production.restore("away", backup, ["config"], safety=False)
+    assert look(system) == AFTER
+    (one,) = production.journal.open()
+    assert one.state == journal.EXCHANGING
+    assert (restoring(system).finish().state, look(system).config) == (journal.DONE, BEFORE.config)
 
 
 def test_who_lost_its_lock_renames_nothing(system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:

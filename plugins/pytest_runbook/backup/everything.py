@@ -15,6 +15,7 @@ from pytest_runbook.backup.destinations.folder import Folder, worded
 from pytest_runbook.backup.encryption import blind
 from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.progress import Progress
+from pytest_runbook.backup.restore import exclusion
 from pytest_runbook.backup.verdict import Fault, Verdict
 from pytest_runbook.backup.verifying import verify
 from pytest_runbook.errors import BackupError
@@ -80,6 +81,7 @@ def backup(
     progress = progress or Progress()
     names = chosen(settings, to)
     with making.alone(settings, root):
+        exclusion.insist_on_no_exchange(settings, root, progress.say)
         for one in making.clean(settings, root):
             progress.say(f"what was left of {one}, which did not finish, is removed")
         notices = belonging.ahead(making.local(settings, root))

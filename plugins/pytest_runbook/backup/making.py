@@ -72,7 +72,7 @@ def alone(settings: Settings, root: Path) -> Iterator[None]:
             with store.lock(LOCK, run):
                 yield
     except Held as error:
-        raise BackupError(f"another backup is being made: {error}", reason="busy") from None
+        raise BackupError(f"another backup is being made, or a restore is going on: {error}", reason="busy") from None
     except HistoryError as error:
         raise BackupError(str(error)) from None
     except OSError as error:

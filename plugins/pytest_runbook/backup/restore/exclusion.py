@@ -1,4 +1,4 @@
-"""Keeps others away while a restore goes on: other restores and deployments from its beginning, runbooks meanwhile."""
+"""Keeps others away while a restore goes on: restores and deployments from its beginning, runbooks and backups meanwhile."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
-from pytest_runbook.errors import RestoreError
+from pytest_runbook.backup.restore import journal
+from pytest_runbook.errors import BackupError, RestoreError
 
 if TYPE_CHECKING:
     from pytest_runbook.history import Lock, Store
     from pytest_runbook.settings import Settings
 
 LOCK = "restore"
+MIXED = (journal.EXCHANGING, journal.CHECKING, journal.HELD)
+"""States in which what is in use is of two times, or may be taken back."""
 
 
 @contextmanager
@@ -56,9 +59,24 @@ def deployment(store: Store, *, over: bool) -> str:
     return f"the deployment {row.id}, of {row.version}, is not at its end: runbook deploy --status, when this has ended"
 
 
+def insist_on_no_exchange(settings: Settings, root: Path, tell: Callable[[str], None]) -> None:
+    """BackupError when a backup might hold what a restore exchanges: `newest` would be half of it, or what is taken back.
+
+    For who has the lock of backups, which a restore waits for once its journal says that it exchanges. TELL as in `Journal.open`.
+    """
+    for one in journal.Journal(root / settings.restore.journal).open(tell):
+        if one.state in MIXED:
+            raise BackupError(
+                f'the restore "{one.id}" is not at its end: it is {one.state}, and what is in use may be taken back\n'
+                "  hint: runbook restore --status tells, --finish or --undo ends it; then back up",
+                reason="busy",
+            )
+
+
 @contextmanager
-def services(settings: Settings, store: Store, run: str) -> Iterator[list[Lock]]:
-    """Keep runbooks off all services: one would start what is stopped for the exchange."""
+def undisturbed(settings: Settings, store: Store, run: str) -> Iterator[list[Lock]]:
+    """Keep runbooks off all services, for one would start what is stopped for the exchange; and backups away from that."""
+    from pytest_runbook.backup.making import LOCK as BACKUP
     from pytest_runbook.history.locks import Held
 
     end = clock.monotonic() + settings.restore.stopping
@@ -69,11 +87,11 @@ def services(settings: Settings, store: Store, run: str) -> Iterator[list[Lock]]
                 return store.lock(name, run)
             except Held as error:
                 if clock.monotonic() > end:
-                    raise RestoreError(f"somebody works on a service: {error}") from None
+                    raise RestoreError(f"somebody works on a service, or makes a backup: {error}") from None
                 time.sleep(0.2)
 
     with ExitStack() as stack:
-        yield together(stack, sorted(settings.services), take)
+        yield together(stack, sorted({BACKUP, *settings.services}), take)
 
 
 def together(stack: ExitStack, names: Sequence[str], take: Callable[[str], Lock]) -> list[Lock]:

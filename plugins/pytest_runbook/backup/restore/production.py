@@ -393,7 +393,7 @@ class Production:
 
     @contextmanager
     def _undisturbed(self, store: Store, run: str) -> Iterator[None]:
-        """Keep runbooks off all services."""
-        with exclusion.services(self.loaded.settings, store, run) as locks:
+        """Keep runbooks off all services, and backups away."""
+        with exclusion.undisturbed(self.loaded.settings, store, run) as locks:
             self._locks += locks
             yield
