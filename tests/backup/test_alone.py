@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from pytest_runbook.backup import making
@@ -13,9 +17,12 @@ from pytest_runbook.backup.restore.journal import Restore
 from pytest_runbook.backup.restore.production import PARTS, Production
 from pytest_runbook.backup.restore.services import Services
 from pytest_runbook.deploy import deployment
-from pytest_runbook.errors import BackupError, RestoreError
+from pytest_runbook.errors import BackupError, RestoreError, RunbookError
 from pytest_runbook.history import Store
 from pytest_runbook.history.locks import Held
+from pytest_runbook.process import Process
+from pytest_runbook.runbooks import family
+from pytest_runbook.runbooks.process import CHILD
 
 from tests.backup.restored import AFTER, BEFORE, killed, left, look, restoring, run
 from tests.backup.systems import Shop
@@ -33,6 +40,20 @@ def locked(system: Shop, target: str) -> Iterator[None]:
         yield
 
 
+def working(run: str, *words: str) -> subprocess.Popen[bytes]:
+    """A program that RUN started, whose command line has WORDS too."""
+    around = {**os.environ, family.MARK: f"{run}.0123"}
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *words], env=around)
+
+
+def died(system: Shop, target: str, run: str) -> None:
+    """RUN worked on TARGET, and was killed."""
+    told, mine = system.loaded.settings, Process.current()
+    url, gone = told.history.url.get_secret_value(), replace(mine, started=mine.started - 1)
+    store = Store.open(url, told.system.name, told.system.environment, root=system.folder, process=gone)
+    store.lock(target, run).leave()
+
+
 def test_a_deployment_keeps_a_restore_out(system: Shop, backup: Manifest) -> None:
     with locked(system, deployment.LOCK), pytest.raises(RestoreError, match="a deployment, is going on"):
         restoring(system).restore("away", backup, ["config"])
@@ -45,6 +66,7 @@ def test_a_deployment_that_is_not_at_its_end_keeps_a_restore_out_until_somebody_
     url = told.history.url.get_secret_value()
     store = Store.open(url, told.system.name, told.system.environment, root=system.folder)
     number = store.begin_deployment("d1", "deploy", "1.4.3", {"web": "1.4.2"}, who="m.dupont", options={})
+    program = working("d1")
     try:
         known = len(restoring(system).journal.all())
         with pytest.raises(RestoreError, match=r"of 1.4.3, is not at its end\n.*--over-deployment"):
@@ -54,12 +76,15 @@ def test_a_deployment_that_is_not_at_its_end_keeps_a_restore_out_until_somebody_
         refused, over = run(system, backup.id, *planned), run(system, backup.id, *planned, "--over-deployment")
         assert (refused.returncode, "--over-deployment" in refused.stderr, refused.stdout) == (1, True, "")
         assert (over.returncode, f"the deployment {number}, of 1.4.3, is not at its end" in over.stdout) == (0, True)
+        assert program.poll() is None, "nothing of what is refused ends anything"
         done = restoring(system).restore("away", backup, ["config"], safety=False, over_deployment=True)
+        assert program.wait(10), "it would start the version of the deployment in the middle of the restore"
         assert (done.state, done.story[0]) == (
             journal.DONE,
             f"the deployment {number}, of 1.4.3, is not at its end: runbook deploy --status, when this has ended",
         )
     finally:
+        program.kill()
         store.end_deployment(number, "aborted", "the test is over", run="d1")
 
 
@@ -69,6 +94,32 @@ def test_while_a_runbook_works_on_a_service_nothing_is_exchanged(system: Shop, b
         production.restore("away", backup, PARTS, safety=False)
     assert look(system) == AFTER
     assert (restoring(system).finish().state, look(system)) == (journal.DONE, BEFORE)
+
+
+def test_while_a_step_of_a_killed_run_works_nothing_is_exchanged(system: Shop, backup: Manifest) -> None:
+    died(system, "cache", "r9")
+    step = working("r9", CHILD)
+    try:
+        with pytest.raises(RunbookError, match="a step of the run r9, which died, does not end"):
+            restoring(system).restore("away", backup, PARTS, safety=False)
+        with pytest.raises(RunbookError, match="a step of the run r9"):  # whoever takes the lock next is told as well
+            restoring(system).finish()
+        assert look(system) == AFTER
+    finally:
+        step.kill()
+        step.wait()
+    assert (restoring(system).finish().state, look(system)) == (journal.DONE, BEFORE)
+
+
+@pytest.mark.parametrize("way", ["finish", "undo"])
+def test_what_a_killed_restore_started_is_ended_when_it_is_taken_up(system: Shop, backup: Manifest, way: str) -> None:
+    one = killed(system, backup.id, "stop")
+    program = working(f"restore:{one.id}")
+    try:
+        getattr(restoring(system), way)()
+        assert program.wait(10), "it would stop or start a service in the middle of it"
+    finally:
+        program.kill()
 
 
 def test_no_runbook_works_on_a_service_meanwhile(

@@ -23,7 +23,7 @@ from pytest_runbook.history.rows import DeploymentKind
 from pytest_runbook.managers._versions import FORM, VERSION
 from pytest_runbook.naming import new_id, person
 from pytest_runbook.runbooks import family
-from pytest_runbook.runbooks.process import over
+from pytest_runbook.runbooks.process import insist_over
 from pytest_runbook.runbooks.reach import Reach
 
 MOVES = "latest"
@@ -187,8 +187,7 @@ class Deployment:
                 return self._ended_meanwhile(found)
             self._insist_on_no_restore(urgent=left is undoing or found.kind == "rollback")
             self.unfinished = True
-            if not family.end(lambda: family.marked(f"{found.run}.")):
-                raise RunbookError(f"a program that the deployment {found.id} started does not end")
+            end_programs(found)
             self._store.take_deployment(found.id, self._run)
             row = self._store.deployment(found.id)
             phases = left(row)
@@ -307,16 +306,19 @@ class Deployment:
             take = partial(self._store.lock, run=self._run, lease=lease, tell=self._tell)
             locks = [stack.enter_context(take(LOCK))]
             locks += [stack.enter_context(take(one)) for one in sorted(services())]
-            for lock in locks:
-                if lock.after and not over(lock.after):
-                    lock.leave()
-                    raise RunbookError(f"a step of the run {lock.after}, which died, does not end")
+            insist_over(locks)
             yield locks
 
 
 def _told(row: DeploymentRow, phases: Sequence[Phase]) -> str:
     """What is to do of ROW, which is taken up."""
     return f"deployment {row.id} of {row.version}: {', '.join(phases) or 'nothing was changed'}"
+
+
+def end_programs(row: DeploymentRow) -> None:
+    """End what programs of the deployment ROW are left, which was killed: for who has its lock."""
+    if not family.end(lambda: family.marked(f"{row.run}.")):
+        raise RunbookError(f"a program that the deployment {row.id} started does not end")
 
 
 def _no_backup(release: str) -> str:

@@ -14,16 +14,20 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pytest_runbook import clock
+from pytest_runbook.errors import RunbookError
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import StepOutcome
 from pytest_runbook.runbooks import environment, family
 from pytest_runbook.runbooks.order import SILENCE, Errand, Order, Performed
 from pytest_runbook.runbooks.output import Capped
+
+if TYPE_CHECKING:
+    from pytest_runbook.history import Lock
 
 __all__ = ["Order", "Performed", "perform"]
 
@@ -85,6 +89,14 @@ def over(run: str) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+def insist_over(locks: Iterable[Lock]) -> None:
+    """Raise RunbookError when a step of a run works on that had one of LOCKS, and died; whoever takes that next knows of it."""
+    for lock in locks:
+        if lock.after and not over(lock.after):
+            lock.leave()
+            raise RunbookError(f"a step of the run {lock.after}, which died, does not end")
 
 
 class _Child:

@@ -20,7 +20,7 @@ from pytest_runbook.runbooks.guard import Guard
 from pytest_runbook.runbooks.loading import Runbook, load
 from pytest_runbook.runbooks.mode import Mode
 from pytest_runbook.runbooks.observer import Observer, Seen
-from pytest_runbook.runbooks.process import over
+from pytest_runbook.runbooks.process import insist_over
 from pytest_runbook.runbooks.steps import Situation
 from pytest_runbook.runbooks.terminal import Terminal
 from pytest_runbook.runbooks.treatment import Room, Treated, Treatment
@@ -143,10 +143,7 @@ class Ward:
             touched = self._treatment(case, runbook).touched
             locks = [stack.enter_context(self._store.lock(name, self._record.id, lease)) for name in sorted(touched)]
             self._plan.tell_unknown(self._store)  # the run that had a lock may have died since this one began
-            for lock in locks:
-                if lock.after and not over(lock.after):
-                    lock.leave()
-                    return self._leave(case, f"refused: a step of the run {lock.after}, which died, does not end")
+            insist_over(locks)
             if not self._still_failing(case):
                 return
             # Another run may have tried while this one waited.

@@ -59,6 +59,14 @@ def deployment(store: Store, *, over: bool) -> str:
     return f"the deployment {row.id}, of {row.version}, is not at its end: runbook deploy --status, when this has ended"
 
 
+def end_deployment(store: Store) -> None:
+    """End what programs are left of the deployment over which one restores: one would start a version in the middle."""
+    from pytest_runbook.deploy.deployment import end_programs
+
+    if row := store.unfinished_deployment():
+        end_programs(row)
+
+
 def insist_on_no_exchange(settings: Settings, root: Path, tell: Callable[[str], None]) -> None:
     """BackupError when a backup might hold what a restore exchanges: `newest` would be half of it, or what is taken back.
 
@@ -95,10 +103,17 @@ def undisturbed(settings: Settings, store: Store, run: str) -> Iterator[list[Loc
 
 
 def together(stack: ExitStack, names: Sequence[str], take: Callable[[str], Lock]) -> list[Lock]:
-    """What TAKE gets for NAMES, given back by STACK; side by side, since what a dead run left is watched for a while."""
+    """What TAKE gets for NAMES, given back by STACK; side by side, since what a dead run left is watched for a while.
+
+    RunbookError when a step of such a run still works.
+    """
+    from pytest_runbook.runbooks.process import insist_over
+
     with ThreadPoolExecutor(max(len(names), 1)) as pool:
         asked = [pool.submit(take, name) for name in names]
     for one in asked:
         if not one.exception():
             stack.enter_context(one.result())
-    return [one.result() for one in asked]
+    locks = [one.result() for one in asked]
+    insist_over(locks)
+    return locks

@@ -17,7 +17,7 @@ from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import exclusion, journal, left_out, refusals, scratch, versions
+from pytest_runbook.backup.restore import exclusion, journal, left_out, looking, refusals, scratch, versions
 from pytest_runbook.backup.restore.exchange import Exchange, drop_database, drop_roles, remove_made
 from pytest_runbook.backup.restore.journal import Journal, Restore
 from pytest_runbook.backup.restore.preparing import Preparing
@@ -27,8 +27,8 @@ from pytest_runbook.backup.verifying import verify
 from pytest_runbook.checkrun import CheckRun
 from pytest_runbook.errors import BackupError, RestoreError, RunbookError
 from pytest_runbook.evidence.redaction import Redactor
-from pytest_runbook.model import Outcome
 from pytest_runbook.naming import new_id
+from pytest_runbook.runbooks import family
 
 if TYPE_CHECKING:
     from pytest_runbook.backup.destinations import Destination
@@ -106,6 +106,7 @@ class Production:
         id_ = new_id()
         with self.alone(id_) as store:
             told = self.insist(store, manifest, parts, over=over_deployment)
+            exclusion.end_deployment(store)
             restore = self.journal.begin(id_, manifest.id, source, list(parts))
             for line in told:
                 self.tell(restore, line)
@@ -123,7 +124,7 @@ class Production:
         One that is held is accepted as it is: a person decided.
         """
         with self.alone(id_ or new_id()) as store:
-            restore = self.journal.unfinished(id_)  # inside: whoever had the lock may have ended it
+            restore = self._taken_up(id_)
             if restore.state == journal.PREPARING:
                 raise RestoreError(
                     f'"{restore.id}" was killed before anything was exchanged\n  hint: --undo, then restore anew'
@@ -141,7 +142,7 @@ class Production:
     def undo(self, id_: str = "") -> Restore:
         """Take the restore ID_ back, which was killed or held."""
         with self.alone(id_ or new_id()) as store:
-            restore = self.journal.unfinished(id_)
+            restore = self._taken_up(id_)
             if restore.state == journal.PREPARING:
                 self._give_up(restore)
             else:
@@ -149,6 +150,13 @@ class Production:
                 with self._undisturbed(store, restore.id):
                     versions.stay(self.loaded.settings, self.root, store, restore, partial(self.tell, restore))
                     self._back(restore, "somebody took it back")
+        return restore
+
+    def _taken_up(self, id_: str) -> Restore:
+        """The restore ID_, for who has the lock: whoever had it may have ended it. Nothing that it started works on."""
+        restore = self.journal.unfinished(id_)
+        if not family.end(lambda: family.marked(f"restore:{restore.id}.")):
+            raise RestoreError(f'a program that the restore "{restore.id}" started does not end')
         return restore
 
     # -- the parts of a restore --------------------------------------------------------------------------------------
@@ -231,23 +239,8 @@ class Production:
 
     def look(self, restore: Restore) -> tuple[bool | None, str]:
         """Whether the system is well, and the words for it; None when nobody could look."""
-        expression = self.loaded.settings.restore.checks
-        if not expression:
-            return True, "no checks looked at it: restore.checks is empty"
-        folder = self.journal.path(restore.id) / "checks"
-        try:
-            run = CheckRun(self.root, folder, expression, self.settings_file, self.overrides)
-            record = run.record(self.loaded.settings.restore.timeout)
-        except RunbookError as error:
-            return None, str(error)
-        gating = [one for one in record.gating if one.outcome != Outcome.UNMEASURED]
-        unseen = [one for one in record.gating if one.outcome == Outcome.UNMEASURED]
-        said = "; ".join(f"{one.check.id}: {one.message}" for one in (gating or unseen)[:5])
-        if gating:
-            return False, f"{len(gating)} checks fail: {said}"
-        if unseen or record.exit_code:
-            return None, said or f"pytest ended with status {record.exit_code}"
-        return True, f"{len(record.results)} checks looked at it, none gates"
+        own, folder = self.loaded.settings.restore, self.journal.path(restore.id) / "checks"
+        return looking.look(CheckRun(self.root, folder, own.checks, self.settings_file, self.overrides), own.timeout)
 
     def _keep(self, restore: Restore, why: str) -> None:
         """What was restored stays; what was there before is a person's to remove."""
