@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.exchange import drop_database
 from pytest_runbook.backup.restore.postgresql import ScratchPostgresql
 from pytest_runbook.backup.restore.room import Need
+from pytest_runbook.backup.restore.together import GivenUp
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import BackupError, RestoreError
 
@@ -81,7 +81,7 @@ class ScratchRestore:
     stack: ExitStack
     seen: Restored = field(default_factory=Restored)
     scratch: ScratchPostgresql | None = None
-    given_up: threading.Event = field(default_factory=threading.Event)
+    given_up: GivenUp = field(default_factory=GivenUp)
 
     def run(self) -> Restored:
         """Everything, side by side, without a service on it: that would write into it, and has to wait for who compares.

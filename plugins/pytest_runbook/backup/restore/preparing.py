@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_runbook.backup import comparing, contents, owners, programs
@@ -22,6 +21,7 @@ from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.journal import Restore, Swap
 from pytest_runbook.backup.restore.servers import administrator
+from pytest_runbook.backup.restore.together import GivenUp
 from pytest_runbook.backup.restore.versions import Versions
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.errors import RestoreError
@@ -50,7 +50,7 @@ class Preparing:
     """What was compared with the manifest is added."""
     tell: Callable[[str], None]
     """Takes what a person should know before the exchange."""
-    _given_up: Event = field(default_factory=Event)
+    _given_up: GivenUp = field(default_factory=GivenUp)
 
     def run(self, timed: Timed) -> None:
         """All parts that were asked for and that the backup holds, side by side, each TIMED."""
@@ -97,9 +97,11 @@ class Preparing:
         needed = replace(told, roles=[name for name in told.roles if name not in refused])
         restoring.create(new, told.encoding or "UTF8", locale=told.locale)
         restoring.owner(new, folder / DATABASE, told)  # what is refused is told at the end, with all else
+        self._given_up.heed()
         self._whole(restoring.fill(new, folder / DATABASE, self.manifest))
         part = self.settings.backup.database
-        with Server(server.name, {**server.address, "dbname": new}).connect() as session:
+        beside = Server(server.name, {**server.address, "dbname": new})
+        with beside.connect() as session, self._given_up.cuts(session):  # for as long as reading all rows takes
             with contents.transaction(session):
                 seen = contents.look(session, checksum_rows=part.checksum_rows, newest=list(told.newest), told=told)
             self._compared(comparing.database(needed, seen))
@@ -146,7 +148,7 @@ class Preparing:
         earlier = exchange.beside(snapshot, self.restore, "earlier")
         self.restore.earlier = str(earlier)
         self.save()
-        serving.prove(self.settings, snapshot, earlier)
+        serving.prove(self.settings, snapshot, earlier, self._given_up.heed)
         if earlier.exists():
             self.tell(f'the snapshot of the cache from before is kept as "{earlier}"')
         least = int(told.version.partition(".")[0]) if told.server == "redis" else 0
@@ -204,6 +206,7 @@ class Preparing:
         """Give what is NEW of ROOT back to whom each part belonged to; where that cannot be, it stays as it is."""
         stays = dict[str, str]()
         for name, file in (self.manifest.files or {}).items():
+            self._given_up.heed()
             if files.root_of(name) != root or not file.owner:
                 continue
             parent, _, own = f"{new.name}{name.removeprefix(root)}".rpartition("/")
@@ -234,6 +237,7 @@ class Preparing:
         if os.geteuid() == 0:
             os.chown(new, owner.st_uid, owner.st_gid, follow_symlinks=False)
             for _, one, within in tree.below(new) if new.is_dir() else ():  # there may be millions
+                self._given_up.heed()
                 os.chown(one.name, owner.st_uid, owner.st_gid, dir_fd=within, follow_symlinks=False)
         if new.is_dir():
             new.chmod(owner.st_mode & files.PERMISSIONS if mode is None else mode)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,17 +38,18 @@ def folder(settings: Settings, said: Mapping[str, str]) -> Path:
     return settings.restore.cache_folder or Path(said["dir"])
 
 
-def prove(settings: Settings, snapshot: Path, earlier: Path) -> None:
+def prove(settings: Settings, snapshot: Path, earlier: Path, heed: Callable[[], object] = lambda: None) -> None:
     """Have the cache write its snapshot, and see it come: RestoreError when SNAPSHOT is not the file that it writes.
 
-    What it was before stays as EARLIER: a cache that runs empty writes an empty one over it.
+    What it was before stays as EARLIER: a cache that runs empty writes an empty one over it. HEED is called while it writes, and
+    raises what ends the waiting.
     """
     _put_aside(snapshot, earlier)
-    before = _state(snapshot)
+    before, saving = _state(snapshot), Saving(settings, snapshot, heed)
     try:
-        _saved(settings, snapshot)
+        saving.prove()
     finally:
-        if _state(snapshot) == before:  # it was not written over
+        if not saving.writes and _state(snapshot) == before:  # it was not written over, nor is it later
             earlier.unlink(missing_ok=True)
 
 
@@ -65,31 +67,52 @@ def _put_aside(snapshot: Path, earlier: Path) -> None:
             raise RestoreError(f'"{snapshot}" cannot be kept as "{earlier}": {error.strerror or error}') from None
 
 
-def _saved(settings: Settings, snapshot: Path) -> None:
-    from redis import RedisError
+@dataclass
+class Saving:
+    """Tells the cache of SETTINGS to write SNAPSHOT, once."""
 
-    before, begun = _state(snapshot), clock.monotonic()
-    with _asked(settings) as client:
-        _until_nothing_is_written(client, settings.restore.timeout)
+    settings: Settings
+    snapshot: Path
+    heed: Callable[[], object]
+    writes: bool = False
+    """Whether it was told to, and may still do it: nobody saw it end, or refuse."""
+
+    def prove(self) -> None:
+        """Raise RestoreError unless SNAPSHOT is what it writes."""
+        before = _state(self.snapshot)
+        with _asked(self.settings) as client:
+            state = self._saved(client)
+        if _state(self.snapshot) != before:
+            return
+        if state["rdb_last_bgsave_status"] != "ok":
+            raise RestoreError(
+                f'the cache cannot write "{self.snapshot.name}": what is in it would not outlast a restart\n'
+                "  hint: its log says why; see disk and rights of its folder"
+            )
+        place = self.snapshot.parent
+        raise RestoreError(
+            f'the cache was told to save, and "{self.snapshot}" did not change: "{place}" is not its folder\n'
+            "  hint: set restore.cache_folder to what its folder is called on this machine"
+        )
+
+    def _saved(self, client: redis.Redis) -> Any:
+        """What CLIENT says of itself when it has saved."""
+        from redis import RedisError, ResponseError
+
+        end = clock.monotonic() + self.settings.restore.timeout
+        _until_nothing_is_written(client, end, self.heed)
+        self.writes = True
         try:
             client.bgsave(schedule=False)
         except RedisError as error:
+            self.writes = not isinstance(error, ResponseError)
+            place = self.snapshot.parent
             raise RestoreError(
-                f'the cache does not save, so nobody knows whether it reads "{snapshot.parent}": {error}{_hint(error)}'
+                f'the cache does not save, so nobody knows whether it reads "{place}": {error}{_hint(error)}'
             ) from None
-        _until_nothing_is_written(client, settings.restore.timeout - (clock.monotonic() - begun))
-        state: Any = client.info("persistence")
-    if _state(snapshot) != before:
-        return
-    if state["rdb_last_bgsave_status"] != "ok":
-        raise RestoreError(
-            f'the cache cannot write "{snapshot.name}": what is in it would not outlast a restart\n'
-            "  hint: its log says why; see disk and rights of its folder"
-        )
-    raise RestoreError(
-        f'the cache was told to save, and "{snapshot}" did not change: "{snapshot.parent}" is not its folder\n'
-        "  hint: set restore.cache_folder to what its folder is called on this machine"
-    )
+        _until_nothing_is_written(client, end, self.heed)
+        self.writes = False
+        return client.info("persistence")
 
 
 def compare(settings: Settings, told: Cache, placed: Mapping[str, str]) -> str:
@@ -148,9 +171,9 @@ def _state(path: Path) -> tuple[int, int] | None:
     return seen.st_ino, seen.st_mtime_ns
 
 
-def _until_nothing_is_written(client: redis.Redis, seconds: float) -> None:
-    end = clock.monotonic() + seconds
+def _until_nothing_is_written(client: redis.Redis, end: float, heed: Callable[[], object]) -> None:
     while True:
+        heed()
         state: Any = client.info("persistence")
         if not (state["rdb_bgsave_in_progress"] or state["aof_rewrite_in_progress"]):
             return
