@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pytest_runbook.backup import making
 from pytest_runbook.backup.manifest import Manifest
-from pytest_runbook.backup.restore import journal
+from pytest_runbook.backup.restore import exclusion, journal
 from pytest_runbook.backup.restore.journal import Restore
 from pytest_runbook.backup.restore.production import PARTS, Production
 from pytest_runbook.backup.restore.services import Services
@@ -193,8 +195,119 @@ def test_who_lost_its_lock_renames_nothing(system: Shop, backup: Manifest, monke
     monkeypatch.setattr(Services, "managed", still)
     done = production.restore("away", backup, PARTS, safety=False)
     assert (done.state, look(system)) == (journal.UNDONE, AFTER)
-    assert "stood still" in done.story[-1]
+    assert "another run has it by now" in done.story[-1]
     assert not any("before" in name for name in left(system))
+
+
+def silent(production: Production) -> None:
+    """Its locks were not renewed for a lease."""
+    for lock in production._locks:
+        lock._renewed -= lock.lease
+
+
+def failing(
+    monkeypatch: pytest.MonkeyPatch, production: Production, meanwhile: Callable[[], object] = lambda: None
+) -> None:
+    """The checks see that what was restored is bad, for longer than a lease, and MEANWHILE something happens."""
+
+    def looking(self: Production, restore: Restore) -> tuple[bool, str]:
+        meanwhile()
+        silent(production)
+        return False, "3 checks fail"
+
+    monkeypatch.setattr(Production, "look", looking)
+
+
+@contextmanager
+def lost(path: Path) -> Iterator[None]:
+    """The file PATH can neither be read nor written, as on a disk that is full."""
+    aside = path.with_name("aside")
+    path.rename(aside)
+    path.mkdir()
+    try:
+        yield
+    finally:
+        path.rmdir()
+        aside.rename(path)
+
+
+def test_a_history_that_cannot_be_written_ends_no_way_back(
+    system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else has the lock, and on this machine the journal keeps everybody out."""
+    production = restoring(system)
+    with ExitStack() as stack:
+        failing(monkeypatch, production, lambda: stack.enter_context(lost(system.folder / "var" / "history.db")))
+        done = production.restore("away", backup, PARTS, safety=False)
+    assert (done.state, look(system)) == (journal.UNDONE, AFTER)
+
+
+def test_who_cannot_ask_whether_another_machine_acts_leaves_it_to_a_person(
+    system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = system.database.sql
+    sql("CREATE DATABASE history")
+    url = system.database.uri(database="history").replace("postgresql:", "postgresql+psycopg:")
+    production = restoring(system, f"history.url={url}")
+
+    def gone() -> None:
+        sql("ALTER DATABASE history ALLOW_CONNECTIONS false")
+        for lock in production._locks:
+            lock._refused = "it does not accept connections"
+
+    try:
+        failing(monkeypatch, production, gone)
+        held = production.restore("away", backup, PARTS, safety=False)
+        assert (held.state, look(system)) == (journal.HELD, BEFORE)
+        assert "could not be renewed for 1 min 0 s: it does not accept connections" in held.story[-2]
+        refused = restoring(system, f"history.url={url}")
+        with pytest.raises(RestoreError, match=r"not currently accepting connections[\s\S]*--undo --without-history"):
+            refused.undo()
+        told = run(system, "--undo", "--without-history", "--yes-overwrite=Shop", f"--set=history.url={url}")
+        assert (told.returncode, "the history was not asked: see which version" in told.stdout) == (0, True), told
+        assert look(system) == AFTER
+    finally:
+        sql("DROP DATABASE history WITH (FORCE)")
+
+
+def test_the_way_back_heeds_who_took_the_lock_meanwhile(
+    system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    production = restoring(system)
+
+    def taken() -> None:
+        with closing(sqlite3.connect(system.folder / "var" / "history.db")) as history, history:
+            history.execute("UPDATE locks SET token = 'of another'")
+
+    try:
+        failing(monkeypatch, production, taken)
+        held = production.restore("away", backup, PARTS, safety=False)
+        assert (held.state, look(system)) == (journal.HELD, BEFORE)
+        assert "it cannot be taken back now: the lock of" in "".join(held.story)
+        assert "another run has it by now" in "".join(held.story)
+    finally:
+        with closing(sqlite3.connect(system.folder / "var" / "history.db")) as history, history:
+            history.execute("DELETE FROM locks")
+    assert restoring(system).undo().state == journal.UNDONE
+
+
+def test_without_the_history_only_one_takes_it_back(system: Shop, backup: Manifest) -> None:
+    killed(system, backup.id, "start")
+    with exclusion.here(restoring(system).journal.folder):
+        with pytest.raises(RestoreError, match="another restore is going on"):
+            restoring(system).undo(history=False)
+        with pytest.raises(RestoreError, match="another restore is going on"):
+            restoring(system).undo()
+    with lost(system.folder / "var" / "history.db"):
+        with pytest.raises(RestoreError, match=r"\"sqlite:.*cannot be read[\s\S]*--undo --without-history"):
+            restoring(system).undo()
+        assert restoring(system).undo(history=False).state == journal.UNDONE
+    assert look(system) == AFTER
+
+
+def test_only_who_takes_one_back_does_without_the_history(system: Shop) -> None:
+    done = run(system, "--finish", "--without-history", "--yes-overwrite=Shop")
+    assert (done.returncode, '"--without-history" is for --undo alone' in done.stderr) == (4, True)
 
 
 def test_two_at_once_are_refused(system: Shop, backup: Manifest) -> None:

@@ -58,6 +58,9 @@ class Stage:
         self._locks[target] = self._store.lock(target, run, lease)
         return True
 
+    def why(self, target: str) -> str:
+        return self._locks[target].why
+
     def lost(self, target: str) -> bool:
         return self._locks[target].lost
 

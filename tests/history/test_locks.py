@@ -165,6 +165,7 @@ def test_stopped_process_knows_by_itself_that_its_lease_is_over(actors: Actors) 
     time.sleep(LEASE * 1.2)
     holder.signal(signal.SIGCONT)
     assert holder.do("lost", "database")
+    assert holder.do("why", "database") == "this process stood still for too long"
     time.sleep(LEASE)
     assert holder.do("lost", "database"), "nobody took it, yet somebody might have"
 
@@ -176,6 +177,7 @@ def test_intent_is_not_started_under_a_lock_that_another_took(store: Store, url:
     with create_engine(url, poolclass=NullPool).begin() as connection:
         connection.execute(text("UPDATE locks SET token = 'of another'"))
     assert not lock.lost
+    assert (lock.taken(), lock.lost, lock.why) == (True, True, "another run has it by now")
     assert not store.start(intent, lock)
     assert store.start(intent)
 
@@ -213,8 +215,10 @@ def test_holder_that_cannot_renew_has_lost_the_lock_after_its_lease(store: Store
     with busy(url):
         time.sleep(LEASE * 1.1)
         assert lock.lost
+        assert lock.why == "it could not be renewed for 600 ms: the history does not answer"
     time.sleep(LEASE * 0.5)
     assert lock.lost
+    assert not lock.taken(), "nobody took it, and that can be asked"
 
 
 def test_lock_outlives_a_restart_of_its_database(server: PostgresServer) -> None:

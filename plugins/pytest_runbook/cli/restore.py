@@ -54,6 +54,11 @@ Exit codes:
     "--undo", is_flag=True, help="Take one back that was killed or held; BACKUP is then the id of the restore."
 )
 @click.option(
+    "--without-history",
+    is_flag=True,
+    help="With --undo: also while the history cannot be asked; you see to it that nobody else acts.",
+)
+@click.option(
     "--finish",
     is_flag=True,
     help="Finish one that was killed, or accept one that is held; BACKUP is then the id of the restore.",
@@ -102,7 +107,7 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
     if options["undo"] or options["finish"]:
         _sure(found, options["yes_overwrite"])
         if options["undo"]:
-            return _ended(production.undo(options["backup"]), undo=True)
+            return _ended(production.undo(options["backup"], history=not options["without_history"]), undo=True)
         return _ended(production.finish(options["backup"]))
     parts = _parts(options["only"])
     source = options["source"] or found.settings.backup.local
@@ -144,6 +149,8 @@ def _insist_on_one(options: dict[str, Any]) -> None:
     asked = [f"--{name}" for name in ACTIONS if options[name]]
     if len(asked) > 1:
         raise BadUsage(f'"{" ".join(asked)}" asks for several things: nothing was done\n  hint: one of them')
+    if options["without_history"] and not options["undo"]:
+        raise BadUsage('"--without-history" is for --undo alone: nothing was done')
     if options["dry_run"] and (options["undo"] or options["finish"]):
         raise BadUsage(
             f'"{asked[0]}" knows no --dry-run: nothing was done\n'

@@ -115,9 +115,10 @@ class Course:
 
     def _hold(self) -> None:
         """Go on only as long as nobody else may act."""
-        if lost := [lock.target for lock in self._locks if lock.lost]:
+        if lost := [lock for lock in self._locks if lock.lost]:
             raise HistoryError(
-                f'the lock of "{lost[0]}" was lost: another process may act by now\n  hint: runbook deploy --status'
+                f'the lock of "{lost[0].target}" was lost, and another process may act by now: {lost[0].why}\n'
+                "  hint: runbook deploy --status"
             )
 
     def _wait(self, why: str) -> None:

@@ -23,6 +23,11 @@ class Part:
         self._process = process
         self._now = now
 
+    @property
+    def local(self) -> bool:
+        """Whether only processes of this machine can write it: SQLite knows no other."""
+        return self._database.sqlite
+
     def _ours(self, table: FromClause) -> ColumnElement[bool]:
         """Rows of TABLE that are of this history."""
         return and_(*(table.c[name] == value for name, value in self._scope.items()))

@@ -52,8 +52,8 @@ class Lock:
         self.target, self.run, self.lease, self.token = target, run, lease, uuid4().hex
         self.after: str | None = None
         """The run that it was taken from, because that had died or was silent."""
-        self._owner, self._taken, self._released = owner, False, Event()
-        self._renewed = clock.monotonic()
+        self._owner, self._taken, self._silent, self._released = owner, False, False, Event()
+        self._renewed, self._refused = clock.monotonic(), ""
 
     @property
     def lost(self) -> bool:
@@ -61,7 +61,26 @@ class Lock:
 
         By our own clock as well: a process that was stopped for a lease knows it before it could ask anybody.
         """
-        self._taken = self._taken or clock.monotonic() - self._renewed >= self.lease
+        self._silent = self._silent or clock.monotonic() - self._renewed >= self.lease
+        return self._taken or self._silent
+
+    @property
+    def why(self) -> str:
+        """Why it is lost, in words."""
+        if self._taken:
+            return "another run has it by now"
+        if self._refused:
+            return f"it could not be renewed for {clock.duration(self.lease)}: {self._refused}"
+        return "this process stood still for too long"
+
+    @property
+    def local(self) -> bool:
+        """Whether only processes of this machine can take it."""
+        return self._owner.local
+
+    def taken(self) -> bool:
+        """Whether another has it, as the history says now; one that is only silent may be nobody else's yet."""
+        self._taken = self._taken or not self._owner.knows(self)
         return self._taken
 
     def leave(self) -> None:
@@ -86,12 +105,14 @@ class Lock:
 
     def _keep(self) -> None:
         while not self._released.wait(self.lease / BEATS) and not self.lost:
-            asked = clock.monotonic()
-            with suppress(HistoryError):  # it may answer the next time, before the lease is over
+            asked, self._refused = clock.monotonic(), self._refused or "the history does not answer"
+            try:
                 if self._owner.renew(self):
-                    self._renewed = asked
+                    self._renewed, self._refused = asked, ""
                 else:
                     self._taken = True
+            except HistoryError as error:  # it may answer the next time, before the lease is over
+                self._refused = str(error)
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +156,11 @@ class Locks(Part):
         with self._database.write() as connection:
             connection.execute(update(runs).where(runs.c.id == lock.run).values(seen=now))
             return changed(connection, beat)
+
+    def knows(self, lock: Lock) -> bool:
+        """Whether LOCK is on record as its holder's: nobody has taken it, however long it was silent."""
+        with self._database.read() as connection:
+            return bool(connection.execute(select(locks.c.token).where(locks.c.token == lock.token)).all())
 
     def leave(self, lock: Lock) -> None:
         """Make LOCK again the lock of the run that it was taken from."""

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
 from pytest_runbook.backup.restore import journal
-from pytest_runbook.errors import BackupError, RestoreError
+from pytest_runbook.errors import BackupError, HistoryError, RestoreError
 
 if TYPE_CHECKING:
     from pytest_runbook.history import Lock, Store
     from pytest_runbook.settings import Settings
 
 LOCK = "restore"
+WITHOUT_HISTORY = (
+    "  hint: or, where it cannot be mended now: see that nobody restores, deploys, mends or backs up on any machine, then\n"
+    "  runbook restore --undo --without-history"
+)
 MIXED = (journal.EXCHANGING, journal.CHECKING, journal.HELD)
 """States in which what is in use is of two times, or may be taken back."""
+
+
+@contextmanager
+def here(folder: Path) -> Iterator[None]:
+    """Keep every other restore out that has its journal in FOLDER, where nothing need be written: a full disk stops nobody."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # there is none yet, or its disk knows no locks
+            place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, place)
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RestoreError(f'another restore is going on: a process has the folder "{folder}" locked') from None
+        yield
 
 
 @contextmanager
@@ -35,6 +55,17 @@ def alone(settings: Settings, root: Path, run: str) -> Iterator[tuple[Store, lis
         except Held as error:
             raise RestoreError(f"another restore, or a deployment, is going on: {error}") from None
         yield store, locks
+
+
+def alone_still(lock: Lock) -> bool:
+    """Whether nobody else acts though LOCK was silent for too long, so that one may go back.
+
+    Where the history cannot be asked, it is so if only processes of this machine could take it: they read our journal first.
+    """
+    try:
+        return not lock.taken()
+    except HistoryError:
+        return lock.local
 
 
 def history(settings: Settings, root: Path) -> Store:

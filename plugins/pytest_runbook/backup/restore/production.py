@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_runbook import clock, interrupts
-from pytest_runbook.backup import destinations, everything
+from pytest_runbook.backup import everything
 from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.drill.certificate import Phase
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
@@ -25,13 +25,12 @@ from pytest_runbook.backup.restore.servers import administrator
 from pytest_runbook.backup.restore.services import Services
 from pytest_runbook.backup.verifying import verify
 from pytest_runbook.checkrun import CheckRun
-from pytest_runbook.errors import BackupError, RestoreError, RunbookError
+from pytest_runbook.errors import BackupError, HistoryError, RestoreError, RunbookError
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.naming import new_id
 from pytest_runbook.runbooks import family
 
 if TYPE_CHECKING:
-    from pytest_runbook.backup.destinations import Destination
     from pytest_runbook.history import Lock, Store
     from pytest_runbook.settings import Loaded
 
@@ -68,7 +67,7 @@ class Production:
 
         One that is not read back WHOLE may still not be good.
         """
-        with self._connected(source) as destination:
+        with everything.closing(source, self.loaded.settings, self.root) as destination:
             manifest = destination.manifest(backup)
             refusals.backup(self.loaded.settings, destination, manifest)
             if not whole:
@@ -125,31 +124,37 @@ class Production:
         """
         with self.alone(id_ or new_id()) as store:
             restore = self._taken_up(id_)
-            if restore.state == journal.PREPARING:
-                raise RestoreError(
-                    f'"{restore.id}" was killed before anything was exchanged\n  hint: --undo, then restore anew'
-                )
-            if restore.state == journal.BACK:
-                raise RestoreError(
-                    f'"{restore.id}" was taken back already\n  hint: --undo, which starts what is stopped'
-                )
+            refusals.finishing(restore)
             if restore.state == journal.HELD and self.exchange(restore).whole(restore):
                 self._accept(restore)
             else:
                 self._told_go(restore, store)
         return restore
 
-    def undo(self, id_: str = "") -> Restore:
-        """Take the restore ID_ back, which was killed or held."""
-        with self.alone(id_ or new_id()) as store:
-            restore = self._taken_up(id_)
-            if restore.state == journal.PREPARING:
-                self._give_up(restore)
-            else:
-                self._lenient = True
+    def undo(self, id_: str = "", *, history: bool = True) -> Restore:
+        """Take the restore ID_ back, which was killed or held; without HISTORY, which keeps others out, a person does that."""
+        self._lenient = True
+        if not history:
+            with exclusion.here(self.journal.folder):
+                restore = self._taken_up(id_)
+                self.tell(restore, "the history was not asked: see which version runs from now on, and who else acts")
+                return self._undone(restore)
+        try:
+            with self.alone(id_ or new_id()) as store:
+                restore = self._taken_up(id_)
+                if restore.state == journal.PREPARING:
+                    return self._undone(restore)
                 with self._undisturbed(store, restore.id):
                     versions.stay(self.loaded.settings, self.root, store, restore, partial(self.tell, restore))
-                    self._back(restore, "somebody took it back")
+                    return self._undone(restore)
+        except HistoryError as error:
+            raise RestoreError(f"{error}\n{exclusion.WITHOUT_HISTORY}") from None
+
+    def _undone(self, restore: Restore) -> Restore:
+        if restore.state == journal.PREPARING:
+            self._give_up(restore)
+        else:
+            self._back(restore, "somebody took it back")
         return restore
 
     def _taken_up(self, id_: str) -> Restore:
@@ -175,7 +180,10 @@ class Production:
                         "  hint: mend that, or, when what is there is lost anyway, --without-safety-backup"
                     ) from None
                 self._save(restore)
-        with self._connected(restore.source) as destination, scratch.folder(settings.drill.folder) as home:
+        with (
+            everything.closing(restore.source, settings, self.root) as destination,
+            scratch.folder(settings.drill.folder) as home,
+        ):
             save, tell = partial(self._save, restore), partial(self.tell, restore)
             ready = Preparing(settings, self.root, destination, manifest, restore, home, save, self.proofs, tell)
             with self._phase(restore, "prepare", "everything is made ready beside what is there"):
@@ -323,8 +331,10 @@ class Production:
         return Exchange(administrator(self.loaded.settings) if restore.database else None, self._sure)
 
     def _sure(self) -> None:
-        if lost := [one.target for one in self._locks if one.lost]:
-            raise RestoreError(f'the lock of "{lost[0]}" is lost: this process stood still for too long')
+        """Raise RestoreError when somebody else may act; on the way back, when somebody may be seen to."""
+        for lock in self._locks:
+            if lock.lost and not (self._lenient and exclusion.alone_still(lock)):
+                raise RestoreError(f'the lock of "{lock.target}" is lost: {lock.why}')
 
     # -- what happens around -----------------------------------------------------------------------------------------
 
@@ -371,17 +381,12 @@ class Production:
         self.say(line)
 
     @contextmanager
-    def _connected(self, source: str) -> Iterator[Destination]:
-        found = destinations.connect(source, self.loaded.settings, self.root)
-        try:
-            yield found
-        finally:
-            found.close()
-
-    @contextmanager
     def alone(self, run: str) -> Iterator[Store]:
         """Keep every other restore of this system out, and every deployment."""
-        with exclusion.alone(self.loaded.settings, self.root, run) as (store, self._locks):
+        with (
+            exclusion.alone(self.loaded.settings, self.root, run) as (store, self._locks),
+            exclusion.here(self.journal.folder),
+        ):
             yield store
 
     @contextmanager

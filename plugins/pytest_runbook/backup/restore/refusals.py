@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_runbook import managers
 from pytest_runbook.backup.restore import exchange, places, revisions, rights, room, servers, serving, sessions
-from pytest_runbook.backup.restore.journal import Journal
+from pytest_runbook.backup.restore.journal import BACK, PREPARING, Journal, Restore
 from pytest_runbook.errors import RestoreError
 
 if TYPE_CHECKING:
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from pytest_runbook.backup.destinations import Destination
     from pytest_runbook.backup.manifest import Database, Manifest
     from pytest_runbook.settings import Settings
+
+
+def finishing(restore: Restore) -> None:
+    """Raise RestoreError when RESTORE cannot be gone on with, nor be accepted."""
+    if restore.state == PREPARING:
+        raise RestoreError(
+            f'"{restore.id}" was killed before anything was exchanged\n  hint: --undo, then restore anew'
+        )
+    if restore.state == BACK:
+        raise RestoreError(f'"{restore.id}" was taken back already\n  hint: --undo, which starts what is stopped')
 
 
 def backup(settings: Settings, destination: Destination, manifest: Manifest) -> None:
