@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Only Linux has it."""
+
 
 def now() -> datetime:
     """Wall time, UTC, aware."""
@@ -14,6 +17,11 @@ def now() -> datetime:
 def monotonic() -> float:
     """Seconds of a clock that never goes back; only differences mean something."""
     return time.perf_counter()
+
+
+def boottime() -> float:
+    """The same of a clock that goes on while the machine is suspended: for how long others have heard nothing of us."""
+    return time.clock_gettime(BOOTTIME)
 
 
 def iso(moment: datetime) -> str:

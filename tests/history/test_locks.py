@@ -170,6 +170,16 @@ def test_stopped_process_knows_by_itself_that_its_lease_is_over(actors: Actors) 
     assert holder.do("lost", "database"), "nobody took it, yet somebody might have"
 
 
+def test_process_whose_machine_was_suspended_knows_that_its_lease_is_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other machines went on; the clock for durations stood still."""
+    lock, boottime = store.lock("database", "r1", LONG), clock.boottime
+    monkeypatch.setattr(clock, "boottime", lambda: boottime() + LONG)
+    assert (lock.lost, lock.why) == (True, "this process stood still for too long")
+    lock.release()
+
+
 def test_intent_is_not_started_under_a_lock_that_another_took(store: Store, url: str) -> None:
     """What the holder believes does not count: the database is asked."""
     lock = store.lock("database", "r1", LONG)

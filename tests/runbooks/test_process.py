@@ -15,7 +15,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pytest_runbook import clock
+from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import StepOutcome
+from pytest_runbook.runbooks.process import perform
 
 from tests.probes.databases import until
 from tests.runbooks.performing import Book, running
@@ -331,6 +334,20 @@ def test_a_root_that_is_gone_is_told(book: Book, tmp_path: Path) -> None:
 def test_nothing_is_written_beside_the_runbook(book: Book) -> None:
     book.command("true")
     assert [path.name for path in book.folder.iterdir()] == ["mend.py"]
+
+
+def test_a_step_is_ended_when_the_machine_was_suspended(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other machines may act by then; the clock for durations stood still."""
+    book.write('@correct()\ndef step(at):\n    """Do it."""\n    return command("sleep", "60")\n')
+    boottime = clock.boottime
+
+    def suspended(_: int) -> None:
+        monkeypatch.setattr(clock, "boottime", lambda: boottime() + 3600)
+
+    order, nothing = book.order("step"), Redactor(())
+    done = perform(order, timeout=50, redactor=nothing, silence=2.0, on_start=suspended)
+    assert done.outcome == StepOutcome.FAILED
+    assert done.why == "it was ended: the run itself was stopped for 2.0 s, and another may act by now"
 
 
 def test_no_secret_is_in_arguments_or_environment(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,15 +53,16 @@ class Lock:
         self.after: str | None = None
         """The run that it was taken from, because that had died or was silent."""
         self._owner, self._taken, self._silent, self._released = owner, False, False, Event()
-        self._renewed, self._refused = clock.monotonic(), ""
+        self._renewed, self._refused = clock.boottime(), ""
 
     @property
     def lost(self) -> bool:
         """Whether somebody else may act on the target; once true, it stays true.
 
-        By our own clock as well: a process that was stopped for a lease knows it before it could ask anybody.
+        By our own clock as well: a process that was stopped for a lease, or whose machine was suspended, knows it before it
+        could ask anybody.
         """
-        self._silent = self._silent or clock.monotonic() - self._renewed >= self.lease
+        self._silent = self._silent or clock.boottime() - self._renewed >= self.lease
         return self._taken or self._silent
 
     @property
@@ -99,13 +100,13 @@ class Lock:
             self._owner.give_back(self)
 
     def keep(self, asked: float) -> None:
-        """Begin to renew what was asked for, and given, at ASKED of the monotonic clock."""
+        """Begin to renew what was asked for, and given, at ASKED of `clock.boottime`."""
         self._renewed = asked
         Thread(target=self._keep, name=f"lock of {self.target}", daemon=True).start()
 
     def _keep(self) -> None:
         while not self._released.wait(self.lease / BEATS) and not self.lost:
-            asked, self._refused = clock.monotonic(), self._refused or "the history does not answer"
+            asked, self._refused = clock.boottime(), self._refused or "the history does not answer"
             try:
                 if self._owner.renew(self):
                     self._renewed, self._refused = asked, ""
@@ -134,7 +135,7 @@ class Locks(Part):
         """
         lock = Lock(self, target, run, lease)
         while True:
-            asked = clock.monotonic()
+            asked = clock.boottime()
             seen = self._look(target)
             if seen is None:
                 given = self._insert(lock)
@@ -180,7 +181,7 @@ class Locks(Part):
     def _outlast(self, seen: Any, lock: Lock) -> tuple[float, bool]:
         """Watch a silent holder, then take its lock; Held when it turns out to live."""
         time.sleep(seen.lease * WATCH)
-        asked = clock.monotonic()
+        asked = clock.boottime()
         given = self._replace(seen, lock)
         if not given and (alive := self._look(lock.target)):
             raise _held(alive)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from pytest_runbook import clock
-from pytest_runbook.runbooks.order import Errand
+from pytest_runbook.runbooks.order import BEATS, Errand
 
 if TYPE_CHECKING:
     import psutil
@@ -93,11 +93,13 @@ def _bell() -> int:
 def _wait(worker: int, bell: int, silence: float) -> int | str | None:
     """The exit code of WORKER; None when the life line was cut first, or we are asked to end.
 
-    In words when the run was stopped for so long that it may not act any more.
+    In words when the run was stopped, or the machine suspended, for so long that it may not act any more.
     """
-    heard = clock.monotonic()
+    heard = clock.boottime()
     while True:
-        ready, _, _ = select.select([0, bell], [], [], max(0.0, heard + silence - clock.monotonic()))
+        left = heard + silence - clock.boottime()
+        # A beat at most: `select` counts no time in which the machine is suspended.
+        ready, _, _ = select.select([0, bell], [], [], max(0.0, min(left, silence / BEATS)))
         if bell in ready:
             rung = os.read(bell, 4096)
             ended = _reaped()
@@ -108,8 +110,8 @@ def _wait(worker: int, bell: int, silence: float) -> int | str | None:
         if 0 in ready:
             if not os.read(0, 4096):
                 return None
-            heard = clock.monotonic()
-        elif clock.monotonic() - heard >= silence:
+            heard = clock.boottime()
+        elif clock.boottime() - heard >= silence:
             return f"it was ended: the run itself was stopped for {clock.duration(silence)}, and another may act by now"
 
 

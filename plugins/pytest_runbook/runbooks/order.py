@@ -8,6 +8,8 @@ from pathlib import Path
 from pytest_runbook.model import StepOutcome
 from pytest_runbook.runbooks.steps import Situation
 
+BEATS = 5
+"""How often a run says that it lives, within the time it may be silent."""
 SILENCE = 60.0
 """Seconds; for when nobody says how long a run may be silent."""
 

@@ -23,7 +23,7 @@ from pytest_runbook.errors import RunbookError
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.model import StepOutcome
 from pytest_runbook.runbooks import environment, family
-from pytest_runbook.runbooks.order import SILENCE, Errand, Order, Performed
+from pytest_runbook.runbooks.order import BEATS, SILENCE, Errand, Order, Performed
 from pytest_runbook.runbooks.output import Capped
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ PATIENCE = 5.0
 """Seconds that the process gets to end after it said what became of the step."""
 DRAINED = 64
 """Chunks that are read after its end at most: who writes on and on is not followed."""
-BEATS = 5
-"""How often a run says that it lives, within the time it may be silent."""
 REASON = 2000
 """Characters that are kept of the reason why a step is not done."""
 
@@ -106,7 +104,8 @@ class _Child:
         """Start it; ERRAND is what it is to be told. Raises OSError."""
         self.said = Capped()
         self._mark = errand.mark
-        self._beat, self._said_alive = errand.silence / BEATS, clock.monotonic()
+        self._silence, self._said_alive = errand.silence, clock.boottime()
+        self._beat = errand.silence / BEATS
         self._errand = pickle.dumps(errand)
         self._answer = bytearray()
         self._answers, theirs = os.pipe()
@@ -187,9 +186,9 @@ class _Child:
             return left[:0]
 
     def _say_alive(self) -> None:
-        """Write to the life line that this process is not stopped, a beat after the last time."""
-        if clock.monotonic() - self._said_alive >= self._beat:
-            self._said_alive = clock.monotonic()
+        """Write to the life line that this process is not stopped, a beat after the last time; no more when it was."""
+        if self._beat <= clock.boottime() - self._said_alive < self._silence:
+            self._said_alive = clock.boottime()
             with suppress(BlockingIOError, BrokenPipeError):
                 os.write(self._line.fileno(), b".")
 
