@@ -205,6 +205,12 @@ def silent(production: Production) -> None:
         lock._renewed -= lock.lease
 
 
+def history(system: Shop, statement: str) -> None:
+    """Have STATEMENT done behind its back."""
+    with closing(sqlite3.connect(system.folder / "var" / "history.db")) as connection, connection:
+        connection.execute(statement)
+
+
 def failing(
     monkeypatch: pytest.MonkeyPatch, production: Production, meanwhile: Callable[[], object] = lambda: None
 ) -> None:
@@ -237,6 +243,7 @@ def test_a_history_that_cannot_be_written_ends_no_way_back(
     """Nobody else has the lock, and on this machine the journal keeps everybody out."""
     production = restoring(system)
     with ExitStack() as stack:
+        stack.callback(history, system, "DELETE FROM locks")  # this process lives on, and could not give them back
         failing(monkeypatch, production, lambda: stack.enter_context(lost(system.folder / "var" / "history.db")))
         done = production.restore("away", backup, PARTS, safety=False)
     assert (done.state, look(system)) == (journal.UNDONE, AFTER)
@@ -274,20 +281,14 @@ def test_the_way_back_heeds_who_took_the_lock_meanwhile(
     system: Shop, backup: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     production = restoring(system)
-
-    def taken() -> None:
-        with closing(sqlite3.connect(system.folder / "var" / "history.db")) as history, history:
-            history.execute("UPDATE locks SET token = 'of another'")
-
     try:
-        failing(monkeypatch, production, taken)
+        failing(monkeypatch, production, lambda: history(system, "UPDATE locks SET token = 'of another'"))
         held = production.restore("away", backup, PARTS, safety=False)
         assert (held.state, look(system)) == (journal.HELD, BEFORE)
         assert "it cannot be taken back now: the lock of" in "".join(held.story)
         assert "another run has it by now" in "".join(held.story)
     finally:
-        with closing(sqlite3.connect(system.folder / "var" / "history.db")) as history, history:
-            history.execute("DELETE FROM locks")
+        history(system, "DELETE FROM locks")
     assert restoring(system).undo().state == journal.UNDONE
 
 
