@@ -30,6 +30,20 @@ try:
 except HistoryError as error:
     print(error)
 """
+FILL = """
+import sys
+from contextlib import suppress
+from pathlib import Path
+from pytest_runbook.history import Store
+open_store = lambda: Store.open(sys.argv[1], "shop", "production")
+open_store().begin_run("r1")
+open_store().begin_attempt("r1", "database-down", "database", ["database/availability::answers"])
+rest = Path(sys.argv[1].removeprefix("sqlite:///")).with_name("rest")
+with suppress(OSError), rest.open("ab", buffering=0) as file:
+    while True:
+        file.write(b"x" * 4096)
+print([row.runbook for row in open_store().rows()])
+"""
 
 
 def told(error: pytest.ExceptionInfo[HistoryError]) -> str:
@@ -120,23 +134,37 @@ def test_file_that_this_user_may_only_read() -> None:
     assert "hint: let this user write the file and its folder" in message
 
 
-def test_full_disk(tmp_path: Path) -> None:
-    """On a disk of its own, in a name space where we may mount one; what was written before stays readable."""
-    script = 'disk=$1 copy=$2; shift 2; mount -t tmpfs -o size=400k tmpfs "$disk" && "$@"; cp "$disk"/* "$copy"'
+def small_disk(tmp_path: Path) -> tuple[str, list[str]]:
+    """The address of a history on a disk of its own, in a name space where we may mount one, and what runs a command there.
+
+    What lies on it afterwards is copied to TMP_PATH/copy.
+    """
+    script = 'disk=$1 copy=$2; shift 2; mount -t tmpfs -o size=400k tmpfs "$disk" && "$@"; cp "$disk"/h* "$copy"'
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     disk.mkdir()
     copy.mkdir()
     spaces = ("unshare", "--user", "--map-root-user", "--mount") if os.geteuid() else ("unshare", "--mount")
     if not shutil.which("unshare") or subprocess.run([*spaces, "true"], check=False, capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a disk")
-    mounted = (*spaces, "sh", "-c", script, "sh", str(disk), str(copy))
-    message = begin(*mounted, sys.executable, "-c", BEGIN, f"sqlite:///{disk}/history.db", "full")
+    return f"sqlite:///{disk}/history.db", [*spaces, "sh", "-c", script, "sh", str(disk), str(copy), sys.executable]
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """What was written before stays readable."""
+    url, mounted = small_disk(tmp_path)
+    message = begin(*mounted, "-c", BEGIN, url, "full")
     assert "cannot be written: database or disk is full" in message
     assert "hint: free some space" in message
-    connection = sqlite3.connect(copy / "history.db")
+    connection = sqlite3.connect(tmp_path / "copy" / "history.db")
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
-    assert open_store(f"sqlite:///{copy}/history.db").rows()
+    assert open_store(f"sqlite:///{tmp_path}/copy/history.db").rows()
+
+
+def test_what_is_on_a_full_disk_is_read_there(tmp_path: Path) -> None:
+    """Also without the room for what processes that read at once share beside it."""
+    url, mounted = small_disk(tmp_path)
+    assert begin(*mounted, "-c", FILL, url) == "['database-down']\n"
 
 
 def test_file_that_another_process_keeps(sqlite: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,8 @@ _HINTS = {
     "57014": "another session kept a row; see pg_stat_activity",
 }
 """Name of SQLite's error, or SQLSTATE, to what can be done."""
+NO_ROOM_TO_SHARE = "SQLITE_IOERR_SHMSIZE"
+"""SQLite's error when a full disk has no room for the index that processes share."""
 
 
 class Database:
@@ -120,18 +122,35 @@ def _address(url: str, root: Path) -> URL:
 def _sqlite(address: URL) -> Engine:
     engine = create_engine(address, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": PATIENCE})
 
-    def connected(connection: sqlite3.Connection, _: Any) -> None:
-        connection.isolation_level = None  # BEGIN is ours
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # an intent that a power cut undoes would be acted on twice
-        connection.execute("PRAGMA foreign_keys = ON")
+    def connect(dialect: Any, _: Any, words: Any, options: Any) -> sqlite3.Connection:
+        try:
+            return _settled(dialect.connect(*words, **options))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != NO_ROOM_TO_SHARE:
+                raise
+        return _settled(dialect.connect(*words, **options), alone=True)
 
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
-    event.listen(engine, "connect", connected)
+    event.listen(engine, "do_connect", connect)
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _settled(connection: sqlite3.Connection, *, alone: bool = False) -> sqlite3.Connection:
+    """CONNECTION as we want it; ALONE it shares the file with nobody, and so needs no index on the disk: a full one is read."""
+    try:
+        connection.isolation_level = None  # BEGIN is ours
+        if alone:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # an intent that a power cut undoes would be acted on twice
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _postgresql(address: URL) -> Engine:
