@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from pytest_runbook import clock
 from pytest_runbook.history import AttemptOutcome, Store
+from pytest_runbook.history.attempts import Broken
 
-from tests.history.actors import SYSTEM, ahead
+from tests.history.actors import SYSTEM, Actors, ahead, race
 
 DAY = timedelta(days=1)
 
@@ -112,6 +113,16 @@ def test_old_attempts_do_not_count(store: Store, url: str) -> None:
     assert counted(store) == [new]
     assert unverified(store) == 1
     assert len(store.attempts("database-down", "database", clock.now() - 3 * DAY)) == 2
+
+
+def test_runs_at_once_do_not_overshoot_the_breaker(store: Store, actors: Actors) -> None:
+    for service in ("web", "ml"):
+        tried(store, "still-failing", service=service)
+    others = actors(5)
+    begun = race(others, "begin_attempt", "r1", "database-down", "database", [], (clock.now() - DAY, 4))
+    assert [type(one) for one in sorted(begun, key=str)] == [int] * 2 + [Broken] * 3
+    assert "the breaker is open: 4 tries within an hour did not help, or are not at their end" in map(str, begun)
+    assert unverified(store) == 4
 
 
 def test_attempts_of_other_systems_and_environments_do_not_count(store: Store, url: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, insert, or_, select, update
 
+from pytest_runbook.errors import RunbookError
 from pytest_runbook.history.base import Part, added, changed
 from pytest_runbook.history.intents import steps_of
 from pytest_runbook.history.rows import AttemptOutcome, AttemptRow, StepRow
@@ -16,16 +17,43 @@ from pytest_runbook.history.schema import attempts, intents
 from pytest_runbook.model import Risk
 
 COLUMNS = [attempts.c[name] for name in ("id", "run", "runbook", "service", "checks", "started", "ended", "outcome")]
+BREAKING = 0x42524B52
+"""First half of the key of the lock under which PostgreSQL counts attempts and adds one."""
+
+
+class Broken(RunbookError):
+    """So many attempts in the whole system did not help that nothing more is tried."""
 
 
 class Attempts(Part):
     """Runbooks that were tried."""
 
-    def begin_attempt(self, run: str, runbook: str, service: str, checks: Sequence[str]) -> int:
-        """Note that RUN tries RUNBOOK on SERVICE because CHECKS failed; the answer names the attempt."""
+    def begin_attempt(
+        self,
+        run: str,
+        runbook: str,
+        service: str,
+        checks: Sequence[str],
+        breaker: tuple[datetime, int] | None = None,
+    ) -> int:
+        """Note that RUN tries RUNBOOK on SERVICE because CHECKS failed; the answer names the attempt.
+
+        BREAKER says since when so many attempts are enough; Broken when they are, those that others begin now included.
+        """
         values = {"run": run, "runbook": runbook, "service": service, "checks": checks, **self._scope}
         with self._database.write() as connection:
+            if breaker:
+                self._insist_on_less(connection, *breaker)
             return added(connection, insert(attempts).values(**values, started=self._now()))
+
+    def _insist_on_less(self, connection: Connection, since: datetime, most: int) -> None:
+        """Raise Broken when MOST attempts count already; nobody else adds one until CONNECTION has ended its transaction."""
+        if not self._database.sqlite:  # where a write keeps all others out
+            ours = func.hashtext("/".join(self._scope.values()))
+            connection.execute(select(func.pg_advisory_xact_lock(BREAKING, ours)))
+        tries = connection.execute(self._tries(since)).scalar_one()
+        if tries >= most:
+            raise Broken(f"the breaker is open: {tries} tries within an hour did not help, or are not at their end")
 
     def end_attempt(self, attempt: int, outcome: AttemptOutcome) -> bool:
         """Note how ATTEMPT ended; False when that is known already."""
@@ -63,7 +91,7 @@ class Attempts(Part):
     def unverified(self, since: datetime) -> int:
         """How many attempts from SINCE on count in the whole system: of each runbook and service, those of `attempts`."""
         with self._database.read() as connection:
-            return connection.execute(select(func.count(attempts.c.id)).where(self._counting(since))).scalar_one()
+            return connection.execute(self._tries(since)).scalar_one()
 
     def rows(self, *, runbook: str | None = None, service: str | None = None, limit: int = 50) -> list[AttemptRow]:
         """Attempts with their steps, newest first."""
@@ -72,6 +100,9 @@ class Attempts(Part):
             found = found if value is None else found.where(column == value)
         with self._database.read() as connection:
             return _filled(connection, found)
+
+    def _tries(self, since: datetime) -> Select[int]:
+        return select(func.count(attempts.c.id)).where(self._counting(since))
 
     def _counting(self, since: datetime) -> ColumnElement[bool]:
         fix = attempts.alias()

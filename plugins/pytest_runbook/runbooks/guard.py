@@ -147,9 +147,15 @@ class Guard:
             return None
         return f"it fixed this {fixes} times within {clock.duration(told.window)}: a person has to find the cause"
 
+    @property
+    def breaker(self) -> tuple[datetime, int]:
+        """Since when tries in the whole system count, and how many are enough."""
+        return clock.now() - HOUR, self.settings.remediation.breaker
+
     def _broken(self) -> str | None:
-        """The breaker of the whole system."""
-        tries = self.store.unverified(clock.now() - HOUR)
-        if tries < self.settings.remediation.breaker:
+        """The breaker of the whole system; asked again when the next try is put down, for others may begin one meanwhile."""
+        since, most = self.breaker
+        tries = self.store.unverified(since)
+        if tries < most:
             return None
         return f"the breaker is open: {tries} tries within an hour did not help"

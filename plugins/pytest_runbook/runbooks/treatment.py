@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pytest_runbook import clock
 from pytest_runbook.errors import HistoryError, StepFailed
 from pytest_runbook.evidence.redaction import Redactor
+from pytest_runbook.history.attempts import Broken
 from pytest_runbook.model import Outcome, Result, RunRecord, Step, StepOutcome
 from pytest_runbook.runbooks import cases
 from pytest_runbook.runbooks.actions import Action, touched
@@ -120,7 +121,12 @@ class Treatment:
     def carry_out(self, locks: Sequence[Lock]) -> Treated:
         """Climb the ladder while LOCKS hold; the attempt is on record from its beginning to its end."""
         room = self._room
-        attempt = self._attempt = room.store.begin_attempt(room.run, *self._case.key, self._case.checks)
+        try:
+            attempt = room.store.begin_attempt(room.run, *self._case.key, self._case.checks, room.guard.breaker)
+        except Broken as error:
+            self.treated.outcome, self.treated.why = "refused", str(error)
+            return self.treated
+        self._attempt = attempt
         try:
             outcome = self._climb(attempt, locks)
             if outcome != "remediated" and self._acted:
