@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from tests.probes.databases import free_port
 GOOD = "1.4.2"
 SERVICES = ("web", "ml")
 CANARIES = ("web-canary", "ml-canary")
+HISTORY = "sqlite:///var/history.db"
 SECRET = "correct-horse-of-the-shop"
 COMMAND = [sys.executable, "-c", "from pytest_runbook.cli import main; main()"]
 SETTINGS = """
@@ -239,10 +240,11 @@ class Shop:
     folder: Path
     ports: Mapping[str, int]
     environment: dict[str, str] = field(default_factory=dict)
+    history: str = HISTORY
 
     @property
     def store(self) -> Store:
-        return Store.open("sqlite:///var/history.db", "Shop", "production", root=self.folder)
+        return Store.open(self.history, "Shop", "production", root=self.folder)
 
     @property
     def row(self) -> DeploymentRow:
@@ -265,9 +267,15 @@ class Shop:
         lines = [line.split() for line in self.control("status").splitlines()]
         return {words[0]: " ".join(words[1:4]).rstrip(",") for words in lines if words[0] in services}
 
-    def begin(self, *arguments: str, stdin: int = subprocess.DEVNULL, powerless: bool = False) -> subprocess.Popen[str]:
-        """`runbook ARGUMENTS`, as it runs. POWERLESS takes from root the right to read everything."""
-        plainly = ["setpriv", "--bounding-set=-all"] if powerless and os.geteuid() == 0 else []
+    def begin(
+        self,
+        *arguments: str,
+        stdin: int = subprocess.DEVNULL,
+        powerless: bool = False,
+        inside: Sequence[str] = (),
+    ) -> subprocess.Popen[str]:
+        """`runbook ARGUMENTS`, as it runs, INSIDE of what starts it. POWERLESS takes from root the right to read everything."""
+        plainly = [*inside, *(["setpriv", "--bounding-set=-all"] if powerless and os.geteuid() == 0 else [])]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
         return subprocess.Popen(
             [*plainly, *COMMAND, *arguments],
@@ -294,6 +302,7 @@ class Shop:
 
     def reset(self) -> None:
         """Good versions, and no history."""
+        self.history = HISTORY
         for name in ("errors", "closed", "late", "stuck"):
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "var", ignore_errors=True)

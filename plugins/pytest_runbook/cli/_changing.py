@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import click
 
+from pytest_runbook.cli._options import BadUsage
 from pytest_runbook.interrupts import NUMBERS
 
 
@@ -28,6 +29,14 @@ def unheard(*, err: bool = False) -> Iterator[None]:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())  # also for what Python writes when it ends
         os.close(nowhere)
+
+
+def insist_on(name: str, given: str, option: str, doing: str) -> None:
+    """Ask for the NAME of the system, unless it is GIVEN by OPTION: what one is DOING should be done to what one thinks."""
+    if not given and sys.stdin.isatty():
+        given = click.prompt(f'type the name of the system to {doing} ("{name}")')
+    if given != name:
+        raise BadUsage(f'"{given}" is not the name of the system: nothing was done\n  hint: {option} "{name}"')
 
 
 def heed_endings(said: str) -> None:

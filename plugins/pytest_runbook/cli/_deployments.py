@@ -6,14 +6,18 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from pytest_runbook.cli._changing import heed_endings, tell
-from pytest_runbook.cli._options import BadUsage, loaded, project_root, readable
-from pytest_runbook.errors import RunbookError
+from pytest_runbook.cli._options import BadUsage, loaded, project_root
+from pytest_runbook.errors import HistoryError, RunbookError
+from pytest_runbook.files import memory
+from pytest_runbook.naming import new_id
 
 if TYPE_CHECKING:
     from pytest_runbook.deploy import Deployment
@@ -37,16 +41,26 @@ class Room:
 
     def __init__(self, file: Path | None, overrides: tuple[str, ...]) -> None:
         from pytest_runbook.deploy.looks import Project
-        from pytest_runbook.history.store import Store
 
         found = loaded(file, overrides)
         self.root = project_root(file)
         self.settings = found.settings
         self._project = Project(self.root, found, file.absolute() if file else None, overrides)
-        system = found.settings.system
-        with readable():
-            url = found.settings.history.url.get_secret_value()
-            self.store: Store = Store.open(url, system.name, system.environment, root=self.root)
+
+    @cached_property
+    def store(self) -> Store:
+        """Its history; ends the command when that cannot be opened."""
+        try:
+            return self.opened()
+        except HistoryError as error:
+            raise BadUsage(_words(error)) from None
+
+    def opened(self) -> Store:
+        """Its history; HistoryError when that cannot be opened."""
+        from pytest_runbook.history.store import Store
+
+        system, url = self.settings.system, self.settings.history.url.get_secret_value()
+        return Store.open(url, system.name, system.environment, root=self.root)
 
     def deployment(self) -> Deployment:
         """What deploys here."""
@@ -54,6 +68,31 @@ class Room:
         from pytest_runbook.deploy.safety import backup_of
 
         return Deployment(self._project, self.store, lambda: backup_of(self._project), tell)
+
+
+@contextmanager
+def unrecorded(file: Path | None, overrides: tuple[str, ...]) -> Iterator[Room]:
+    """The project with a history, and a folder of runs, that end with the command; BadUsage while its own can be used."""
+    if _usable(Room(file, overrides)):
+        raise BadUsage("the history can be used, and is to have what is done\n  hint: leave --without-history out")
+    with TemporaryDirectory(prefix="runbook-", dir=memory()) as folder:  # the disk that is full may be that of both
+        aside = (f"history.url=sqlite:///{folder}/history.db", f"report.directory={folder}/runs")
+        yield Room(file, (*overrides, *aside))
+        tell("nothing of this is on record: runbook deploy --status, when the history can be used again")
+
+
+def _usable(room: Room) -> bool:
+    """Whether the history of ROOM can be read and written, somebody else at work or not."""
+    from pytest_runbook.deploy.deployment import LOCK
+    from pytest_runbook.history import Held
+
+    try:
+        room.opened().lock(LOCK, new_id()).release()
+    except Held:
+        return True
+    except HistoryError:
+        return False
+    return True
 
 
 @contextmanager
@@ -70,14 +109,20 @@ def told(deployment: Deployment) -> Iterator[None]:
         raise
     except RunbookError as error:
         if not deployment.unfinished:
-            raise BadUsage(deployment.clean(str(error))) from None
-        _leave(deployment.clean(str(error)))
+            raise BadUsage(deployment.clean(_words(error))) from None
+        _leave(deployment.clean(_words(error)))
     except Exception:  # whatever it is, no code may say that it is at its end, or that nothing was changed
         why = deployment.clean(traceback.format_exc())
         if deployment.unfinished:
             _leave(why)
         tell(why, err=True)
         sys.exit(BROKEN)
+
+
+def _words(error: RunbookError) -> str:
+    """ERROR for people; a history that does not answer keeps nobody from going back."""
+    way = "; runbook rollback --to VERSION --without-history goes back without it"
+    return f"{error}{way if isinstance(error, HistoryError) else ''}"
 
 
 def _leave(why: str) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pytest_runbook.cli._changing import heed_endings, tell
+from pytest_runbook.cli._changing import heed_endings, insist_on, tell
 from pytest_runbook.cli._options import BadUsage, loaded, project_root, settings_options
 
 if TYPE_CHECKING:
@@ -218,13 +218,8 @@ def _parts(text: str) -> list[str]:
 
 def _sure(found: Loaded, given: str, *, ask: bool = True) -> None:
     """Ask for the name of the system, unless it is GIVEN: what is overwritten should be what one thinks."""
-    name, answers = found.settings.system.name, sys.stdin.isatty()
-    if not given and answers:
-        if not ask:
-            return
-        given = click.prompt(f'type the name of the system to overwrite it ("{name}")')
-    if given != name:
-        raise BadUsage(f'"{given}" is not the name of the system: nothing was done\n  hint: --yes-overwrite "{name}"')
+    if ask or given or not sys.stdin.isatty():
+        insist_on(found.settings.system.name, given, "--yes-overwrite", "overwrite it")
 
 
 def _plan(found: Loaded, into: str, source: str, backup: str, parts: list[str]) -> list[str]:

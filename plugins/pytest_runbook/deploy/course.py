@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
 from pytest_runbook.deploy.looks import Looks
 from pytest_runbook.deploy.phases import BACK, BEFORE, BESIDE, Phase
+from pytest_runbook.deploy.record import Record, Superseded
 from pytest_runbook.deploy.units import Look, Unit
 from pytest_runbook.deploy.verdict import Judgement
 from pytest_runbook.errors import HistoryError, ManagerError, RunbookError
@@ -46,15 +48,22 @@ class Course:
         tell: Tell,
     ) -> None:
         """POINTED are settings that have checks look at CANARIES; CLEAN takes secrets out of what is kept and told."""
-        self._store, self._row, self._run, self._settings = store, row, row.run, settings
+        self._locks, self._clean, self._tell = list(locks), clean, tell
+        self._record, self._settings = Record(store, row, self._locks, tell), settings
+        self._forth = True
+        """Whether what is done needs its record: not on the way back, where all else matters more."""
         self._units, self._looks, self._backup = units, looks, backup
         self._canaries, self._pointed = canaries, pointed
         self._canary_runs = False
-        self._locks, self._clean, self._tell = list(locks), clean, tell
         self._targets: Mapping[str, str] = row.options["targets"]
         self._baseline = row.baseline
         self._switched = _ended(row, Phase.SWITCH)
         self._switched_back = _ended(row, Phase.SWITCH_BACK)
+
+    @property
+    def row(self) -> DeploymentRow:
+        """The deployment as it stands, whether that is on record or not."""
+        return self._record.row
 
     def walk(self, phases: Iterable[Phase]) -> None:
         """Do PHASES, and what their outcomes ask for, until the deployment has ended or is held."""
@@ -67,88 +76,88 @@ class Course:
         if phase in BESIDE:  # the last thing to do of a deployment that is given up
             return self._end("aborted", f"nothing was changed; {said}")
         if phase in BACK:
-            cause = next((one for one in self._row.phases if one.outcome == "failed"), None)
+            cause = next((one for one in self.row.phases if one.outcome == "failed"), None)
             why = f"{cause.phase} failed: {cause.said}" if cause else "it was aborted"
             # Of a rollback that somebody aborted: what it was to leave goes on running.
-            outcome: DeploymentOutcome = "aborted" if self._row.kind == "rollback" else "rolled-back"
+            outcome: DeploymentOutcome = "aborted" if self.row.kind == "rollback" else "rolled-back"
             return self._end(outcome, f"{why}; the version before is verified: {said}")
-        self._end("rolled-back" if self._row.kind == "rollback" else "deployed", said)
+        self._end("rolled-back" if self.row.kind == "rollback" else "deployed", said)
 
     def leave(self) -> None:
         """Have no canary run where the course is broken off; without its lock another process may have one by now."""
-        if self._canary_runs and not any(lock.lost for lock in self._locks):
-            try:
+        if self._canary_runs:
+            with suppress(Superseded):
                 self._perform(Phase.CANARY_STOP)
-            except HistoryError:
-                self._tell(self._stop_canaries().said)
 
     def _turn(self, phase: Phase, seen: Judgement) -> None:
         """Go on after PHASE, which was not done as it should: nowhere, back, or when somebody has decided."""
         words = "failed" if seen.outcome == "failed" else "could not be judged"
         why = f"{phase} {words}: {seen.said}"
+        # What is not on record cannot wait: nobody could take it up.
+        undecided = seen.outcome == "inconclusive" and not self._record.silence
         if phase == Phase.CANARY and (left := self._perform(Phase.CANARY_STOP)).outcome != "done":
             self._wait(f"{why}; {left.said}")
         elif phase in BEFORE or (phase == Phase.CANARY and seen.outcome == "failed"):
             self._end("refused", why)
-        elif phase in (*BESIDE, *BACK) or seen.outcome == "inconclusive" or self._row.kind == "rollback":
+        elif phase in (*BESIDE, *BACK) or undecided or self.row.kind == "rollback":
             self._wait(why)
         else:
-            self._row = self._store.deployment(self._row.id)
-            self._tell(f"going back to {_versions(self._row.before)}")
+            self._tell(f"going back to {_versions(self.row.before)}")
             self.walk(BACK)
 
     def _perform(self, phase: Phase) -> Judgement:
         """Do PHASE, on record before and after."""
-        self._hold()
-        number, begun = self._store.enter_phase(self._row.id, phase), clock.monotonic()
+        self._forth = phase not in (Phase.CANARY_STOP, *BACK) and self.row.kind != "rollback"
+        self._record.enter(phase)
+        begun = clock.monotonic()
         try:
+            self._hold()
             seen = DOES[phase](self)
-        except HistoryError:
+        except Superseded:
             raise
+        except HistoryError as error:
+            seen = Judgement("failed", str(error))
         except RunbookError as error:
             seen = Judgement("inconclusive" if phase not in BEFORE else "failed", str(error))
         seen = Judgement(seen.outcome, self._clean(seen.said))
         took = clock.monotonic() - begun
-        self._store.leave_phase(number, seen.outcome, seen.said, took)
+        self._record.leave(seen.outcome, seen.said, took)
         self._tell(f"{phase:12} {seen.outcome:12} {clock.duration(took):>8}  {seen.said}")
         return seen
 
     def _hold(self) -> None:
-        """Go on only as long as nobody else may act."""
-        if lost := [lock for lock in self._locks if lock.lost]:
-            raise HistoryError(
-                f'the lock of "{lost[0].target}" was lost, and another process may act by now: {lost[0].why}\n'
-                "  hint: runbook deploy --status"
-            )
+        """Go on only as long as nobody else may act; on the way back also while nobody can be asked."""
+        self._record.hold()
+        if self._forth and self._record.silence:
+            raise self._record.silence
 
     def _wait(self, why: str) -> None:
         """Hold the deployment until somebody has decided."""
-        self._hold()
-        self._store.note_deployment(self._row.id, held=why)
+        self._record.hold()
+        self._record.note(held=why)
 
     def _end(self, outcome: DeploymentOutcome, why: str) -> None:
-        self._hold()
-        if not self._store.end_deployment(self._row.id, outcome, why, run=self._run):
-            raise HistoryError("another process took the deployment up, or ended it\n  hint: runbook deploy --status")
+        self._record.hold()
+        self._record.end(outcome, why)
 
     def _system(self, versions: Mapping[str, str]) -> str:
         """The system's version while its services run VERSIONS."""
-        options = self._row.options
-        return str(versions.get(options["system"]) or options["stays"] or self._row.version)
+        options = self.row.options
+        return str(versions.get(options["system"]) or options["stays"] or self.row.version)
 
     # -- before --------------------------------------------------------------------------------------------------------
 
     def _gate(self) -> Judgement:
-        return self._looks.gate(self._row.version)
+        return self._looks.gate(self.row.version)
 
     def _back_up(self) -> Judgement:
-        made = self._backup(self._system(self._row.before))
-        self._store.note_deployment(self._row.id, backup=made)
+        made = self._backup(self._system(self.row.before))
+        self._record.note(backup=made)
         return Judgement("done", made)
 
     def _measure(self) -> Judgement:
-        seen, self._baseline = self._looks.before(self._system(self._row.before))
-        self._store.note_deployment(self._row.id, baseline=self._baseline)
+        seen, self._baseline = self._looks.before(self._system(self.row.before))
+        self._record.note(baseline=self._baseline)
         return seen
 
     # -- beside --------------------------------------------------------------------------------------------------------
@@ -166,7 +175,7 @@ class Course:
 
         if seen.outcome == "done":
             seen = look()
-        return self._watch(look) if seen.outcome == "done" and self._row.options["soak"] else seen
+        return self._watch(look) if seen.outcome == "done" and self.row.options["soak"] else seen
 
     def _stop_canaries(self) -> Judgement:
         """Have no canary run; every one that may still run is told."""
@@ -197,7 +206,7 @@ class Course:
 
     def _watch(self, look: Callable[[], Judgement]) -> Judgement:
         """LOOK again and again; the last look is made when the time is over."""
-        end = clock.monotonic() + float(self._row.options["soak"])
+        end = clock.monotonic() + float(self.row.options["soak"])
         looks = 0
         while True:
             left = end - clock.monotonic()
@@ -212,15 +221,15 @@ class Course:
     # -- back ----------------------------------------------------------------------------------------------------------
 
     def _switch_back(self) -> Judgement:
-        seen = self._switch_all(list(reversed(self._units)), self._row.before)
+        seen = self._switch_all(list(reversed(self._units)), self.row.before)
         self._switched_back = clock.now()
         return seen
 
     def _healthy_back(self) -> Judgement:
-        return self._well(self._units, self._row.before)
+        return self._well(self._units, self.row.before)
 
     def _verify_back(self) -> Judgement:
-        return self._looks.after(self._system(self._row.before), self._baseline, self._switched_back, back=True)
+        return self._looks.after(self._system(self.row.before), self._baseline, self._switched_back, back=True)
 
     # -- both ----------------------------------------------------------------------------------------------------------
 

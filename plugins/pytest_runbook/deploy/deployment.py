@@ -194,7 +194,7 @@ class Deployment:
             self._tell(_told(row, phases))
             if not phases:
                 self._store.end_deployment(row.id, "aborted", "nothing was changed", run=row.run)
-                return self._left(row.id)
+                return self._left(self._store.deployment(row.id))
             return self._walk(row.id, locks, phases)
 
     def _walk(self, number: int, locks: Sequence[Lock], phases: Sequence[Phase]) -> DeploymentRow:
@@ -219,17 +219,16 @@ class Deployment:
         except BaseException:
             course.leave()
             raise
-        return self._left(number)
+        return self._left(course.row)
 
-    def _left(self, number: int) -> DeploymentRow:
-        """How the deployment NUMBER is left."""
-        row = self._store.deployment(number)
+    def _left(self, row: DeploymentRow) -> DeploymentRow:
+        """How the deployment ROW is left."""
         self.unfinished = row.ended is None
         return row
 
     def _ended_meanwhile(self, row: DeploymentRow) -> DeploymentRow:
         self._tell(f"the deployment {row.id} has ended meanwhile, by another process")
-        return self._left(row.id)
+        return self._left(row)
 
     def _tell(self, text: str) -> None:
         self._say(self.clean(text))

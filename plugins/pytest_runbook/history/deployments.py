@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, insert, or_, select, update
 
 from pytest_runbook.errors import UsageError
 from pytest_runbook.history.base import Part, added, changed, process_of
@@ -67,24 +68,34 @@ class Deployments(Part):
         with self._database.write() as connection:
             connection.execute(update(deployments).where(deployments.c.id == deployment).values(**known))
 
-    def end_deployment(self, deployment: int, outcome: DeploymentOutcome, why: str, *, run: str) -> bool:
-        """Note how DEPLOYMENT, which RUN was at, ended; False when that is known already, or another run took it up."""
-        ours = (deployments.c.id == deployment, deployments.c.run == run, deployments.c.ended.is_(None))
-        open_ = update(deployments).where(*ours)
-        with self._database.write() as connection:
-            return changed(connection, open_.values(ended=self._now(), outcome=outcome, why=why, held=None))
+    def end_deployment(
+        self, deployment: int, outcome: DeploymentOutcome, why: str, *, run: str, ended: datetime | None = None
+    ) -> bool:
+        """Note how DEPLOYMENT, which RUN was at, ended; False when that is known already, or another run took it up.
 
-    def enter_phase(self, deployment: int, phase: str) -> int:
-        """Note that PHASE of DEPLOYMENT begins; the answer names it."""
+        Who knows when it ENDED may say it again, when the answer was lost.
+        """
+        ended = ended or self._now()
+        still = or_(deployments.c.ended.is_(None), deployments.c.ended == ended)
+        open_ = update(deployments).where(deployments.c.id == deployment, deployments.c.run == run, still)
         with self._database.write() as connection:
-            begun = insert(phases).values(deployment=deployment, phase=phase, started=self._now())
-            return added(connection, begun)
+            return changed(connection, open_.values(ended=ended, outcome=outcome, why=why, held=None))
 
-    def leave_phase(self, phase: int, outcome: PhaseOutcome, said: str, duration: float) -> None:
+    def enter_phase(self, deployment: int, phase: str, started: datetime | None = None) -> int:
+        """Note that PHASE of DEPLOYMENT begins; the answer names it, the same one each time that it is of one STARTED."""
+        values = {"deployment": deployment, "phase": phase, "started": started or self._now()}
+        same = select(phases.c.id).where(*(phases.c[name] == value for name, value in values.items()))
+        with self._database.write() as connection:
+            known: int | None = connection.execute(same).scalar()
+            return known or added(connection, insert(phases).values(**values))
+
+    def leave_phase(
+        self, phase: int, outcome: PhaseOutcome, said: str, duration: float, ended: datetime | None = None
+    ) -> None:
         """Note how PHASE ended, after DURATION seconds."""
         done = update(phases).where(phases.c.id == phase)
         with self._database.write() as connection:
-            connection.execute(done.values(ended=self._now(), outcome=outcome, said=said, duration=duration))
+            connection.execute(done.values(ended=ended or self._now(), outcome=outcome, said=said, duration=duration))
 
     def deployment(self, deployment: int) -> DeploymentRow:
         """The row of DEPLOYMENT, with its phases."""

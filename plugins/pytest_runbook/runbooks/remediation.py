@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
@@ -12,6 +11,7 @@ import pytest
 
 from pytest_runbook import clock
 from pytest_runbook.errors import HistoryError
+from pytest_runbook.files import memory
 from pytest_runbook.model import Outcome, Risk
 from pytest_runbook.recorder import verdict
 from pytest_runbook.runbooks.mode import Mode
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from pytest_runbook.history.store import Store
     from pytest_runbook.runbooks.only import Only
     from pytest_runbook.session import RunbookSession
-
-MEMORY = "/dev/shm"  # noqa: S108 - what lies there gets a folder of its own, closed to others
-"""Has room also when every disk is full."""
 
 
 @dataclass
@@ -64,8 +61,7 @@ class Remediation:
             return answer
         try:
             if self.mode == Mode.PLAN and not begun:
-                in_memory = MEMORY if os.access(MEMORY, os.W_OK) else None
-                with TemporaryDirectory(dir=in_memory) as folder:  # a plan leaves nothing behind, a history neither
+                with TemporaryDirectory(dir=memory()) as folder:  # a plan leaves nothing behind, a history neither
                     self._after(session, f"sqlite:///{folder}/history.db")
             else:
                 self._after(session, self.run.settings.history.url.get_secret_value())
