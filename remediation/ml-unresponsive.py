@@ -25,6 +25,7 @@ Correction, mildest first
            cp /tmp/models/<file> /opt/nightscan/models/ && docker compose restart prediction-api
     2. Restart the one service through its manager, and poll its health and `/models/status` (step restart):
            docker compose restart prediction-api
+       While it answers, and the cache does not answer the checks, or refuses their account, no step does that: it does not help.
        Never end processes by a word of their command line: that hits whatever else has it.
     3. A person: the GPU's memory is taken by a process that should not be there: gpu-memory.
 
@@ -85,17 +86,19 @@ def start_anew(at):
 
 
 def would_help(tools, *, url):
-    """Whether a start can help: it runs, or nothing else answers in its place."""
-    manager, unit = tools.manager("ml")
-    if manager.status(unit).state in ("running", "starting"):
-        return True
+    """Whether a start can help: it does not answer; or what answers is it, and what it needs of others is there."""
     try:
         httpx.get(url, timeout=5)
     except httpx.TransportError:
         return True
-    raise RunbookError(
-        "it does not run, and something else answers in its place\n  hint: stop that, see who holds the port"
-    )
+    manager, unit = tools.manager("ml")
+    if manager.status(unit).state not in ("running", "starting"):
+        raise RunbookError(
+            "it does not run, and something else answers in its place\n  hint: stop that, see who holds the port"
+        )
+    if "cache" in tools.settings.services["ml"].depends and tools.silent("cache"):
+        raise RunbookError('"cache", which it needs, does not answer\n  hint: mend that, restarting ml does not help')
+    return True
 
 
 def _health(at):

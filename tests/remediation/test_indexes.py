@@ -73,6 +73,16 @@ def test_no_index_is_touched_while_a_backup_is_made(crowd: PostgresServer) -> No
         assert not book.needed("rebuild")
 
 
+def test_a_backup_that_may_be_at_work_is_one_for_a_role_that_is_not_shown_it(crowd: PostgresServer) -> None:
+    crowd.sql("ALTER TABLE crowd OWNER TO guest", "shop")
+    book = acting(crowd, "indexes-bloated", probes__database__uri=crowd.uri("guest", "shop"))
+    with sessions(crowd, BACKUP):
+        for step in ("drop_leftovers", "rebuild"):
+            assert f'"{BACKUP}" is at work: it would have to be waited for' in book.unseen(step)
+    with sessions(crowd, "gunicorn"):
+        assert book.needed("drop_leftovers")
+
+
 def test_no_index_is_rebuilt_onto_a_disk_without_room(crowd: PostgresServer) -> None:
     assert acting(crowd, "indexes-bloated").needed("rebuild"), "one is invalid"
     for folder, why in (("/proc", "and 0 are free"), ("/nowhere/at/all", "facts.database.folder")):

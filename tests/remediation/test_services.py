@@ -170,16 +170,31 @@ def test_web_is_not_restarted_for_what_refuses_its_account(cache: RedisServer) -
         assert book(cache.uri).needed("restart"), "the cache takes its account: what broke are web's own connections"
 
 
+def test_ml_is_not_restarted_for_what_refuses_its_account(cache: RedisServer) -> None:
+    with managed("ml") as told, answering({"status": "degraded"}) as url:
+
+        def book(uri: str, ml: str = url) -> Acting:
+            return Acting("ml-unresponsive", settings(**told, probes__ml__url=ml, probes__cache__uri=uri))
+
+        rotated = cache.uri.replace(SECRET, "of-yesterday")
+        for step in ("restart", "start_anew"):
+            assert "invalid username-password pair" in book(rotated).unseen(step)
+        gone = book(f"redis://127.0.0.1:{free_port()}/0").unseen("restart")
+        assert gone == '"cache", which it needs, does not answer\n  hint: mend that, restarting ml does not help'
+        assert book(cache.uri).needed("restart"), "the cache takes its account: what broke is its own"
+        assert book(rotated, f"http://127.0.0.1:{free_port()}").needed("restart"), "it does not answer at all"
+
+
 @contextmanager
-def managed() -> Iterator[dict[str, object]]:
-    """Settings of a web service that runs under a supervisord."""
+def managed(service: str = "web") -> Iterator[dict[str, object]]:
+    """Settings of a SERVICE that runs under a supervisord."""
     folder = Path(tempfile.mkdtemp(prefix="runbook-"))
     try:
         with supervisord(folder) as bench:
             bench.manager.start("base", 30)
             yield {
-                "services__web__manager": "here",
-                "services__web__unit": "base",
+                f"services__{service}__manager": "here",
+                f"services__{service}__unit": "base",
                 "managers__here__kind": "supervisor",
                 "managers__here__command": json.dumps(CONTROL),
                 "managers__here__config": folder / "supervisord.conf",
@@ -190,7 +205,7 @@ def managed() -> Iterator[dict[str, object]]:
 
 @contextmanager
 def answering(said: object) -> Iterator[str]:
-    """The address of a web service that says SAID, and 503, whatever it is asked."""
+    """The address of a service that says SAID, and 503, whatever it is asked."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
