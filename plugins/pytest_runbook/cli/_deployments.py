@@ -78,7 +78,9 @@ def unrecorded(file: Path | None, overrides: tuple[str, ...]) -> Iterator[Room]:
     with TemporaryDirectory(prefix="runbook-", dir=memory()) as folder:  # the disk that is full may be that of both
         aside = (f"history.url=sqlite:///{folder}/history.db", f"report.directory={folder}/runs")
         yield Room(file, (*overrides, *aside))
-        tell("nothing of this is on record: runbook deploy --status, when the history can be used again")
+        tell(
+            "nothing of this is on record, and nothing takes it up: runbook deploy --status, when the history can be used"
+        )
 
 
 def _usable(room: Room) -> bool:

@@ -65,8 +65,8 @@ class Course:
         """The deployment as it stands, whether that is on record or not."""
         return self._record.row
 
-    def walk(self, phases: Iterable[Phase]) -> None:
-        """Do PHASES, and what their outcomes ask for, until the deployment has ended or is held."""
+    def walk(self, phases: Iterable[Phase], why: str = "") -> None:
+        """Do PHASES, and what their outcomes ask for, until the deployment has ended or is held; WHY one goes back."""
         phase, said = Phase.VERIFY, ""
         for phase in phases:
             seen = self._perform(phase)
@@ -77,7 +77,7 @@ class Course:
             return self._end("aborted", f"nothing was changed; {said}")
         if phase in BACK:
             cause = next((one for one in self.row.phases if one.outcome == "failed"), None)
-            why = f"{cause.phase} failed: {cause.said}" if cause else "it was aborted"
+            why = why or (f"{cause.phase} failed: {cause.said}" if cause else "it was aborted")
             # Of a rollback that somebody aborted: what it was to leave goes on running.
             outcome: DeploymentOutcome = "aborted" if self.row.kind == "rollback" else "rolled-back"
             return self._end(outcome, f"{why}; the version before is verified: {said}")
@@ -103,7 +103,7 @@ class Course:
             self._wait(why)
         else:
             self._tell(f"going back to {_versions(self.row.before)}")
-            self.walk(BACK)
+            self.walk(BACK, why)
 
     def _perform(self, phase: Phase) -> Judgement:
         """Do PHASE, on record before and after."""
