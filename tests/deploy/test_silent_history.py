@@ -55,7 +55,7 @@ def test_a_bad_version_is_taken_back_while_the_history_stays_away(
 ) -> None:
     process = market.begin("deploy", BAD, *there, *ONCE)
     with halted(process, "healthy"):
-        server.stop()
+        server.stop(signal.SIGQUIT)
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 1, output
     assert market.served() == {GOOD}
@@ -75,7 +75,7 @@ def test_what_would_be_watched_or_held_is_taken_back_when_the_history_stays_away
     """Nobody could take it up where it was."""
     process = market.begin("deploy", version, "--soak", "600", *there, *ONCE)
     with halted(process, "healthy"):
-        server.stop()
+        server.stop(signal.SIGQUIT)
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 1, output
     assert market.served() == {GOOD}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -88,9 +89,10 @@ class PostgresServer:
             self._process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log)
         until(lambda: self.sql("SELECT 1"))
 
-    def stop(self) -> None:
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """By SIGINT it waits for who is just coming in, by SIGQUIT for nobody."""
         if self._process:
-            self._process.send_signal(2)
+            self._process.send_signal(number)
             self._process.wait(20)
             self._process = None
 
