@@ -46,8 +46,10 @@ def halted(process: subprocess.Popen[str], after: str) -> Iterator[None]:
     while not (line := process.stdout.readline()).startswith(after):
         assert line, f"{after} was not told"
     process.send_signal(signal.SIGSTOP)
-    yield
-    process.send_signal(signal.SIGCONT)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def test_a_bad_version_is_taken_back_while_the_history_stays_away(
