@@ -1,18 +1,16 @@
 """Secrets stop here: every writer passes its text through one `Redactor`.
 
-It holds the exact values that are known as secrets, in the encodings in which they travel, and a few patterns for secrets
-that nobody told it about.
+It masks the secrets that are known (see `known`), and by a few patterns those that nobody told it about.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, quote_plus
+
+from pytest_runbook.evidence.known import Known
 
 MASK = "****"
 SHORTEST = 4
@@ -106,11 +104,8 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         """SECRETS are raw values; those shorter than `SHORTEST` are left out."""
-        variants = {form for secret in secrets if len(secret) >= SHORTEST for form in encodings(secret)}
-        longest_first = sorted(variants, key=lambda form: (-len(form), form))
         self._short = lru_cache(maxsize=8192)(self._masked)
-        self._forms = tuple(longest_first)
-        self._known = re.compile("|".join(map(re.escape, longest_first)))
+        self._known = Known(secrets, SHORTEST)
 
     def text(self, text: str) -> str:
         """TEXT without secrets."""
@@ -134,7 +129,7 @@ class Redactor:
         return not text.isascii() or self._holds_known(text) or _holds(text.lower(), _HINTS)
 
     def _holds_known(self, text: str) -> bool:
-        return _holds(text, self._forms)
+        return _holds(text, self._known.marks)
 
     def value(self, value: Any) -> Any:
         """VALUE (nested dicts, lists, tuples, scalars) without secrets; what JSON cannot hold becomes text."""
@@ -233,26 +228,3 @@ def _closed(text: str, start: int) -> tuple[int, str]:
             if not depth:
                 return found.start(), first
     return min(start + _FAR, len(text)), first
-
-
-def encodings(secret: str) -> Iterator[str]:
-    """The forms in which SECRET travels: as it is, URL-quoted, JSON- and repr-escaped, in base64 at any offset."""
-    yield secret
-    yield quote(secret, safe="")
-    yield quote_plus(secret)
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield repr(secret)[1:-1]
-    yield from _base64(secret.encode())
-
-
-def _base64(raw: bytes) -> Iterator[str]:
-    """The part of base64 text that depends on RAW alone, for each of the three offsets at which it may begin."""
-    for offset in range(3):
-        padded = b"\0" * offset + raw
-        first = (offset * 8 + 5) // 6
-        last = (len(padded) * 8) // 6
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            core = encode(padded).decode()[first:last]
-            if len(core) >= 6:
-                yield core
