@@ -69,6 +69,10 @@ def test_basic_credentials_are_masked_at_any_offset(user: str) -> None:
         ("redis-server --requirepass hunter22", "hunter22"),
         ("psql --password hunter22", "hunter22"),
         ("postgresql://app:hun@ter22@db/x", "ter22"),
+        ("curl -s -u admin:hunter22 https://h/x", "hunter22"),
+        ("curl --user 'admin:my hunter22' https://h/x", "hunter22"),
+        ("https://s3/b/x?X-Amz-Expires=60&X-Amz-Signature=deadbeef0123", "deadbeef0123"),
+        ("posted to https://hooks.slack.com/services/T00/B00/hunter22", "hunter22"),
         ("DB_PWD=/hunter22", "hunter22"),
         ("MYSQL_PWD: hunter22", "hunter22"),
         ('{"redisPwd": "/hunter22"}', "hunter22"),
@@ -98,6 +102,8 @@ def test_secrets_that_nobody_told_are_found_by_their_shape(text: str, leaked: st
         "https://h:8443/x, mail ops@example.org",
         "password: none",
         "password: none.",
+        "curl -u admin https://h:8443/x",
+        "https://hooks.slack.com/services answered 404",
         "PWD=/home/x",
         "OLDPWD=/home/x",
         "export PWD='/home/x' OLDPWD=\"/home/y\"",
@@ -261,6 +267,9 @@ FITTING = (
     "--x-password 'abcd",
     "password e'abcd'",
     "<XCookie: abcd>",
+    "curl x -u 'a:b",
+    "x-amz-signature: 01234567",
+    "hooks.slack.com/services/12345678",
 )
 """A text for each of the patterns, in their order."""
 

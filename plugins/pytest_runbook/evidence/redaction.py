@@ -82,6 +82,14 @@ _HEADED = (
     (("password",), r"(\bpassword\s+e?')(?!\*{4}')[^']+"),
     # A cookie as libraries show it.
     (("cookie", "morsel"), r"(<(?:\w{0,20}cookie|morsel):?\s+)[^\r\n>]+"),
+    # The password that curl is told, and addresses that anybody may use who knows them: signed ones, and webhooks.
+    (
+        ("curl",),
+        r"(\bcurl\s[^\r\n]{0,200}?(?:-u\s*|--user[\s=]+)(?P<quote>[\"'])?[^\s:\"']{1,100}:)"
+        r"(?!\*{4})(?(quote)[^\"'\r\n]+|[^\s\"']+)",
+    ),
+    (("-signature",), rf"(\bx-(?:amz|goog)-signature{_IS}[\"']?)[0-9a-f]{{8,}}"),
+    (("hooks.slack.com",), r"(\bhooks\.slack\.com/(?:services|triggers|workflows)/)[\w/-]{8,}"),
 )
 """Secrets after what shows that they are some, which stays."""
 _KEYS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
