@@ -19,7 +19,7 @@ from urllib.parse import unquote
 PIECE = 8
 """Characters from which the beginning or the end of a secret is masked where the rest of it was cut off."""
 LONG = 16
-"""Characters from which that is so whatever they are; fewer may be the name of something, unless a digit is among them."""
+"""Characters from which that is so whatever they are; fewer may be a name or a date, unless they are letters and digits."""
 MARK = 3
 """Characters that tell a text in which a secret may be from most others."""
 REACH = 12
@@ -140,8 +140,8 @@ def _mark(head: str) -> str:
 
 
 def _tells(piece: str) -> bool:
-    """Whether PIECE of a secret is hardly an ordinary word."""
-    return len(piece) >= LONG or any(map(str.isdigit, piece))
+    """Whether PIECE of a secret is hardly an ordinary word or a date."""
+    return len(piece) >= LONG or (any(map(str.isdigit, piece)) and any(map(str.isalpha, piece)))
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
