@@ -90,11 +90,15 @@ class PostgresServer:
         until(lambda: self.sql("SELECT 1"))
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """By SIGINT it waits for who is just coming in, by SIGQUIT for nobody."""
+        """By SIGINT it waits for who is just coming in, by SIGQUIT for nobody; what hangs is killed."""
         if self._process:
-            self._process.send_signal(number)
-            self._process.wait(20)
-            self._process = None
+            process, self._process = self._process, None
+            process.send_signal(number)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def connect(self, user: str = "admin", database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(self.uri(user, database), autocommit=True)
