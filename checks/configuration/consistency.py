@@ -45,7 +45,7 @@ async def test_protection_is_on(system, settings, facts):
     """
     _not_in_development(settings)
     wanted = facts.web.security
-    told = {name: system.keys.get(name) for name in wanted}
+    told = {name: system.key(name) for name in wanted}
     off = [f"{name} is {value}" for name, value in told.items() if value not in (None, wanted[name])]
     assert not off, f"{system.config_file} switches protection off: {', '.join(off)}"
 
@@ -54,7 +54,7 @@ async def test_protection_is_on(system, settings, facts):
 async def test_only_known_sites_may_call(system, settings, facts):
     """Scripts of other sites may not act for a user: the interface does not allow every origin."""
     _not_in_development(settings)
-    allowed = system.keys.get(facts.web.origins) or ()
+    allowed = system.key(facts.web.origins) or ()
     assert "*" not in allowed, f'{facts.web.origins} allows every origin ("*")'
 
 

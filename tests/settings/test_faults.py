@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pytest_runbook import Unmeasured
 from pytest_runbook.settings import SettingsError, load
 
 from .conftest import Project, lines_about
@@ -168,6 +169,28 @@ def test_broken_json_of_the_system_is_a_finding_with_its_line(project: Project, 
     loaded = project.load()
     assert loaded.system.config_error and f"{project.root}/shop.json:{problem}" in loaded.system.config_error
     assert loaded.system.config == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "named"), [("3", "a number"), ("true", "true or false"), ('"hidden-canary"', "text"), ("[1]", "a list")]
+)
+def test_section_of_the_json_that_is_no_object_is_a_finding(project: Project, value: str, named: str) -> None:
+    project.config(f'{{"database": {value}, "web": 7, "security": {value}}}')
+    system = project.load().system
+    assert system.config_error == (
+        f"{project.root}/shop.json: database: an object is expected, this is {named};"
+        " web: an object is expected, this is a number"
+    )
+    with pytest.raises(Unmeasured, match=f"shop.json: security: an object is expected, this is {named}$"):
+        system.key("security.csrf")
+
+
+@pytest.mark.parametrize("value", ["null", '"***masked***"', '""', "{}"])
+def test_section_of_the_json_may_tell_nothing(project: Project, value: str) -> None:
+    project.config(f'{{"database": {value}, "web": {{"workers": 3}}}}')
+    system = project.load().system
+    assert system.config_error is None
+    assert (system.key("database.host"), system.key("web.workers"), system.key("nowhere.at.all")) == (None, 3, None)
 
 
 def test_broken_env_file_of_the_system_is_a_finding_with_its_line(project: Project) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pytest_runbook.errors import Unmeasured
 from pytest_runbook.settings import files
 from pytest_runbook.settings.faults import Fault
 from pytest_runbook.settings.tables import leaves
-from pytest_runbook.settings.variables import ABSENT, with_files
+from pytest_runbook.settings.variables import ABSENT, sources, with_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class SystemFacts:
     env_file: Path | None = None
     """None when there is no such file."""
     config_error: str | None = None
-    """Why the JSON cannot be used: `FILE:LINE: problem`."""
+    """Why the JSON cannot be used, or not all of it: `FILE:LINE: problem`."""
     env_error: str | None = None
     """Why the `.env` file cannot be used: `FILE:LINE: problem`."""
 
@@ -36,6 +37,13 @@ class SystemFacts:
     def keys(self) -> dict[str, Any]:
         """Every value of the system's JSON by its dotted key: `database.host`."""
         return {".".join(path): value for path, value in leaves(self.config) if path}
+
+    def key(self, name: str) -> Any:
+        """What the JSON says at the dotted NAME, None when nothing; Unmeasured when a section on the way is no object."""
+        try:
+            return _at(self.config, name)
+        except files.Unreadable as error:
+            raise Unmeasured(f"{self.config_file}: {error}") from None
 
     @property
     def told(self) -> dict[str, Any]:
@@ -62,8 +70,35 @@ def find(
     overlaid = {**lines, **environ}
     config_file = _named(root, overlaid, system.get("config_file_variable"), faults)
     config, config_error = _read(files.config, config_file)
+    if wrong := _misshapen(config, sources(system.get("config_map"))):
+        config_error = f"{config_file}: {wrong}"
     told = MappingProxyType(overlaid), MappingProxyType(lines)
     return SystemFacts(*told, config, config_file, env_file, config_error, env_error)
+
+
+def _at(config: Mapping[str, Any], name: str) -> Any:
+    """What CONFIG holds at the dotted NAME, None when nothing; Unreadable when a section on the way is no object."""
+    found: Any = config
+    way: list[str] = []
+    for part in name.split("."):
+        if found in ABSENT:
+            return None
+        if not isinstance(found, Mapping):
+            raise files.Unreadable(f"{'.'.join(way)}: an object is expected, this is {files.naming(found)}")
+        way.append(part)
+        found = found.get(part)
+    return found
+
+
+def _misshapen(config: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Which sections of CONFIG are no objects, though they should hold NAMES; empty when none."""
+    found: dict[str, None] = {}
+    for name in names:
+        try:
+            _at(config, name)
+        except files.Unreadable as error:
+            found[str(error)] = None
+    return "; ".join(found)
 
 
 def _named(root: Path, variables: Mapping[str, str], name: Any, faults: list[Fault]) -> Path | None:

@@ -99,6 +99,12 @@ def mapped(keys: Any, value_of: Callable[[str], Any], origin: Callable[[list[str
             yield Entry(tuple(str(target).split(".")), value, origin(pieces), ", ".join(pieces))
 
 
+def sources(keys: Any) -> Iterator[str]:
+    """Names of the values that `mapped` takes for KEYS."""
+    for source in keys if isinstance(keys, Mapping) else ():
+        yield from _PIECE.findall(source) or [source]
+
+
 def _filled(template: str, values: Mapping[str, Any]) -> str:
     """TEMPLATE with its VALUES; in an address one of IPv6 stands in brackets."""
 
