@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
 from pytest_runbook.errors import Unmeasured
 from pytest_runbook.model import RunRecord
 from pytest_runbook.runbooks import commands
 from pytest_runbook.runbooks.commands import Finished, Program
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pytest_runbook.settings import Loaded
 
 RECORD = "run.json"
 OUTER = ("PYTEST_", "COV_")
@@ -65,6 +72,20 @@ class CheckRun:
         if record.exit_code != done.status:
             raise Unmeasured(f"pytest ended with status {done.status}, and its record says {record.exit_code}")
         return record
+
+
+def recent(loaded: Loaded, since: datetime | None) -> list[str]:
+    """Overrides for the keys of `deploy.since`, which say how far back checks look, where that would be before SINCE.
+
+    In whole seconds, rounded up: until a check looks, the run has to begin, which takes about as long, and what the services
+    write first counts.
+    """
+    if since is None:
+        return []
+    passed = max(math.ceil((clock.now() - since).total_seconds()), 1)
+    values = loaded.values()
+    asked = {key: values.get(key) for key in loaded.settings.deploy.since}
+    return [f"{key}={passed}" for key, value in asked.items() if isinstance(value, int | float) and value > passed]
 
 
 def _unlooked(expression: str, done: Finished, timeout: float) -> str:

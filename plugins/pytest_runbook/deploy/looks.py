@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_runbook import clock
-from pytest_runbook.checkrun import CheckRun
+from pytest_runbook.checkrun import CheckRun, recent
 from pytest_runbook.deploy.verdict import JUDGED, Judgement, baseline, judge
 from pytest_runbook.errors import RunbookError
 from pytest_runbook.model import Outcome, RunRecord
@@ -110,7 +109,6 @@ class Looks:
     def _run(
         self, expression: str, version: str, since: datetime | None = None, pointed: Sequence[str] = ()
     ) -> RunRecord:
-        recent = [f"{key}={value}" for key, value in self._recent(since).items()]
         folder = self._project.root / self._settings.report.directory
         folder = folder / CANARIES / new_id() if pointed else folder / new_id()
         aside = [*pointed, *_aside(folder)] if pointed else []
@@ -119,19 +117,10 @@ class Looks:
             folder,
             expression,
             settings=self._project.file,
-            overrides=[*self._project.overrides, *recent, *aside],
+            overrides=[*self._project.overrides, *recent(self._project.loaded, since), *aside],
             environment={self._variable: version, MARK: f"{self._mark}.checks"},
         )
         return look.record(self._deploy.checks)
-
-    def _recent(self, since: datetime | None) -> dict[str, float]:
-        """Settings that say how far back checks look, where that would be before SINCE."""
-        if since is None:
-            return {}
-        passed = max((clock.now() - since).total_seconds(), 1.0)
-        values = self._project.loaded.values()
-        asked = {key: values[key] for key in self._deploy.since if isinstance(values.get(key), int | float)}
-        return {key: round(passed, 1) for key, value in asked.items() if value > passed}
 
 
 def _aside(folder: Path) -> list[str]:

@@ -100,7 +100,7 @@ class Deploy(Section):
     every: PositiveFloat = 30.0
     """Between two looks meanwhile."""
     since: Words = ()
-    """Settings keys that say how far back checks look: after a switch they look no further back than that."""
+    """Settings keys that say how far back checks look: after a switch, or a restore, they look no further back than that."""
     compare: dict[Annotated[str, Field(min_length=1)], Relative] = Field(default={})
     """Measurement to how much worse it may be."""
     lease: PositiveFloat = 60.0

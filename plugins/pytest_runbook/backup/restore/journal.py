@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -84,8 +85,15 @@ class Restore(Record):
     """What the backup leaves out on purpose, in words: once it is done, that is only in what was put aside."""
     story: list[str] = field(default_factory=list)
     """What happened, a line each."""
+    since: str = ""
+    """When the services were last started on what was restored: what the log says from before is of what was there."""
     finished: str = ""
     version: int = 1
+
+    @property
+    def serves(self) -> datetime | None:
+        """Since when what was restored is in use; None when it never was."""
+        return clock.parse(self.since) if self.since else None
 
     @property
     def open(self) -> bool:

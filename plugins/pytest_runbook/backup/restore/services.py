@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_runbook import clock
 from pytest_runbook.backup.restore import serving
 from pytest_runbook.backup.restore.journal import Restore
 from pytest_runbook.runbooks.reach import Reach
@@ -53,6 +54,7 @@ class Services:
             said = serving.compare(self.settings, self.restore.cache, self.restore.cache_files)
             self.restore.cache = None  # from now on others write into it
             self.tell(said)
+        self.restore.since = clock.iso(clock.now())
         self._together(others, "start")
 
     def start(self) -> None:
