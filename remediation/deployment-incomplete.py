@@ -21,5 +21,5 @@ Last resort
     Go back to the version before, which is verified then: runbook rollback --to previous
 
 Verify
-    pytest checks/web/version.py
+    pytest checks/web/version.py checks/ml/version.py
 """

@@ -32,6 +32,7 @@ while True:
 HEALTH = "ml/availability::health_endpoint_answers"
 LOADED = "ml/availability::models_are_loaded"
 PREDICTS = "ml/availability::recording_gets_a_prediction"
+VERSION = "ml/version::version_served_is_the_version_deployed"
 UNANSWERED = (
     LOADED,
     PREDICTS,
@@ -40,6 +41,7 @@ UNANSWERED = (
     "ml/models::loaded_models_are_those_on_disk",
     "ml/performance::prediction_latency",
     "ml/uptime::uptime",
+    VERSION,
 )
 """What nobody can see when the prediction service itself does not answer."""
 
@@ -61,7 +63,7 @@ def frozen(lab: Lab) -> None:
     lab.pause("ml")
 
 
-@fault("ml-unhealthy", service="ml", fails=[HEALTH], root=HEALTH)
+@fault("ml-unhealthy", service="ml", fails=[HEALTH], blocks=[VERSION], root=HEALTH)
 def unhealthy(lab: Lab) -> None:
     """The prediction service's health endpoint says that it is not healthy."""
     lab.confuse("ml", body={"path": "/health", "json": {"status": "degraded"}})
@@ -195,6 +197,12 @@ def gpu_missing(lab: Lab) -> None:
     lab.edit_config(ml={"use_gpu": True})
     lab.change_setting("limits.gpu.memory", 0)
     lab.change_setting("limits.gpu.temperature", 0)
+
+
+@fault("ml-version-old", service="ml", fails=[VERSION], schedule="postdeploy", outcome="person")
+def version_old(lab: Lab) -> None:
+    """The deployment reached the web service only: the prediction service still serves the version before it."""
+    lab.misbehave("ml", version="0.9.9")
 
 
 @fault("ml-was-down", service="ml", fails=["ml/uptime::uptime"], outcome="person")

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
-from pytest_runbook.deploy.looks import Looks
+from pytest_runbook.deploy.looks import Looks, Versions
 from pytest_runbook.deploy.phases import BACK, BEFORE, BESIDE, Phase
 from pytest_runbook.deploy.record import Record, Superseded
 from pytest_runbook.deploy.units import Look, Unit
@@ -145,6 +145,10 @@ class Course:
         options = self.row.options
         return str(versions.get(options["system"]) or options["stays"] or self.row.version)
 
+    def _expected(self, services: Mapping[str, str]) -> Versions:
+        """What checks are told while SERVICES run so."""
+        return Versions(self._system(services), services)
+
     # -- before --------------------------------------------------------------------------------------------------------
 
     def _gate(self) -> Judgement:
@@ -156,7 +160,7 @@ class Course:
         return Judgement("done", made)
 
     def _measure(self) -> Judgement:
-        seen, self._baseline = self._looks.before(self._system(self.row.before))
+        seen, self._baseline = self._looks.before(self._expected(self.row.before))
         self._record.note(baseline=self._baseline)
         return seen
 
@@ -171,7 +175,7 @@ class Course:
             seen = self._well(self._canaries, self._targets)
 
         def look() -> Judgement:
-            return self._looks.after(self._system(self._targets), self._baseline, began, pointed=self._pointed)
+            return self._looks.after(self._expected(self._targets), self._baseline, began, pointed=self._pointed)
 
         if seen.outcome == "done":
             seen = look()
@@ -199,7 +203,7 @@ class Course:
         return self._well(self._units, self._targets)
 
     def _verify(self) -> Judgement:
-        return self._looks.after(self._system(self._targets), self._baseline, self._switched)
+        return self._looks.after(self._expected(self._targets), self._baseline, self._switched)
 
     def _soak(self) -> Judgement:
         return self._watch(self._verify)
@@ -229,7 +233,7 @@ class Course:
         return self._well(self._units, self.row.before)
 
     def _verify_back(self) -> Judgement:
-        return self._looks.after(self._system(self.row.before), self._baseline, self._switched_back, back=True)
+        return self._looks.after(self._expected(self.row.before), self._baseline, self._switched_back, back=True)
 
     # -- both ----------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,15 @@ class Project:
     overrides: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What should be there, as checks are told."""
+
+    system: str
+    services: Mapping[str, str] = field(default_factory=dict)
+    """Of each service that is switched."""
+
+
 class Looks:
     """The runs of one deployment."""
 
@@ -48,17 +57,17 @@ class Looks:
     def gate(self, version: str) -> Judgement:
         """Whether VERSION may be deployed."""
         try:
-            record = self._run(self._deploy.gate, version)
+            record = self._run(self._deploy.gate, Versions(version))
         except RunbookError as error:
             return Judgement("inconclusive", str(error))
         if record.exit_code == 0:
             return Judgement("done", f"{len(record.of(Outcome.PASSED))} checks passed")
         return judge(record, None, {})
 
-    def before(self, version: str) -> tuple[Judgement, dict[str, Any] | None]:
-        """What is so in VERSION, before the change."""
+    def before(self, versions: Versions) -> tuple[Judgement, dict[str, Any] | None]:
+        """What is so in VERSIONS, before the change."""
         try:
-            record = self._run(self._deploy.verify, version)
+            record = self._run(self._deploy.verify, versions)
         except RunbookError as error:
             return Judgement("inconclusive", str(error)), None
         if record.exit_code not in JUDGED:
@@ -69,19 +78,19 @@ class Looks:
 
     def after(
         self,
-        version: str,
+        versions: Versions,
         before: Mapping[str, Any] | None,
         since: datetime | None,
         *,
         back: bool = False,
         pointed: Sequence[str] = (),
     ) -> Judgement:
-        """Whether VERSION, which runs SINCE then, is as good as what was BEFORE; a bad look is confirmed by others.
+        """Whether VERSIONS, which run SINCE then, are as good as what was BEFORE; a bad look is confirmed by others.
 
         POINTED are settings that have the checks look elsewhere than at the services.
         """
         confirm = self._deploy.confirm
-        look = partial(self._after, version, before, since, pointed, back=back)
+        look = partial(self._after, versions, before, since, pointed, back=back)
         looks: list[Judgement] = []
         while len(looks) < confirm.of:
             time.sleep(confirm.interval if looks else 0)
@@ -93,7 +102,7 @@ class Looks:
 
     def _after(
         self,
-        version: str,
+        versions: Versions,
         before: Mapping[str, Any] | None,
         since: datetime | None,
         pointed: Sequence[str],
@@ -101,13 +110,13 @@ class Looks:
         back: bool,
     ) -> Judgement:
         try:
-            record = self._run(self._deploy.verify, version, since, pointed)
+            record = self._run(self._deploy.verify, versions, since, pointed)
         except RunbookError as error:
             return Judgement("inconclusive", str(error))
         return judge(record, before, self._deploy.compare, back=back)
 
     def _run(
-        self, expression: str, version: str, since: datetime | None = None, pointed: Sequence[str] = ()
+        self, expression: str, versions: Versions, since: datetime | None = None, pointed: Sequence[str] = ()
     ) -> RunRecord:
         folder = self._project.root / self._settings.report.directory
         folder = folder / CANARIES / new_id() if pointed else folder / new_id()
@@ -117,10 +126,15 @@ class Looks:
             folder,
             expression,
             settings=self._project.file,
-            overrides=[*self._project.overrides, *recent(self._project.loaded, since), *aside],
-            environment={self._variable: version, MARK: f"{self._mark}.checks"},
+            overrides=[*self._project.overrides, *recent(self._project.loaded, since), *self._told(versions), *aside],
+            environment={self._variable: versions.system, MARK: f"{self._mark}.checks"},
         )
         return look.record(self._deploy.checks)
+
+    def _told(self, versions: Versions) -> list[str]:
+        """Settings that say which version each service should run; of those that are not switched, nobody asks."""
+        told = {**dict.fromkeys(self._deploy.services, ""), **versions.services}
+        return [f"deploy.versions.{service}={version}" for service, version in told.items()]
 
 
 def _aside(folder: Path) -> list[str]:

@@ -180,6 +180,13 @@ class Http(Probe[HttpSettings]):
             turns=turns,
         )
 
+    async def values(self, path: str, key: str, requests: int = 1) -> set[str]:
+        """What KEY of the JSON object at PATH is in REQUESTS answers: each may come from another worker."""
+        fresh = {"Cache-Control": "no-cache"}  # equal questions without a header would be one request
+        answers = await asyncio.gather(*(self.get(path, headers=fresh) for _ in range(requests)))
+        told = [answer.json() for answer in answers]
+        return {str(one.get(key) if isinstance(one, dict) else None) for one in told}
+
     async def sample(self, path: str, requests: int = 50, concurrency: int = 5, expect: int = 200) -> Sample:
         """Times of REQUESTS times GET, CONCURRENCY at once, each to be answered with the status EXPECT.
 

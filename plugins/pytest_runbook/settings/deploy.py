@@ -87,6 +87,10 @@ class Deploy(Section):
     """For all services to be well after the switch."""
     health: dict[Name, Health] = Field(default={})
     """Service to the page that tells; one without is well when its manager says that it runs."""
+    versions: dict[Name, str] = Field(default={})
+    """Service to the version that it should run, where that is another than the system's; empty: nobody asks. A deployment
+    tells its checks what it switches, and that nobody asks of the others.
+    """
     canary: dict[Name, Canary] = Field(default={})
     """Service to its canary, which `--canary` tries first."""
     canary_first: bool = False
