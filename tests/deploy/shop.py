@@ -156,6 +156,13 @@ async def test_version_is_the_one_deployed(web, facts):
     assert (await web.get("/health")).json()["version"] == facts.deploy.version
 
 
+@check("postdeploy", severity="P1")
+async def test_each_version_is_the_one_deployed(ml, settings, facts):
+    """So it is of the other service; of one that a deployment leaves out nothing is told."""
+    deployed = settings.deploy.versions.get("ml", facts.deploy.version)
+    assert not deployed or await ml.values("/health", "version") == {deployed}
+
+
 @check("postdeploy", severity="P2")
 async def test_page_is_quick(web, measure):
     """The page is quick."""

@@ -140,10 +140,12 @@ def test_what_failed_before_as_well_is_held_when_it_still_fails(market: Shop) ->
     assert market.row.outcome == "deployed"
 
 
-def test_only_the_named_services_are_switched(market: Shop) -> None:
-    code, output = market.runbook("deploy", "1.4.3", "--services", "ml")
+@pytest.mark.parametrize("service", ["web", "ml"])
+def test_only_the_named_services_are_switched(market: Shop, service: str) -> None:
+    code, output = market.runbook("deploy", "1.4.3", "--services", service)
     assert code == 0, output
-    assert (market.serves("web"), market.serves("ml")) == (GOOD, "1.4.3")
+    versions = {"web": GOOD, "ml": GOOD, service: "1.4.3"}
+    assert (market.serves("web"), market.serves("ml")) == (versions["web"], versions["ml"])
 
 
 def test_rollback_goes_to_the_version_before_and_verifies_it(market: Shop) -> None:
