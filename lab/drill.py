@@ -87,7 +87,7 @@ def loaded(lab: Lab) -> Loaded:
 def variables(lab: Lab) -> dict[str, str]:
     """What tells of the lab's system; what is kept of a drill goes with its lab."""
     own = {"RUNBOOK__HISTORY__URL": f"sqlite:///{lab.site.path('history.db')}"}
-    return {**os.environ, **lab.environment(), **own, "RUNBOOK__RESTORE__JOURNAL": str(lab.site.path("restores"))}
+    return {**os.environ, **lab.environment(), **own}
 
 
 def quiet(lab: Lab) -> None:

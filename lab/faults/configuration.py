@@ -59,6 +59,17 @@ def env_file_broken(lab: Lab) -> None:
 
 
 @fault(
+    "deployment-killed",
+    service="configuration",
+    fails=["configuration/changes::nothing_is_half_done"],
+    outcome="person",
+)
+def deployment_killed(lab: Lab) -> None:
+    """A deployment was killed while it switched the services, and nobody has ended it."""
+    lab.leave_deployment("1.4.3")
+
+
+@fault(
     "variable-missing",
     service="configuration",
     fails=["configuration/consistency::required_values_are_set"],

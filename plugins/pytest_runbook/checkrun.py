@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pytest_runbook.settings import Loaded
 
 RECORD = "run.json"
+WITHIN = "RUNBOOK_WITHIN"
+"""Variable that tells a run what it is a part of: a deployment, a restore, a drill."""
 OUTER = ("PYTEST_", "COV_")
 """Beginnings of variables that would tell a run that it is a worker of another pytest."""
 

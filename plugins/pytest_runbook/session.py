@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_runbook import clock, interrupts, results
+from pytest_runbook.changes import Changes
 from pytest_runbook.collection import is_check, read_items, unknown_marks
 from pytest_runbook.completeness import Completeness
 from pytest_runbook.concurrency.attempts import Confirmation, Execution
@@ -66,6 +67,7 @@ class RunbookSession:
             "settings": self.settings,
             "system": loaded.system,
             "measure": measure,
+            "changes": Changes(self.settings, config.rootpath),
         }
         makers = {name: partial(_make, name, probe) for name, probe in self.settings.probes.items()}
         confirm = self.settings.confirm

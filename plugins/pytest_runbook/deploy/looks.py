@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_runbook.checkrun import CheckRun, recent
+from pytest_runbook.checkrun import WITHIN, CheckRun, recent
 from pytest_runbook.deploy.verdict import JUDGED, Judgement, baseline, judge
 from pytest_runbook.errors import RunbookError
 from pytest_runbook.model import Outcome, RunRecord
@@ -127,7 +127,7 @@ class Looks:
             expression,
             settings=self._project.file,
             overrides=[*self._project.overrides, *recent(self._project.loaded, since), *self._told(versions), *aside],
-            environment={self._variable: versions.system, MARK: f"{self._mark}.checks"},
+            environment={self._variable: versions.system, MARK: f"{self._mark}.checks", WITHIN: "deployment"},
         )
         return look.record(self._deploy.checks)
 

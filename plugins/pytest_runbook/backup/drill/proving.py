@@ -18,7 +18,7 @@ from pytest_runbook.backup.drill.certificate import Certificate
 from pytest_runbook.backup.drill.stopwatch import Stopwatch
 from pytest_runbook.backup.restore import tree
 from pytest_runbook.backup.verdict import Fault
-from pytest_runbook.checkrun import CheckRun
+from pytest_runbook.checkrun import WITHIN, CheckRun
 from pytest_runbook.errors import Unmeasured
 from pytest_runbook.model import Outcome
 
@@ -76,7 +76,8 @@ class Proving:
             self.paper.left_out.append("no checks looked at what was restored: drill.checks is empty")
             return
         with self.watch.phase("checks", "the recovery checks look at it", restoring=False) as phase:
-            run = CheckRun(root, folder, self._expression(expression), settings, overrides, variables)
+            told = {**variables, WITHIN: "drill"}
+            run = CheckRun(root, folder, self._expression(expression), settings, overrides, told)
             try:
                 record = run.record(self.settings.drill.timeout)
             except Unmeasured as error:

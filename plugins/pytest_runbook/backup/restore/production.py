@@ -24,7 +24,7 @@ from pytest_runbook.backup.restore.preparing import Preparing
 from pytest_runbook.backup.restore.servers import administrator
 from pytest_runbook.backup.restore.services import Services
 from pytest_runbook.backup.verifying import verify
-from pytest_runbook.checkrun import CheckRun, recent
+from pytest_runbook.checkrun import WITHIN, CheckRun, recent
 from pytest_runbook.errors import BackupError, HistoryError, RestoreError, RunbookError
 from pytest_runbook.evidence.redaction import Redactor
 from pytest_runbook.naming import new_id
@@ -249,7 +249,8 @@ class Production:
         """Whether the system is well, and the words for it; None when nobody could look."""
         own, folder = self.loaded.settings.restore, self.journal.path(restore.id) / "checks"
         told = [*self.overrides, *recent(self.loaded, restore.serves)]
-        return looking.look(CheckRun(self.root, folder, own.checks, self.settings_file, told), own.timeout)
+        run = CheckRun(self.root, folder, own.checks, self.settings_file, told, {WITHIN: "restore"})
+        return looking.look(run, own.timeout)
 
     def _keep(self, restore: Restore, why: str) -> None:
         """What was restored stays; what was there before is a person's to remove."""
