@@ -20,7 +20,6 @@ import psutil
 
 from lab import home, leftovers, tls
 from lab.healable import Healable
-from lab.past import history
 from lab.servers import REPOSITORY
 from lab.servers.faultproxy import FaultProxy
 from lab.servers.postgresql import DATABASE, PostgreSQL
@@ -28,8 +27,6 @@ from lab.servers.redis import Cache
 from lab.site import LabError, write_private
 from lab.waiting import NotReady, until
 
-KILLED = "lab-fault"
-"""The run of a deployment that a fault has left behind."""
 UNTIL_RESTART = "until_restart"
 """Key of the rules that end with a restart, as lab/serving/faults.py has it."""
 
@@ -301,21 +298,6 @@ class Breakable(Healable):
         text = home.env_text({name: value for name, value in values.items() if value is not None})
         path = home.env_file(self.site)
         write_private(path, text, mode=path.stat().st_mode & 0o7777)
-
-    def leave_deployment(self, version: str) -> None:
-        """Have a deployment of VERSION in the history whose process is gone, in the middle of its switch."""
-        self._note("deployment")
-        before = dict.fromkeys(("web", "ml"), home.read_env(self.site)["VERSION"])
-        store = history(self.site)
-        told = {"targets": dict.fromkeys(before, version), "phases": ["switch"], "system": "web", "stays": None}
-        number = store.begin_deployment(KILLED, "deploy", version, before, who="the lab", options=told)
-        store.enter_phase(number, "switch")
-
-    def _undo_deployment(self) -> None:
-        store = history(self.site)
-        row = store.unfinished_deployment()
-        if row and row.run == KILLED:
-            store.end_deployment(row.id, "aborted", "the lab is healed", run=KILLED)
 
     def issue_certificate(self, expires: datetime, names: tuple[str, ...] = tls.NAMES, **told: Any) -> None:
         """Show a certificate that ends at EXPIRES, from the lab's authority unless TOLD otherwise; see lab/tls.py."""

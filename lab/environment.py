@@ -49,7 +49,8 @@ def environment(site: Site) -> dict[str, str]:
         "RUNBOOK__FACTS__PROXY__DOMAIN": tls.NAMES[0],
         "RUNBOOK__FACTS__PROXY__PLAIN_URL": f"http://localhost:{site.port('proxy-http')}",
         **_remedies(site),
-        "RUNBOOK__HISTORY__URL": past.history_url(site),
+        # What was tried on this lab is of no concern to the next one.
+        "RUNBOOK__HISTORY__URL": f"sqlite:///{site.path('history.db')}",
         "RUNBOOK__RESTORE__JOURNAL": str(site.path("restores")),
         **_managers(site),
         **_canaries(site),

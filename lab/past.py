@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pytest_runbook.history import Store
-
 from lab.site import Site, write_private
 
 if TYPE_CHECKING:
@@ -29,16 +27,6 @@ def ensure(site: Site) -> None:
     for days in range(1, DAYS):
         moment = datetime.now(UTC) - timedelta(days=days)
         write_private(site.path("runs", f"{moment:%Y%m%d}T000000Z-before", "run.json"), _record(moment, up))
-
-
-def history(site: Site) -> Store:
-    """What was tried on this lab, and what was deployed."""
-    return Store.open(history_url(site), "NightScan", "production")
-
-
-def history_url(site: Site) -> str:
-    """Where that is: what was tried on one lab is of no concern to the next one."""
-    return f"sqlite:///{site.path('history.db')}"
 
 
 def write(lab: Lab, check: str, outcomes: Sequence[str]) -> None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
+
+from pytest_runbook import clock
+from pytest_runbook.backup.restore.journal import EXCHANGING, NAME, Restore
+from pytest_runbook.process import Process
+
 from lab import home
 from lab.faults import fault
 from lab.lab import Lab
@@ -59,14 +66,16 @@ def env_file_broken(lab: Lab) -> None:
 
 
 @fault(
-    "deployment-killed",
+    "restore-killed",
     service="configuration",
     fails=["configuration/changes::nothing_is_half_done"],
     outcome="person",
 )
-def deployment_killed(lab: Lab) -> None:
-    """A deployment was killed while it switched the services, and nobody has ended it."""
-    lab.leave_deployment("1.4.3")
+def restore_killed(lab: Lab) -> None:
+    """A restore into production was killed in the middle of its exchange, and nobody has ended it."""
+    gone = asdict(replace(Process.current(), started=0))
+    told = Restore("lab-fault", "20261101T020000Z", "local", ["database"], clock.iso(clock.now()), gone, EXCHANGING)
+    lab.replace_file(lab.site.path("restores", told.id, NAME), json.dumps(told.to_json()))
 
 
 @fault(
