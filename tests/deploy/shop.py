@@ -163,6 +163,13 @@ async def test_each_version_is_the_one_deployed(ml, settings, facts):
     assert not deployed or await ml.values("/health", "version") == {deployed}
 
 
+@check("postdeploy", severity="P1")
+def test_nothing_is_half_done(changes):
+    """Nothing was killed, or is held; a deployment, which may go back while a restore is held, is not judged by that."""
+    left = changes.half_done()
+    assert not left, left
+
+
 @check("postdeploy", severity="P2")
 async def test_page_is_quick(web, measure):
     """The page is quick."""
