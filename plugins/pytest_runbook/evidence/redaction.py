@@ -24,12 +24,15 @@ STEMS = ("password", "passwd", "passphrase", "pwd", "secret", "token")
 FOLDERS = ("PWD", "OLDPWD")
 """Where a shell is and was; any other name in which PWD stands is that of a password."""
 
-_IS = r"(?:\\*[\"']\s*=>|\\*[\"']?\s*[=:])\s*"
-"""Between a name, which may stand in quotes, and its value."""
+_IS = r"(?:\\*[\"']\s*=>|\\*[\"']?\s*(?:=|:(?!:\w{1,99}: )))\s*"
+"""Between a name, which may stand in quotes, and its value; not between the file of a check and its name."""
 _FOLDER = rf"(?-i:(?<=\bPWD)|(?<=\bOLDPWD)){_IS}\\*[\"']?/"
 _WORD = rf"(?:(?:{'|'.join(STEMS)})(?!{_FOLDER})|_pass\b|(?:api|access|private|encryption)[-_]?key)"
-_NAME = rf"{_WORD}(?!\w{{0,40}}_(?:file|path|dir)\b)\w{{0,40}}+"
-"""The name of a secret, from the word on that shows it: of none that says where one lies, nor of a shell's folder."""
+_SENTENCE = r"_(?:is|are|has|have|may|can|does)_"
+_NAME = rf"{_WORD}(?!\w{{0,40}}(?:_(?:file|path|dir)\b|{_SENTENCE}))\w{{0,40}}+"
+"""The name of a secret, from the word on that shows it: of none that says where one lies, nor of a shell's folder, nor of a
+check, which is a sentence.
+"""
 _QUOTE = r"(?P<quote>\\*[\"'])"
 """Around a name or a value; in JSON inside of JSON, as the logs of most services are, a backslash stands before it."""
 _NOTHING = r"(?!\*{4}|(?:none|null|true|false)(?![.-]?\w))"
