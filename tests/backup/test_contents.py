@@ -172,7 +172,7 @@ def test_locks_of_tables_and_sequences_are_given_back(session: contents.Session)
         assert seen.sequences == {"public.a_id_seq": 1, "public.unused": None}
         assert seen.tables["public.a"].rows == 1
         assert locked(session) == []
-        contents.hold(session)
+    with contents.held(session):
         assert locked(session) == ["a"]
 
 

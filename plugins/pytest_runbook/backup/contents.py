@@ -6,12 +6,24 @@ The backup asks the server that it dumps, the drill asks what it restored: the s
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_runbook import clock
 from pytest_runbook.backup.manifest import HASHING, Database, Table
+from pytest_runbook.backup.questions import (
+    CONSTRAINTS,
+    HELD,
+    INDEXES,
+    OBJECTS,
+    PROPERTIES,
+    REWRITTEN,
+    ROOM,
+    SEQUENCES,
+    SETTINGS,
+    TABLES,
+)
 from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
@@ -32,112 +44,72 @@ SESSION = {
     "statement_timeout": "0",
     "lock_timeout": "60s",
     "idle_in_transaction_session_timeout": "0",
-    "search_path": "public, pg_catalog",
+    "search_path": "pg_catalog",
 }
 """What decides how a row looks as text."""
 RECORDS = 140000
 """Version of PostgreSQL from which on it can hash a record."""
 BY_VALUE, BY_BYTES = 2, 3
 """Since which `HASHING` enums are told by what they say, and the last rows are those with the last bytes in their key."""
+TRIES = 10
+"""Of holding all tables: somebody may make or remove one while they are listed."""
 SPAN = "BETWEEN '0001-01-02' AND '9999-12-30'"
 """Times that a clock can show: infinity is none."""
-ROOM = """
-    SELECT current_setting('max_locks_per_transaction')::bigint
-           * (current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer)
-"""
-"""How many locks all sessions of a server can have together."""
-OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-NOT_OF_EXTENSION = """NOT EXISTS (SELECT FROM pg_depend d
-                      WHERE d.objid = c.oid AND d.classid = c.tableoid AND d.deptype = 'e')"""
-# What is hashed, or written, by something that another server numbers or writes otherwise: enums and objects by their OID.
-PLAIN = """NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type w ON w.oid = a.atttypid
-                       JOIN pg_type t ON t.oid IN (w.oid, w.typelem)
-                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-                         AND (t.oid >= 16384 OR t.typtype NOT IN ('b', 'r', 'm') OR t.typname ~ '^(reg|aclitem|money)'))"""
-TABLES = f"""
-    SELECT n.nspname, c.relname,
-           ARRAY(SELECT ARRAY[a.attname::text, CASE WHEN a.attcollation <> 0 THEN ' COLLATE pg_catalog."C"' ELSE '' END]
-                 FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(number, place), pg_attribute a
-                 WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.number ORDER BY k.place),
-           CASE WHEN c.reltuples > 0 THEN c.reltuples ELSE pg_relation_size(c.oid) / 64 END,
-           {PLAIN}
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1, 2
-"""  # noqa: S608 - constants
-# Not of `pg_sequences`, which locks them all until the transaction ends.
-SEQUENCES = f"""
-    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {OURS} ORDER BY 1, 2
-"""  # noqa: S608 - constants
-INDEXES = f"""
-    SELECT n.nspname || '.' || c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.indisvalid AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1
-"""  # noqa: S608 - constants
-# Not-null constraints are rows of their own from PostgreSQL 18 on, and were none before.
-CONSTRAINTS = f"""
-    SELECT count(*) FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace WHERE {OURS} AND k.contype <> 'n'
-"""  # noqa: S608 - constants
-# Of a trigger that partitions have too, the one of their parent counts: each release marks the others in a way of its own.
-OBJECTS = f"""
-    SELECT CASE WHEN c.relkind = 'v' THEN 'views' WHEN c.relispopulated THEN 'materialised views'
-                ELSE 'materialised views, empty' END, count(*)
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v', 'm') AND {OURS} AND {NOT_OF_EXTENSION}
-    GROUP BY 1
-    UNION ALL SELECT 'functions', count(*) FROM pg_proc c JOIN pg_namespace n ON n.oid = c.pronamespace
-    WHERE {OURS} AND {NOT_OF_EXTENSION}
-    UNION ALL SELECT 'triggers', count(*) FROM pg_trigger c JOIN pg_class t ON t.oid = c.tgrelid
-    JOIN pg_namespace n ON n.oid = t.relnamespace
-    WHERE NOT c.tgisinternal AND coalesce(to_jsonb(c) ->> 'tgparentid', '0') = '0' AND {OURS} AND {NOT_OF_EXTENSION}
-    UNION ALL SELECT 'policies', count(*) FROM pg_policy c JOIN pg_class t ON t.oid = c.polrelid
-    JOIN pg_namespace n ON n.oid = t.relnamespace WHERE {OURS} AND {NOT_OF_EXTENSION}
-    UNION ALL SELECT 'large objects', count(*) FROM pg_largeobject_metadata
-"""  # noqa: S608 - constants
-# A list of names may come back from a dump with other blanks and quotes.
-PROPERTIES = """
-    SELECT 'setting ' || split_part(one, '=', 1) || coalesce(' of ' || r.rolname, ''),
-           hashtextextended(regexp_replace(one, '[[:space:]"]', '', 'g'), 0)::text
-    FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole,
-         unnest(s.setconfig) AS one
-    WHERE d.datname = current_database()
-    UNION ALL SELECT 'comment', hashtextextended(description, 0)::text
-    FROM pg_database d, shobj_description(d.oid, 'pg_database') AS description
-    WHERE d.datname = current_database() AND description IS NOT NULL ORDER BY 1
-"""
-SETTINGS = """
-    SELECT name, setting FROM pg_settings
-    WHERE source IN ('configuration file', 'command line', 'database', 'global') AND name !~ 'password|conninfo|key|command'
-    ORDER BY 1
-"""
 
 
 @contextmanager
-def transaction(session: Session, snapshot: sql.Literal | None = None) -> Iterator[None]:
-    """One read-only view of the database, that of SNAPSHOT if given, in which every row looks the same on every server."""
+def transaction(session: Session, first: sql.Composed | None = None) -> Iterator[None]:
+    """One read-only view of the database, in which every row looks the same on every server.
+
+    FIRST is executed before it is taken: what chooses it, or what has to be true of it.
+    """
     from psycopg import Error, sql
 
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
-        if snapshot:
-            session.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
-        for name, value in SESSION.items():
-            session.execute("SELECT set_config(%s, %s, true)", (name, value))
+        for name, value in SESSION.items():  # `set_config` would be a query, and take the view
+            session.execute(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+        if first:
+            session.execute(first)
         yield
     finally:
         with suppress(Error):  # it may have lost its server
             session.execute("ROLLBACK")
 
 
-def hold(session: Session) -> None:
-    """Keep every table as it is until the transaction of SESSION ends: TRUNCATE empties one for earlier snapshots too.
+@contextmanager
+def held(session: Session) -> Iterator[str]:
+    """A `transaction` in which every table stays as it is, from before its view was taken until its end; the view's name.
 
-    pg_dump does the same, but lets go when it ends, and figures may take longer; and who waits to empty a table meanwhile lets
-    nobody in who comes later. Not done where it would take more than half of the room that the whole server has for locks.
+    Whoever empties or rewrites a table (TRUNCATE, ALTER … TYPE) empties it for every view that was taken before it was done.
+    So tables are locked first, and what is going on is waited for: LOCK takes no view. Where they would take more than half
+    of the room that the whole server has for locks they are not locked, and one that was rewritten meanwhile is an error.
     """
+    from psycopg import errors
+
+    for _ in range(TRIES):
+        tables = _all(session, HELD)
+        locked = len(tables) <= _one(session, ROOM) // 2
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(transaction(session, _locking(tables) if locked else None))
+            except (errors.UndefinedTable, errors.InvalidSchemaName):  # removed since it was listed
+                continue
+            if locked and not set(tables) >= set(_all(session, HELD)):
+                continue  # one came in between
+            yield str(_one(session, "SELECT pg_export_snapshot()"))
+            if not locked and (found := _all(session, REWRITTEN)):
+                raise BackupError(f'"{found[0][0]}" was rewritten while it was read\n  hint: back up again')
+            return
+    raise BackupError(f"tables came and went each of {TRIES} times that they were to be held\n  hint: back up again")
+
+
+def _locking(tables: Iterable[tuple[Any, ...]]) -> sql.Composed | None:
     from psycopg import sql
 
-    tables = [sql.Identifier(schema, name) for schema, name, *_ in _all(session, TABLES)]
-    if tables and len(tables) <= _one(session, ROOM) // 2:
-        session.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(sql.SQL(", ONLY ").join(tables)))
+    names = [sql.Identifier(*name) for name in tables]
+    found = sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(sql.SQL(", ONLY ").join(names))
+    return found if names else None
 
 
 def look(
@@ -314,11 +286,11 @@ def _newest(session: Session, column: str) -> datetime | None:
 
 
 def _column(text: str) -> tuple[list[str], str]:
-    """`table.column` or `schema.table.column` as table and column."""
+    """`table.column`, of the schema `public`, or `schema.table.column` as schema and table, and column."""
     *table, name = text.split(".")
     if not 1 <= len(table) <= 2 or not all([*table, name]):
         raise BackupError(f'"{text}" should be "table.column" or "schema.table.column"\n  hint: see [backup.database]')
-    return table, name
+    return ["public", *table][-2:], name
 
 
 def _quoted(session: Session, table: Sequence[str]) -> str:

@@ -52,9 +52,7 @@ def dump(settings: Settings, folder: Path, mark: str) -> Dumped:
             settings.backup.programs.postgresql, ("pg_dump", "pg_dumpall", "pg_restore"), least=major
         )
         version = programs.version(place / "pg_dump")
-        with contents.transaction(session), server.connect() as other, ThreadPoolExecutor(1) as pool:
-            row = session.execute("SELECT pg_export_snapshot()").fetchone()
-            snapshot = str(row[0]) if row else ""
+        with contents.held(session) as snapshot, server.connect() as other, ThreadPoolExecutor(1) as pool:
             options = (f"--snapshot={snapshot}", *_encoding(session))
             looking = pool.submit(_look, settings, other, snapshot, ".".join(map(str, version)))
             try:
@@ -128,8 +126,7 @@ def _look(settings: Settings, session: contents.Session, snapshot: str, version:
 
     part = settings.backup.database
     try:
-        with contents.transaction(session, sql.Literal(snapshot)):
-            contents.hold(session)
+        with contents.transaction(session, sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot)):
             found = contents.look(session, checksum_rows=part.checksum_rows, newest=part.newest, dump_version=version)
             return Dumped(found, contents.revision(session, part.revision) if part.revision else None)
     except Error as error:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pytest_runbook.backup.contents import NOT_OF_EXTENSION, OURS
+from pytest_runbook.backup.questions import NOT_OF_EXTENSION, OURS
 from pytest_runbook.errors import BackupError, RestoreError
 
 if TYPE_CHECKING:

@@ -1,0 +1,82 @@
+"""What the catalogs of a database are asked about what it holds; the session resolves every name in `pg_catalog`."""
+
+from __future__ import annotations
+
+ROOM = """
+    SELECT current_setting('max_locks_per_transaction')::bigint
+           * (current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer)
+"""
+"""How many locks all sessions of a server can have together."""
+OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+NOT_OF_EXTENSION = """NOT EXISTS (SELECT FROM pg_depend d
+                      WHERE d.objid = c.oid AND d.classid = c.tableoid AND d.deptype = 'e')"""
+KEPT = f"""
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {OURS}
+      AND ({NOT_OF_EXTENSION} OR EXISTS (SELECT FROM pg_extension WHERE c.oid = ANY (extconfig)))
+"""
+"""The tables whose rows a dump has; of an extension, those that hold what its users configured."""
+HELD = f"SELECT n.nspname, c.relname {KEPT} ORDER BY 1, 2"
+# The catalog shows the file of the view, the function that of now.
+REWRITTEN = f"""
+    SELECT n.nspname || '.' || c.relname {KEPT} AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid::regclass)
+"""  # noqa: S608 - constants
+# What is hashed, or written, by something that another server numbers or writes otherwise: enums and objects by their OID.
+PLAIN = """NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type w ON w.oid = a.atttypid
+                       JOIN pg_type t ON t.oid IN (w.oid, w.typelem)
+                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                         AND (t.oid >= 16384 OR t.typtype NOT IN ('b', 'r', 'm') OR t.typname ~ '^(reg|aclitem|money)'))"""
+TABLES = f"""
+    SELECT n.nspname, c.relname,
+           ARRAY(SELECT ARRAY[a.attname::text, CASE WHEN a.attcollation <> 0 THEN ' COLLATE pg_catalog."C"' ELSE '' END]
+                 FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(number, place), pg_attribute a
+                 WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.number ORDER BY k.place),
+           CASE WHEN c.reltuples > 0 THEN c.reltuples ELSE pg_relation_size(c.oid) / 64 END,
+           {PLAIN}
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1, 2
+"""  # noqa: S608 - constants
+# Not of `pg_sequences`, which locks them all until the transaction ends.
+SEQUENCES = f"""
+    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {OURS} ORDER BY 1, 2
+"""  # noqa: S608 - constants
+INDEXES = f"""
+    SELECT n.nspname || '.' || c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.indisvalid AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1
+"""  # noqa: S608 - constants
+# Not-null constraints are rows of their own from PostgreSQL 18 on, and were none before.
+CONSTRAINTS = f"""
+    SELECT count(*) FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace WHERE {OURS} AND k.contype <> 'n'
+"""  # noqa: S608 - constants
+# Of a trigger that partitions have too, the one of their parent counts: each release marks the others in a way of its own.
+OBJECTS = f"""
+    SELECT CASE WHEN c.relkind = 'v' THEN 'views' WHEN c.relispopulated THEN 'materialised views'
+                ELSE 'materialised views, empty' END, count(*)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v', 'm') AND {OURS} AND {NOT_OF_EXTENSION}
+    GROUP BY 1
+    UNION ALL SELECT 'functions', count(*) FROM pg_proc c JOIN pg_namespace n ON n.oid = c.pronamespace
+    WHERE {OURS} AND {NOT_OF_EXTENSION}
+    UNION ALL SELECT 'triggers', count(*) FROM pg_trigger c JOIN pg_class t ON t.oid = c.tgrelid
+    JOIN pg_namespace n ON n.oid = t.relnamespace
+    WHERE NOT c.tgisinternal AND coalesce(to_jsonb(c) ->> 'tgparentid', '0') = '0' AND {OURS} AND {NOT_OF_EXTENSION}
+    UNION ALL SELECT 'policies', count(*) FROM pg_policy c JOIN pg_class t ON t.oid = c.polrelid
+    JOIN pg_namespace n ON n.oid = t.relnamespace WHERE {OURS} AND {NOT_OF_EXTENSION}
+    UNION ALL SELECT 'large objects', count(*) FROM pg_largeobject_metadata
+"""  # noqa: S608 - constants
+# A list of names may come back from a dump with other blanks and quotes.
+PROPERTIES = """
+    SELECT 'setting ' || split_part(one, '=', 1) || coalesce(' of ' || r.rolname, ''),
+           hashtextextended(regexp_replace(one, '[[:space:]"]', '', 'g'), 0)::text
+    FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole,
+         unnest(s.setconfig) AS one
+    WHERE d.datname = current_database()
+    UNION ALL SELECT 'comment', hashtextextended(description, 0)::text
+    FROM pg_database d, shobj_description(d.oid, 'pg_database') AS description
+    WHERE d.datname = current_database() AND description IS NOT NULL ORDER BY 1
+"""
+SETTINGS = """
+    SELECT name, setting FROM pg_settings
+    WHERE source IN ('configuration file', 'command line', 'database', 'global') AND name !~ 'password|conninfo|key|command'
+    ORDER BY 1
+"""
