@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from pytest_runbook.backup import comparing, contents
+from pytest_runbook.backup import comparing, contents, tables
 from pytest_runbook.backup.manifest import Database, Table
 from pytest_runbook.probes.postgresql.client import MARK
 
@@ -25,19 +25,19 @@ def server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def session(server: PostgresServer) -> Iterator[contents.Session]:
+def session(server: PostgresServer) -> Iterator[tables.Session]:
     server.sql("DROP DATABASE IF EXISTS figures")
     server.sql("CREATE DATABASE figures")
     with server.connect(database="figures") as opened:
         yield opened
 
 
-def look(session: contents.Session, most: int = 1000, told: Database | None = None) -> Database:
+def look(session: tables.Session, most: int = 1000, told: Database | None = None) -> Database:
     with contents.transaction(session):
         return contents.look(session, checksum_rows=most, told=told)
 
 
-def test_the_order_of_rows_changes_nothing_and_a_row_does(session: contents.Session) -> None:
+def test_the_order_of_rows_changes_nothing_and_a_row_does(session: tables.Session) -> None:
     session.execute("CREATE TABLE a (id int PRIMARY KEY, name text, price numeric)")
     session.execute("INSERT INTO a SELECT n, 'n' || n, n / 3.0 FROM generate_series(1, 100) AS n")
     session.execute("CREATE TABLE b (LIKE a)")
@@ -52,7 +52,7 @@ def test_the_order_of_rows_changes_nothing_and_a_row_does(session: contents.Sess
     assert look(session).tables["public.b"].rows == 102
 
 
-def test_types_that_cannot_be_hashed_are_taken_as_text(session: contents.Session) -> None:
+def test_types_that_cannot_be_hashed_are_taken_as_text(session: tables.Session) -> None:
     session.execute("CREATE TABLE a (id int, told json, place point)")
     session.execute("INSERT INTO a VALUES (1, '{\"a\": 1}', '(1,2)'), (2, null, null)")
     before = look(session).tables["public.a"]
@@ -61,7 +61,7 @@ def test_types_that_cannot_be_hashed_are_taken_as_text(session: contents.Session
     assert look(session).tables["public.a"].checksum != before.checksum
 
 
-def test_a_sample_is_that_of_the_last_rows_analysed_or_not(session: contents.Session) -> None:
+def test_a_sample_is_that_of_the_last_rows_analysed_or_not(session: tables.Session) -> None:
     session.execute("CREATE TABLE a (id int PRIMARY KEY, name text)")
     session.execute("INSERT INTO a SELECT n, 'n' || n FROM generate_series(1, 5000) AS n")
     fresh = look(session, most=100).tables["public.a"]
@@ -75,7 +75,7 @@ def test_a_sample_is_that_of_the_last_rows_analysed_or_not(session: contents.Ses
     assert look(session, most=0).tables["public.a"].checksum is None
 
 
-def test_what_an_older_server_told_is_compared_in_its_way(session: contents.Session) -> None:
+def test_what_an_older_server_told_is_compared_in_its_way(session: tables.Session) -> None:
     session.execute("CREATE TABLE a (id int PRIMARY KEY, name text)")
     session.execute("INSERT INTO a VALUES (1, 'x')")
     own = look(session)
@@ -84,7 +84,7 @@ def test_what_an_older_server_told_is_compared_in_its_way(session: contents.Sess
     assert look(session, told=own).tables == own.tables
 
 
-def test_checksums_of_an_older_release_are_compared_where_they_can_be(session: contents.Session) -> None:
+def test_checksums_of_an_older_release_are_compared_where_they_can_be(session: tables.Session) -> None:
     """It took the OID of an enum for its value, which no other server has."""
     session.execute("CREATE TYPE mood AS ENUM ('sad', 'glad'); CREATE TABLE a (id int, at int4range, tags text[])")
     session.execute("CREATE TABLE b (id int, mood mood); INSERT INTO a VALUES (1, '[1,2)', '{x}')")
@@ -100,7 +100,7 @@ def test_checksums_of_an_older_release_are_compared_where_they_can_be(session: c
     assert faults == []
 
 
-def test_names_of_any_kind(session: contents.Session) -> None:
+def test_names_of_any_kind(session: tables.Session) -> None:
     session.execute('CREATE SCHEMA "My S"; CREATE TABLE "My S"."odd.""name" ("its row" int, "user" text)')
     session.execute('INSERT INTO "My S"."odd.""name" VALUES (1, \'a\')')
     assert look(session).tables['My S.odd."name'].rows == 1
@@ -136,7 +136,7 @@ def test_a_sample_by_a_key_of_text_is_the_same_whatever_the_locale_sorts_last(se
         assert look(session, most=10, told=replace(found[0], hashing=2)).tables == {"public.word": Table(60)}
 
 
-def test_times_that_no_clock_shows_end_no_backup(session: contents.Session) -> None:
+def test_times_that_no_clock_shows_end_no_backup(session: tables.Session) -> None:
     session.execute("CREATE TABLE a (at timestamptz, day date, noted text)")
     session.execute("INSERT INTO a VALUES ('2026-01-02 03:04:05Z', '2026-01-03', '2026-01-04T00:00:00Z')")
     session.execute("INSERT INTO a VALUES ('infinity', 'infinity', 'infinity'), ('20000-01-01', '300000-01-01', NULL)")
@@ -153,7 +153,7 @@ def test_times_that_no_clock_shows_end_no_backup(session: contents.Session) -> N
     }
 
 
-def test_what_takes_long_does_not_count_as_a_query_of_users(session: contents.Session) -> None:
+def test_what_takes_long_does_not_count_as_a_query_of_users(session: tables.Session) -> None:
     session.execute("CREATE EXTENSION pg_stat_statements; SELECT pg_stat_statements_reset()")
     session.execute("CREATE TABLE a (id int PRIMARY KEY, at timestamptz); INSERT INTO a VALUES (1, now()), (2, now())")
     with contents.transaction(session):
@@ -163,7 +163,7 @@ def test_what_takes_long_does_not_count_as_a_query_of_users(session: contents.Se
     assert [query for (query,) in asked if MARK not in query] == []
 
 
-def test_locks_of_tables_and_sequences_are_given_back(session: contents.Session) -> None:
+def test_locks_of_tables_and_sequences_are_given_back(session: tables.Session) -> None:
     """All at once, with those of the indexes, they would take the room that the whole server has."""
     session.execute("CREATE TABLE a (id serial PRIMARY KEY, name text UNIQUE); INSERT INTO a (name) VALUES ('x')")
     session.execute("CREATE SEQUENCE unused")
@@ -176,6 +176,6 @@ def test_locks_of_tables_and_sequences_are_given_back(session: contents.Session)
         assert locked(session) == ["a"]
 
 
-def locked(session: contents.Session) -> list[str]:
+def locked(session: tables.Session) -> list[str]:
     held = "SELECT relname FROM pg_locks JOIN pg_class ON relation = pg_class.oid WHERE pid = pg_backend_pid()"
     return [name for (name,) in session.execute(f"{held} AND relnamespace = 'public'::regnamespace")]

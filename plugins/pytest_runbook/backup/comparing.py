@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_runbook.backup.manifest import Cache, Database, Table
+from pytest_runbook.backup.manifest import HASHING, Cache, Database, Table
 from pytest_runbook.backup.verdict import Fault
 from pytest_runbook.model import Record
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg import sql
 
 MOST = 20
 """Faults of one kind that are told one by one."""
@@ -122,12 +123,17 @@ def comparable(told: Table, seen: Table) -> bool:
 
 
 def incomparable(told: Database, seen: Database, tables: Collection[str]) -> list[str]:
-    """What of TOLD nothing in SEEN shows: objects, and rows of TABLES that an older release told of in a way of its own."""
+    """What of TOLD nothing in SEEN shows: objects, and rows of TABLES that an older release told of in a way of its own, or
+    that were only counted, since a query of them would execute what others wrote.
+    """
     both = [(told.tables[name], seen.tables[name]) for name in tables if name in seen.tables]
     older = "the backup is of an older release"
     found = []
     if left := sum(then.checksum is not None and now.checksum is None for then, now in both):
-        found.append(f"rows of {left} tables were counted and not compared: {older}")
+        why = older if told.hashing < HASHING else "a query of them would execute functions of their owners"
+        found.append(f"rows of {left} tables were counted and not compared: {why}")
+    if bare := sum(then.checksum is None and then.rows > 0 for then, _ in both):
+        found.append(f"rows of {bare} tables were counted and not compared: the backup has no checksum of them")
     if not told.objects:
         found.append(f"functions, triggers, policies, views and large objects were not compared: {older}")
     if large := told.objects.get("large objects"):
@@ -164,17 +170,27 @@ def _keys(keys: int, expiring: int) -> str:
 def indexes(session: psycopg.Connection[tuple[Any, ...]], tables: Collection[str]) -> tuple[list[Proof], list[Fault]]:
     """What amcheck says of every B-tree of TABLES; nothing where the server has no amcheck."""
     import psycopg
+    from psycopg import sql
 
     if session.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'amcheck'").fetchone() is None:
         return [Proof("B-trees, by amcheck", "in order", "this server has no amcheck", ok=None)], []
-    session.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+    session.execute("CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA pg_catalog")
+    check = sql.SQL("SELECT {}.bt_index_check(%s::oid::regclass)").format(_schema_of_amcheck(session))
     faults, found = [], session.execute(AMCHECK, (list(tables),)).fetchall()
     for oid, name in found:
         try:
-            session.execute("SELECT bt_index_check(%s::oid::regclass)", (oid,))
+            session.execute(check, (oid,))
         except psycopg.Error as error:
             faults.append(Fault("not-restored", f"database:{name}", f"amcheck: {str(error).partition(chr(10))[0]}"))
     return [_same("B-trees in order, by amcheck", len(found), len(found) - len(faults))], faults
+
+
+def _schema_of_amcheck(session: psycopg.Connection[tuple[Any, ...]]) -> sql.Identifier:
+    from psycopg import sql
+
+    asked = "SELECT nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'amcheck'"
+    (name,) = session.execute(asked).fetchone() or ("pg_catalog",)
+    return sql.Identifier(name)
 
 
 def _same(what: str, expected: object, found: object) -> Proof:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import replace
+from itertools import starmap
+from typing import TYPE_CHECKING, Any
 
 from pytest_runbook import clock
-from pytest_runbook.backup.manifest import HASHING, Database, Table
+from pytest_runbook.backup import tables
+from pytest_runbook.backup.manifest import HASHING, Database
 from pytest_runbook.backup.questions import (
     CONSTRAINTS,
     HELD,
@@ -24,13 +26,12 @@ from pytest_runbook.backup.questions import (
     SETTINGS,
     TABLES,
 )
+from pytest_runbook.backup.tables import Session, Source, one
 from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
-    import psycopg
     from psycopg import sql
 
-Session: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 SESSION = {
     "timezone": "UTC",
     "datestyle": "ISO, YMD",
@@ -43,18 +44,18 @@ SESSION = {
     "row_security": "off",
     "statement_timeout": "0",
     "lock_timeout": "60s",
+    # The planner would work out the constraints of a table, and their functions with them.
+    "constraint_exclusion": "off",
     "idle_in_transaction_session_timeout": "0",
     "search_path": "pg_catalog",
 }
-"""What decides how a row looks as text."""
+"""What decides how a row looks as text, and that nobody's functions but those of the system are found."""
 RECORDS = 140000
 """Version of PostgreSQL from which on it can hash a record."""
-BY_VALUE, BY_BYTES = 2, 3
-"""Since which `HASHING` enums are told by what they say, and the last rows are those with the last bytes in their key."""
+BY_BYTES, BY_NAME = 3, 4
+"""Since which `HASHING` the last rows are those with the last bytes in their key, and text names objects with their schema."""
 TRIES = 10
 """Of holding all tables: somebody may make or remove one while they are listed."""
-SPAN = "BETWEEN '0001-01-02' AND '9999-12-30'"
-"""Times that a clock can show: infinity is none."""
 
 
 @contextmanager
@@ -88,26 +89,26 @@ def held(session: Session) -> Iterator[str]:
     from psycopg import errors
 
     for _ in range(TRIES):
-        tables = _all(session, HELD)
-        locked = len(tables) <= _one(session, ROOM) // 2
+        wanted = _all(session, HELD)
+        locked = len(wanted) <= one(session, ROOM) // 2
         with ExitStack() as stack:
             try:
-                stack.enter_context(transaction(session, _locking(tables) if locked else None))
+                stack.enter_context(transaction(session, _locking(wanted) if locked else None))
             except (errors.UndefinedTable, errors.InvalidSchemaName):  # removed since it was listed
                 continue
-            if locked and not set(tables) >= set(_all(session, HELD)):
+            if locked and not set(wanted) >= set(_all(session, HELD)):
                 continue  # one came in between
-            yield str(_one(session, "SELECT pg_export_snapshot()"))
+            yield str(one(session, "SELECT pg_export_snapshot()"))
             if not locked and (found := _all(session, REWRITTEN)):
                 raise BackupError(f'"{found[0][0]}" was rewritten while it was read\n  hint: back up again')
             return
     raise BackupError(f"tables came and went each of {TRIES} times that they were to be held\n  hint: back up again")
 
 
-def _locking(tables: Iterable[tuple[Any, ...]]) -> sql.Composed | None:
+def _locking(wanted: Iterable[tuple[Any, ...]]) -> sql.Composed | None:
     from psycopg import sql
 
-    names = [sql.Identifier(*name) for name in tables]
+    names = [sql.Identifier(*name) for name in wanted]
     found = sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(sql.SQL(", ONLY ").join(names))
     return found if names else None
 
@@ -129,10 +130,10 @@ def look(
     version = session.info.server_version
     other = int(told.server_version.partition(".")[0]) * 10000 if told else version
     of_records, hashing = min(version, other) >= RECORDS, told.hashing if told else HASHING
-    lsn = _one(
+    lsn = one(
         session, "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
     )
-    times = {name: _newest(session, name) for name in newest}
+    times = {name: tables.newest(session, name) for name in newest}
     return Database(
         name=session.info.dbname,
         server_version=f"{version // 10000}.{version % 10000}",
@@ -142,23 +143,20 @@ def look(
         encoding=session.info.parameter_status("server_encoding") or "",
         newest={name: clock.iso(moment) if moment else None for name, moment in times.items()},
         newest_row=max((clock.iso(moment) for moment in times.values() if moment), default=None),
-        size=int(_one(session, "SELECT pg_database_size(current_database())")),
+        size=int(one(session, "SELECT pg_database_size(current_database())")),
         tables={
-            (table := f"{schema}.{name}"): _table(
+            source.title: tables.rows(
                 session,
-                schema,
-                name,
-                key if hashing >= BY_BYTES or not any(collation for _, collation in key) else (),
-                guess,
-                checksum_rows if (only is None or table in only) and (plain or hashing >= BY_VALUE) else 0,
-                of_records and plain,
+                source if hashing >= BY_BYTES or not any(way for _, way in source.key) else replace(source, key=()),
+                checksum_rows if (only is None or source.title in only) and (source.plain or hashing >= BY_NAME) else 0,
+                of_records and source.plain,
             )
-            for schema, name, key, guess, plain in _all(session, TABLES)
+            for source in starmap(Source, _all(session, TABLES))
         },
         sequences={f"{schema}.{name}": _sequence(session, schema, name) for schema, name in _all(session, SEQUENCES)},
         extensions=dict(_all(session, "SELECT extname, extversion FROM pg_extension ORDER BY 1")),
         indexes=[name for (name,) in _all(session, INDEXES)],
-        constraints=int(_one(session, CONSTRAINTS)),
+        constraints=int(one(session, CONSTRAINTS)),
         settings=dict(_all(session, SETTINGS)),
         roles=[name for (name,) in _all(session, "SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")],
         locale=_locale(session),
@@ -175,7 +173,7 @@ def properties(session: Session) -> dict[str, str]:
 
 def _locale(session: Session) -> dict[str, str]:
     """How the database sorts; the columns have other names in every other release."""
-    row = _one(session, "SELECT to_jsonb(d) FROM pg_database d WHERE datname = current_database()")
+    row = one(session, "SELECT to_jsonb(d) FROM pg_database d WHERE datname = current_database()")
     found = {
         "provider": row.get("datlocprovider") or "c",
         "collate": row["datcollate"],
@@ -186,19 +184,6 @@ def _locale(session: Session) -> dict[str, str]:
     return {word: value for word, value in found.items() if value}
 
 
-def revision(session: Session, column: str) -> str | None:
-    """The revision of the migrations, which stands in COLUMN, `table.column`; None when there is no such table."""
-    from psycopg import sql
-
-    table, name = _column(column)
-    if _one(session, "SELECT to_regclass(%s)::text", (_quoted(session, table),)) is None:
-        return None
-    rows = _all(
-        session, sql.SQL("SELECT {}::text FROM {} ORDER BY 1").format(sql.Identifier(name), sql.Identifier(*table))
-    )
-    return ",".join(value for (value,) in rows) or None
-
-
 def _sequence(session: Session, schema: str, name: str) -> int | None:
     from psycopg import sql
 
@@ -207,109 +192,9 @@ def _sequence(session: Session, schema: str, name: str) -> int | None:
     return value
 
 
-def _table(
-    session: Session,
-    schema: str,
-    name: str,
-    key: Sequence[tuple[str, str]],
-    guess: float,
-    most: int,
-    of_records: bool,
-) -> Table:
-    """How many rows a table has, and a checksum: the sum of a hash of each, which no order of rows changes.
-
-    KEY has columns, and what sorts them the same way everywhere. GUESS is how many rows it may have: where all fit in, they are
-    counted on the way. Its lock and those of its indexes are given back: a server has not room for those of all tables.
-    """
-    from psycopg import sql
-
-    with session.transaction(force_rollback=True):
-        return _rows(session, sql.Identifier(schema, name), key, guess, most, of_records)
-
-
-def _rows(
-    session: Session,
-    table: sql.Identifier,
-    key: Sequence[tuple[str, str]],
-    guess: float,
-    most: int,
-    of_records: bool,
-) -> Table:
-    from psycopg import sql
-
-    whole = sql.SQL('ONLY {} AS "its row"').format(table)
-    if most and guess <= most:
-        rows, checksum = _checksum(session, whole, of_records)
-        if rows <= most:
-            return Table(rows, checksum)
-    rows = int(_one(session, sql.SQL("SELECT /* pytest-runbook */ count(*) FROM {}").format(whole)))
-    if not most or (rows > most and not key):
-        return Table(rows)
-    if rows <= most:
-        return Table(rows, _checksum(session, whole, of_records)[1])
-    order = sql.SQL(", ").join(sql.SQL("{}{} DESC").format(sql.Identifier(name), sql.SQL(way)) for name, way in key)
-    last = sql.SQL('(SELECT * FROM ONLY {} ORDER BY {} LIMIT {}) AS "its row"').format(table, order, sql.Literal(most))
-    return Table(rows, _checksum(session, last, of_records)[1], True)
-
-
-def _checksum(session: Session, source: sql.Composed, of_records: bool) -> tuple[int, str]:
-    """How many rows SOURCE has, and their checksum.
-
-    The server hashes a record three times as quickly as its text, and some types not at all. OF_RECORDS: it may try.
-    """
-    from psycopg import errors, sql
-
-    ways = ['hash_record_extended("its row", 0)'] * of_records + ['hashtextextended("its row"::text, 0)']
-    for way in ways:
-        question = sql.SQL("SELECT /* pytest-runbook */ count(*), sum({}) FROM {}").format(sql.SQL(way), source)
-        try:
-            with session.transaction():
-                rows, total = session.execute(question).fetchone() or (0, 0)
-            return int(rows), f"{int(total or 0) % 2**128:032x}"
-        except errors.UndefinedFunction:
-            continue
-    raise AssertionError("text can be hashed")
-
-
-def _newest(session: Session, column: str) -> datetime | None:
-    """The newest time in COLUMN; one row of a user that says `infinity`, or a year beyond 9999, tells of none."""
-    from psycopg import sql
-
-    table, name = _column(column)
-    if _one(session, "SELECT to_regclass(%s)::text", (_quoted(session, table),)) is None:
-        return None
-    question = sql.SQL("SELECT /* pytest-runbook */ max({0})::timestamptz FROM {1} WHERE {0} {2}").format(
-        sql.Identifier(name), sql.Identifier(*table), sql.SQL(SPAN)
-    )
-    moment: datetime | None = _one(session, question)
-    return moment.astimezone(UTC) if moment else None
-
-
-def _column(text: str) -> tuple[list[str], str]:
-    """`table.column`, of the schema `public`, or `schema.table.column` as schema and table, and column."""
-    *table, name = text.split(".")
-    if not 1 <= len(table) <= 2 or not all([*table, name]):
-        raise BackupError(f'"{text}" should be "table.column" or "schema.table.column"\n  hint: see [backup.database]')
-    return ["public", *table][-2:], name
-
-
-def _quoted(session: Session, table: Sequence[str]) -> str:
-    from psycopg import sql
-
-    return sql.Identifier(*table).as_string(session)
-
-
-def _one(session: Session, question: str | sql.Composed, values: Iterable[Any] = ()) -> Any:
-    row = session.execute(_query(question), list(values)).fetchone()
-    return row[0] if row else None
-
-
 def _all(session: Session, question: str | sql.Composed) -> list[tuple[Any, ...]]:
-    return session.execute(_query(question)).fetchall()
-
-
-def _query(question: str | sql.Composed) -> Any:
-    return question.encode() if isinstance(question, str) else question
+    asked: Any = question.encode() if isinstance(question, str) else question
+    return session.execute(asked).fetchall()
 
 
 def _allowed(session: Session, question: str | sql.Composed) -> Any:
@@ -318,6 +203,6 @@ def _allowed(session: Session, question: str | sql.Composed) -> Any:
 
     try:
         with session.transaction(force_rollback=True):
-            return _one(session, question)
+            return one(session, question)
     except errors.InsufficientPrivilege:
         return None

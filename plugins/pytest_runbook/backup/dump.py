@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_runbook.backup import contents, postgresql, programs
+from pytest_runbook.backup import contents, postgresql, programs, tables
 from pytest_runbook.backup.manifest import DATABASE, ROLES, Database
 from pytest_runbook.backup.reading import flat, names
 from pytest_runbook.backup.rows import plain
@@ -52,14 +52,14 @@ def dump(settings: Settings, folder: Path, mark: str) -> Dumped:
             settings.backup.programs.postgresql, ("pg_dump", "pg_dumpall", "pg_restore"), least=major
         )
         version = programs.version(place / "pg_dump")
-        with contents.held(session) as snapshot, server.connect() as other, ThreadPoolExecutor(1) as pool:
+        with contents.held(session) as snapshot, ThreadPoolExecutor(1) as pool:
             options = (f"--snapshot={snapshot}", *_encoding(session))
-            looking = pool.submit(_look, settings, other, snapshot, ".".join(map(str, version)))
+            looking = pool.submit(_look, settings, session, ".".join(map(str, version)))
             try:
                 _run(settings, server, place, version, options, folder, mark)
                 found = looking.result()
             except BaseException:
-                postgresql.cut(other)  # it may wait for a lock, and nobody waits for it any more
+                postgresql.cut(session)  # it may wait for a lock, and nobody waits for it any more
                 raise
     listing = output([place / "pg_restore", "--list", folder / DATABASE], dict(os.environ), LISTING)
     excluded = _excluded(listing, found.database) if part.exclude else []
@@ -68,7 +68,7 @@ def dump(settings: Settings, folder: Path, mark: str) -> Dumped:
     return replace(found, database=replace(found.database, excluded=excluded, sequences=sequences))
 
 
-def _encoding(session: contents.Session) -> Iterator[str]:
+def _encoding(session: tables.Session) -> Iterator[str]:
     """Bytes of no encoding are dumped as they are: as text of one the server refuses them."""
     if session.info.parameter_status("server_encoding") == "SQL_ASCII":
         yield "--encoding=SQL_ASCII"
@@ -120,15 +120,14 @@ def _sequences(place: Path, dumped: Path, listing: str) -> dict[str, int | None]
     return {plain(name.replace("''", "'")): int(value) if used == "true" else None for name, value, used in found}
 
 
-def _look(settings: Settings, session: contents.Session, snapshot: str, version: str) -> Dumped:
-    """Figures of what SNAPSHOT holds."""
-    from psycopg import Error, sql
+def _look(settings: Settings, session: tables.Session, version: str) -> Dumped:
+    """Figures of what SESSION, which holds all tables, sees: another one would wait behind whoever waits for its locks."""
+    from psycopg import Error
 
     part = settings.backup.database
     try:
-        with contents.transaction(session, sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot)):
-            found = contents.look(session, checksum_rows=part.checksum_rows, newest=part.newest, dump_version=version)
-            return Dumped(found, contents.revision(session, part.revision) if part.revision else None)
+        found = contents.look(session, checksum_rows=part.checksum_rows, newest=part.newest, dump_version=version)
+        return Dumped(found, tables.revision(session, part.revision) if part.revision else None)
     except Error as error:
         raise postgresql.worded(error, part.probe) from None
 

@@ -23,9 +23,10 @@ VERSION = 2
 """Of the shape below; raised when a reader of the old one would be wrong. 1 knew no folders."""
 MANIFEST, VERIFIED, REFUTED, RESTORED = "manifest.json", "verified.json", "refuted.json", "restored.json"
 DATABASE, ROLES, CACHE, FILES = "database", "roles.sql", "cache.rdb", "files.tar.zst"
-HASHING = 3
-"""How checksums of rows are computed; 1 took the OIDs of enums and objects for their values, which no other server has, and
-before 3 the last rows by a key of text were those that the locale sorted last, which differs from machine to machine.
+HASHING = 4
+"""How checksums of rows are computed; 1 took the OIDs of enums and objects for their values, which no other server has, before
+3 the last rows by a key of text were those that the locale sorted last, which differs from machine to machine, and before 4
+objects of the schema `public` were named without it.
 """
 ID = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 WRITTEN: Mapping[str, Any] = {"ensure_ascii": False, "sort_keys": True}

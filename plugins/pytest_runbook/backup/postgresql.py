@@ -44,8 +44,15 @@ NAME = f"{SESSION} backup"
 """What our sessions are called, also those of a restore, and those of the client programs: they may work for hours."""
 ENCODING = {"client_encoding": "utf8"}
 """Of all text that we are told: a server of SQL_ASCII would send bytes."""
-LIMITS = ["lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout", "default_transaction_read_only"]
-"""What a database or a role may be told that would end a session of ours; not every server knows each."""
+SETTINGS = {
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "transaction_timeout": "0",
+    "default_transaction_read_only": "0",
+    # Who is read as a superuser must not become one: a view, or what takes the place of a table, executes functions of its owner.
+    "restrict_nonsystem_relation_kind": "view, foreign-table",
+}
+"""What a database or a role may be told that would end a session of ours or misuse it; not every server knows each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +77,20 @@ class Server:
     def connect(self, **more: Any) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         """A session, autocommit; MORE replaces parts of the address. Errors of psycopg become BackupError.
 
-        It takes its time and may write, whatever the database or the role was told: that is meant for the system.
+        It takes its time and may write, whatever the database or the role was told: that is meant for the system. Names
+        are looked for in `pg_catalog` alone: elsewhere others may have made functions that fit better.
         """
         import psycopg
 
         try:
             address = {"connect_timeout": CONNECT, **self.address, **ENCODING, "application_name": NAME, **more}
             with psycopg.connect(**address, autocommit=True, prepare_threshold=None) as connection:
+                connection.execute("SET search_path = pg_catalog")
                 connection.execute("SET statement_timeout = 0")
                 connection.execute(
-                    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY (%s)", (LIMITS,)
+                    "SELECT set_config(name, own.value, false) FROM pg_settings"
+                    " JOIN unnest(%s::text[], %s::text[]) AS own(name, value) USING (name)",
+                    ([*SETTINGS], [*SETTINGS.values()]),
                 )
                 yield connection
         except psycopg.Error as error:

@@ -26,15 +26,42 @@ PLAIN = """NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type w ON w.oid = a.at
                        JOIN pg_type t ON t.oid IN (w.oid, w.typelem)
                        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                          AND (t.oid >= 16384 OR t.typtype NOT IN ('b', 'r', 'm') OR t.typname ~ '^(reg|aclitem|money)'))"""
+# What a query of a table has the planner work out, as whoever asks: what is constant in the expressions of its indexes and
+# statistics. Those of a superuser and our own do no harm.
+CODED = """
+    SELECT part.relation
+    FROM (SELECT indrelid AS relation, 'pg_class'::regclass AS catalog, indexrelid AS object FROM pg_index
+          UNION ALL SELECT stxrelid, 'pg_statistic_ext'::regclass, oid FROM pg_statistic_ext) AS part
+    JOIN pg_depend d ON d.classid = part.catalog AND d.objid = part.object
+    JOIN (SELECT 'pg_proc'::regclass AS catalog, oid AS object, proowner AS owner FROM pg_proc
+          UNION ALL SELECT 'pg_operator'::regclass, o.oid, proowner FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode
+          UNION ALL SELECT 'pg_type'::regclass, oid, typowner FROM pg_type WHERE typtype = 'd') AS code
+         ON code.catalog = d.refclassid AND code.object = d.refobjid
+    JOIN pg_roles r ON r.oid = code.owner
+    WHERE NOT r.rolsuper AND r.rolname <> current_user
+"""
 TABLES = f"""
     SELECT n.nspname, c.relname,
            ARRAY(SELECT ARRAY[a.attname::text, CASE WHEN a.attcollation <> 0 THEN ' COLLATE pg_catalog."C"' ELSE '' END]
                  FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(number, place), pg_attribute a
                  WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.number ORDER BY k.place),
-           CASE WHEN c.reltuples > 0 THEN c.reltuples ELSE pg_relation_size(c.oid) / 64 END,
-           {PLAIN}
+           CASE WHEN c.reltuples > 0 THEN c.reltuples ELSE pg_relation_size(c.oid::regclass) / 64 END,
+           {PLAIN}, c.oid IN ({CODED})
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1, 2
+"""  # noqa: S608 - constants
+# A table and what inherits from it, partitions above all: schema, name, kind, and whether a query of this column runs no code
+# but ours. A type of its own may come with a cast of its own.
+MEMBERS = f"""
+    WITH RECURSIVE member AS (
+        SELECT c.oid, %s AS asked FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = %s AND c.relname = %s
+        UNION SELECT i.inhrelid, asked FROM pg_inherits i JOIN member ON i.inhparent = member.oid)
+    SELECT n.nspname, c.relname, c.relkind::text,
+           c.oid NOT IN ({CODED}) AND NOT EXISTS (
+               SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+               WHERE a.attrelid = c.oid AND a.attname = asked AND (t.oid >= 16384 OR t.typtype <> 'b'))
+    FROM member JOIN pg_class c ON c.oid = member.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 """  # noqa: S608 - constants
 # Not of `pg_sequences`, which locks them all until the transaction ends.
 SEQUENCES = f"""

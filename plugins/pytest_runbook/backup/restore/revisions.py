@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pytest_runbook.backup import contents, postgresql
+from pytest_runbook.backup import postgresql, tables
 from pytest_runbook.errors import BackupError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _stated(settings: Settings) -> tuple[str, str]:
             suppress(BackupError),
             postgresql.of_backup(settings).connect() as session,
         ):  # it may be lost: then others tell
-            return contents.revision(session, part.revision) or "", "the database in use is at"
+            return tables.revision(session, part.revision) or "", "the database in use is at"
     return "", ""
 
 
