@@ -297,6 +297,37 @@ def test_a_database_without_a_table_is_no_good_backup(system: Shop, name: str) -
     )
 
 
+BY_ENUM = """
+    CREATE TYPE mood AS ENUM ('sad', 'glad', 'calm');
+    CREATE TABLE felt (mood mood, id integer, PRIMARY KEY (mood, id)) PARTITION BY HASH (mood);
+    CREATE TABLE felt_0 PARTITION OF felt FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+    CREATE TABLE felt_1 PARTITION OF felt FOR VALUES WITH (MODULUS 2, REMAINDER 1) PARTITION BY LIST (mood);
+    CREATE TABLE felt_2 PARTITION OF felt_1 DEFAULT;
+    INSERT INTO felt SELECT mood, id FROM unnest('{sad,glad,calm}'::mood[]) AS mood, generate_series(1, 10) AS id;
+    CREATE TABLE other (id integer);
+"""
+
+
+@pytest.mark.parametrize(("most", "sampled"), [(1000, False), (20, True)])
+def test_partitions_by_the_hash_of_an_enum_are_told_of_together(
+    system: Shop, name: str, most: int, sampled: bool
+) -> None:
+    """Another server puts their rows into others of them."""
+    system.database.sql(f"CREATE DATABASE {name}")
+    system.database.sql(BY_ENUM, name)
+    own = (f"backup.database.checksum_rows={most}", 'backup.database.exclude=["other"]')
+    manifest = everything.make(system.told(*told(system, name, *own)).settings, system.folder)
+    assert manifest.database
+    assert {table: (one.rows, one.sampled) for table, one in manifest.database.tables.items()} == {
+        "public.felt": (30, sampled),
+        "public.other": (0, False),
+    }
+    assert manifest.database.excluded == ["public.other"]
+    paper = drilled(system, name, *own)
+    assert judged(paper) == PROVEN
+    assert {proof.what: proof.found for proof in paper.proofs}["rows"] == "30"
+
+
 LIKE_A_DUMP = """
     CREATE TABLE par (id integer, n integer);
     CREATE TABLE "two

@@ -22,6 +22,7 @@ from pytest_runbook.backup.questions import (
     PROPERTIES,
     REWRITTEN,
     ROOM,
+    ROOTS,
     SEQUENCES,
     SETTINGS,
     TABLES,
@@ -164,6 +165,11 @@ def look(
         objects=dict(sorted(_all(session, OBJECTS))),
         properties=properties(session),
     )
+
+
+def roots(session: Session) -> dict[str, str]:
+    """Partitions whose rows are told of as those of a table above them, and that."""
+    return dict(_all(session, ROOTS))
 
 
 def properties(session: Session) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,6 +53,7 @@ def dump(settings: Settings, folder: Path, mark: str) -> Dumped:
         )
         version = programs.version(place / "pg_dump")
         with contents.held(session) as snapshot, ThreadPoolExecutor(1) as pool:
+            roots = contents.roots(session)
             options = (f"--snapshot={snapshot}", *_encoding(session))
             looking = pool.submit(_look, settings, session, ".".join(map(str, version)))
             try:
@@ -62,7 +63,7 @@ def dump(settings: Settings, folder: Path, mark: str) -> Dumped:
                 postgresql.cut(session)  # it may wait for a lock, and nobody waits for it any more
                 raise
     listing = output([place / "pg_restore", "--list", folder / DATABASE], dict(os.environ), LISTING)
-    excluded = _excluded(listing, found.database) if part.exclude else []
+    excluded = _excluded(listing, found.database, roots) if part.exclude else []
     dumped = _sequences(place, folder / DATABASE, listing)
     sequences = {name: dumped.get(name) for name in found.database.sequences}
     return replace(found, database=replace(found.database, excluded=excluded, sequences=sequences))
@@ -103,9 +104,13 @@ def _run(
     run([*roles, "-l", name, "-f", folder / ROLES], server.environment, part.timeout, mark=mark)
 
 
-def _excluded(listing: str, database: Database) -> list[str]:
-    """Tables of DATABASE without rows in the dump of LISTING; asked only where rows were left out on purpose."""
+def _excluded(listing: str, database: Database, roots: Mapping[str, str]) -> list[str]:
+    """Tables of DATABASE without rows in the dump of LISTING; asked only where rows were left out on purpose.
+
+    ROOTS are the tables that rows of some partitions are told of as.
+    """
     kept = names(re.findall(r"^\d+; \d+ \d+ TABLE DATA (.+)$", listing, re.MULTILINE))
+    kept |= {flat(root) for leaf, root in roots.items() if flat(leaf) in kept}
     return [table for table in database.tables if flat(table) not in kept]
 
 

@@ -26,12 +26,13 @@ PLAIN = """NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type w ON w.oid = a.at
                        JOIN pg_type t ON t.oid IN (w.oid, w.typelem)
                        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                          AND (t.oid >= 16384 OR t.typtype NOT IN ('b', 'r', 'm') OR t.typname ~ '^(reg|aclitem|money)'))"""
-# What a query of a table has the planner work out, as whoever asks: what is constant in the expressions of its indexes and
-# statistics. Those of a superuser and our own do no harm.
+# What a query of a table has the planner work out, as whoever asks: what is constant in the expressions of its indexes,
+# statistics and partitions. Those of a superuser and our own do no harm.
 CODED = """
     SELECT part.relation
     FROM (SELECT indrelid AS relation, 'pg_class'::regclass AS catalog, indexrelid AS object FROM pg_index
-          UNION ALL SELECT stxrelid, 'pg_statistic_ext'::regclass, oid FROM pg_statistic_ext) AS part
+          UNION ALL SELECT stxrelid, 'pg_statistic_ext'::regclass, oid FROM pg_statistic_ext
+          UNION ALL SELECT partrelid, 'pg_class'::regclass, partrelid FROM pg_partitioned_table) AS part
     JOIN pg_depend d ON d.classid = part.catalog AND d.objid = part.object
     JOIN (SELECT 'pg_proc'::regclass AS catalog, oid AS object, proowner AS owner FROM pg_proc
           UNION ALL SELECT 'pg_operator'::regclass, o.oid, proowner FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode
@@ -40,15 +41,34 @@ CODED = """
     JOIN pg_roles r ON r.oid = code.owner
     WHERE NOT r.rolsuper AND r.rolname <> current_user
 """
+# The hash of an enum is that of its OID, which each server gives anew: rows change the partition when they are restored. So
+# pg_dump has them put in by way of the root, and they are told of as rows of the root.
+STRAYING = """
+    SELECT leaf.relid::oid AS leaf, pg_partition_root(p.partrelid::regclass)::oid AS root
+    FROM pg_partitioned_table p, pg_partition_tree(p.partrelid::regclass) AS leaf
+    WHERE leaf.isleaf AND (SELECT o.oid FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
+                           WHERE o.opcname = 'enum_ops' AND o.opcnamespace = 'pg_catalog'::regnamespace
+                             AND m.amname = 'hash') = ANY (p.partclass)
+"""
+ROOTS = f"""
+    SELECT ln.nspname || '.' || l.relname, rn.nspname || '.' || r.relname FROM ({STRAYING}) AS straying
+    JOIN pg_class l ON l.oid = leaf JOIN pg_namespace ln ON ln.oid = l.relnamespace
+    JOIN pg_class r ON r.oid = root JOIN pg_namespace rn ON rn.oid = r.relnamespace
+"""  # noqa: S608 - constants
 TABLES = f"""
+    WITH straying AS MATERIALIZED ({STRAYING}), coded AS MATERIALIZED ({CODED})
     SELECT n.nspname, c.relname,
            ARRAY(SELECT ARRAY[a.attname::text, CASE WHEN a.attcollation <> 0 THEN ' COLLATE pg_catalog."C"' ELSE '' END]
                  FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(number, place), pg_attribute a
                  WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.number ORDER BY k.place),
            CASE WHEN c.reltuples > 0 THEN c.reltuples ELSE pg_relation_size(c.oid::regclass) / 64 END,
-           {PLAIN}, c.oid IN ({CODED})
+           {PLAIN},
+           c.oid IN (TABLE coded) OR EXISTS (SELECT FROM straying WHERE root = c.oid AND leaf IN (TABLE coded)),
+           ARRAY(SELECT ARRAY[ln.nspname, l.relname] FROM straying JOIN pg_class l ON l.oid = leaf
+                 JOIN pg_namespace ln ON ln.oid = l.relnamespace WHERE root = c.oid)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1, 2
+    WHERE (c.relkind = 'r' AND c.oid NOT IN (SELECT leaf FROM straying) OR c.oid IN (SELECT root FROM straying))
+      AND c.relpersistence <> 't' AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1, 2
 """  # noqa: S608 - constants
 # A table and what inherits from it, partitions above all: schema, name, kind, and whether a query of this column runs no code
 # but ours. A type of its own may come with a cast of its own.

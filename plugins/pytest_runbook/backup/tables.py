@@ -44,6 +44,8 @@ class Source:
     """Whether a record of it can be hashed: no type of it is numbered or written otherwise by another server."""
     coded: bool
     """Whether planning a query of it executes functions of somebody else."""
+    parts: Sequence[tuple[str, str]] = ()
+    """Schema and name of the partitions whose rows are told of as its own; none of a table that holds its rows itself."""
 
     @property
     def title(self) -> str:
@@ -56,6 +58,18 @@ class Source:
         from psycopg import sql
 
         return sql.Identifier(self.schema, self.name)
+
+    @property
+    def whole(self) -> sql.Composed:
+        """All rows of it, after FROM."""
+        from psycopg import sql
+
+        if not self.parts:
+            return sql.SQL('ONLY {} AS "its row"').format(self.table)
+        names = [sql.Identifier(*part).as_string() for part in self.parts]
+        return sql.SQL('{} AS "its row" WHERE "its row".tableoid = ANY ({}::regclass[]::oid[])').format(
+            self.table, sql.Literal(names)
+        )
 
 
 def rows(session: Session, source: Source, most: int, of_records: bool) -> Table:
@@ -70,7 +84,7 @@ def rows(session: Session, source: Source, most: int, of_records: bool) -> Table
 def _rows(session: Session, source: Source, most: int, of_records: bool) -> Table:
     from psycopg import sql
 
-    whole = sql.SQL('ONLY {} AS "its row"').format(source.table)
+    whole = source.whole
     if most and source.guess <= most:
         rows, checksum = _checksum(session, whole, of_records)
         if rows <= most:
@@ -111,9 +125,11 @@ def _copied_rows(session: Session, source: Source) -> int:
     """How many rows SOURCE has, each a line."""
     from psycopg import sql
 
-    statement = sql.SQL("COPY {} TO STDOUT /* pytest-runbook */").format(source.table)
-    with session.cursor().copy(statement) as lines:
-        return sum(bytes(piece).count(b"\n") for piece in lines)
+    rows = 0
+    for table in [sql.Identifier(*part) for part in source.parts] or [source.table]:
+        with session.cursor().copy(sql.SQL("COPY {} TO STDOUT /* pytest-runbook */").format(table)) as lines:
+            rows += sum(bytes(piece).count(b"\n") for piece in lines)
+    return rows
 
 
 def values(session: Session, table: sql.Identifier, column: str) -> Iterator[str]:
