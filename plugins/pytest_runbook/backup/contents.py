@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_runbook import clock
 from pytest_runbook.backup import tables
-from pytest_runbook.backup.manifest import HASHING, Database
+from pytest_runbook.backup.manifest import HASHING, Database, Table
 from pytest_runbook.backup.questions import (
     CONSTRAINTS,
     HELD,
@@ -26,6 +26,8 @@ from pytest_runbook.backup.questions import (
     SEQUENCES,
     SETTINGS,
     TABLES,
+    UNLOGGED,
+    UNSAVED,
 )
 from pytest_runbook.backup.tables import Session, Source, one
 from pytest_runbook.errors import BackupError
@@ -134,6 +136,7 @@ def look(
     lsn = one(
         session, "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
     )
+    unread = [name for (name,) in _all(session, UNLOGGED)]
     times = {name: tables.newest(session, name) for name in newest}
     return Database(
         name=session.info.dbname,
@@ -153,7 +156,8 @@ def look(
                 of_records and source.plain,
             )
             for source in starmap(Source, _all(session, TABLES))
-        },
+        }
+        | dict.fromkeys(unread, Table(0)),
         sequences={f"{schema}.{name}": _sequence(session, schema, name) for schema, name in _all(session, SEQUENCES)},
         extensions=dict(_all(session, "SELECT extname, extversion FROM pg_extension ORDER BY 1")),
         indexes=[name for (name,) in _all(session, INDEXES)],
@@ -162,7 +166,9 @@ def look(
         roles=[name for (name,) in _all(session, "SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")],
         locale=_locale(session),
         hashing=HASHING,
+        excluded=unread,
         objects=dict(sorted(_all(session, OBJECTS))),
+        unsaved=[what for (what,) in _all(session, UNSAVED)],
         properties=properties(session),
     )
 

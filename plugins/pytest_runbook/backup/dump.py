@@ -30,6 +30,9 @@ LISTING = 600.0
 SET = re.compile(r"^\d+; \d+ \d+ SEQUENCE SET .*$", re.MULTILINE)
 """A sequence in the listing of a dump, and below what is restored of it."""
 VALUE = re.compile(r"^SELECT pg_catalog\.setval\('((?:[^']|'')+)', (-?\d+), (true|false)\);$", re.MULTILINE)
+SUBSCRIPTIONS = "subscriptions"
+"""One of the objects of a manifest; pg_dump leaves them out when it is no superuser, and warns."""
+WARNING = re.compile(r"^pg_dump: warning: (.+)$", re.MULTILINE)
 LOCK = "60s"
 """How long a table may be locked by somebody before the dump is given up."""
 
@@ -52,21 +55,24 @@ def dump(settings: Settings, folder: Path, mark: str) -> Dumped:
             settings.backup.programs.postgresql, ("pg_dump", "pg_dumpall", "pg_restore"), least=major
         )
         version = programs.version(place / "pg_dump")
+        superuser = session.info.parameter_status("is_superuser") == "on"
         with contents.held(session) as snapshot, ThreadPoolExecutor(1) as pool:
             roots = contents.roots(session)
             options = (f"--snapshot={snapshot}", *_encoding(session))
             looking = pool.submit(_look, settings, session, ".".join(map(str, version)))
             try:
-                _run(settings, server, place, version, options, folder, mark)
+                warnings = _run(settings, server, place, version, options, folder, mark)
                 found = looking.result()
             except BaseException:
                 postgresql.cut(session)  # it may wait for a lock, and nobody waits for it any more
                 raise
     listing = output([place / "pg_restore", "--list", folder / DATABASE], dict(os.environ), LISTING)
-    excluded = _excluded(listing, found.database, roots) if part.exclude else []
+    excluded = _excluded(listing, found.database, roots) if part.exclude else found.database.excluded
     dumped = _sequences(place, folder / DATABASE, listing)
     sequences = {name: dumped.get(name) for name in found.database.sequences}
-    return replace(found, database=replace(found.database, excluded=excluded, sequences=sequences))
+    objects = {what: number for what, number in found.database.objects.items() if superuser or what != SUBSCRIPTIONS}
+    own = replace(found.database, excluded=excluded, sequences=sequences, objects=objects, warnings=warnings)
+    return replace(found, database=own)
 
 
 def _encoding(session: tables.Session) -> Iterator[str]:
@@ -83,8 +89,8 @@ def _run(
     options: Sequence[str],
     folder: Path,
     mark: str,
-) -> None:
-    """The programs, one after the other; OPTIONS are further ones of pg_dump."""
+) -> list[str]:
+    """The programs, one after the other; OPTIONS are further ones of pg_dump. What that warns of."""
     part = settings.backup.database
     for compression in _compressions(part.compression, version):
         command: list[str | Path] = [
@@ -94,7 +100,7 @@ def _run(
             *(f"--exclude-table-data={name}" for name in part.exclude),
         ]
         try:
-            run(command, server.environment, part.timeout, mark=mark)
+            said = run(command, server.environment, part.timeout, mark=mark)
             break
         except BackupError as error:
             if not compression.startswith("zstd") or not WITHOUT_ZSTD.search(str(error)):
@@ -102,6 +108,7 @@ def _run(
     name = str(server.address.get("dbname", "postgres"))
     roles: list[str | Path] = [place / "pg_dumpall", "-w", "--globals-only", "--no-role-passwords", "--no-sync"]
     run([*roles, "-l", name, "-f", folder / ROLES], server.environment, part.timeout, mark=mark)
+    return WARNING.findall(said)
 
 
 def _excluded(listing: str, database: Database, roots: Mapping[str, str]) -> list[str]:

@@ -95,6 +95,9 @@ def backup(
             settings, root, full=full, without=without, safety=safety, moment=moment, progress=progress, to=names
         )
         progress.say(f"{manifest.id} is made ({manifest.size:,} bytes, {clock.duration(clock.monotonic() - begun)})")
+        for notice in _missing(manifest):
+            notices.append(notice)
+            progress.say(notice)
         made = Made(manifest, notices=notices)
         place = making.local(settings, root)
         with progress.bar(f"reading {manifest.id} back", manifest.size) as place.advance:
@@ -107,6 +110,13 @@ def backup(
             for name in (settings.backup.local, *names):
                 _prune(made, settings, root, name, progress)
     return made
+
+
+def _missing(manifest: Manifest) -> Iterator[str]:
+    """What the dump of MANIFEST has not, and what pg_dump warned of, in words."""
+    if manifest.database:
+        yield from (f"{what} are not in the backup" for what in manifest.database.unsaved)
+        yield from (f"pg_dump warns: {what}" for what in manifest.database.warnings)
 
 
 def chosen(settings: Settings, to: Sequence[str] | None) -> list[str]:

@@ -80,14 +80,19 @@ class Database(Record):
     locale: dict[str, str] = field(default_factory=dict)
     """How it sorts: `provider` (`c` libc, `i` ICU, `b` builtin), `collate`, `ctype`, `locale`, `rules`; empty: nobody asked."""
     excluded: list[str] = field(default_factory=list)
-    """Those of the tables whose rows were left out on purpose."""
+    """Those of the tables whose rows were left out on purpose, or that a standby has no rows of."""
     hashing: int = 1
     """How the checksums of rows were computed, `HASHING`."""
     objects: dict[str, int] = field(default_factory=dict)
-    """How many `functions`, `triggers`, `policies`, `views`, `materialised views`, `large objects`; empty: nobody asked."""
+    """How many `functions`, `triggers`, `policies`, `views`, `materialised views`, `large objects`, `publications`,
+    `subscriptions`, `event triggers`, `foreign servers`, `user mappings`; empty: nobody asked."""
     properties: dict[str, str] = field(default_factory=dict)
     """`comment`, `setting work_mem`, `setting search_path of ROLE`: what the database itself was given, as hashes, since some
     of it is secret; empty: nothing, or nobody asked."""
+    unsaved: list[str] = field(default_factory=list)
+    """What the dump has not, in words that end with a comma or a name: `settings of the subscription "feed", …`."""
+    warnings: list[str] = field(default_factory=list)
+    """What pg_dump warned of."""
 
 
 @dataclass(frozen=True, slots=True)

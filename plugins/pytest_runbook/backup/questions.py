@@ -10,6 +10,9 @@ ROOM = """
 OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 NOT_OF_EXTENSION = """NOT EXISTS (SELECT FROM pg_depend d
                       WHERE d.objid = c.oid AND d.classid = c.tableoid AND d.deptype = 'e')"""
+UNREAD = "c.relpersistence = 'u' AND pg_is_in_recovery()"
+"""A standby has no rows of what is unlogged."""
+HERE = "subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
 KEPT = f"""
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {OURS}
@@ -68,7 +71,7 @@ TABLES = f"""
                  JOIN pg_namespace ln ON ln.oid = l.relnamespace WHERE root = c.oid)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE (c.relkind = 'r' AND c.oid NOT IN (SELECT leaf FROM straying) OR c.oid IN (SELECT root FROM straying))
-      AND c.relpersistence <> 't' AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1, 2
+      AND c.relpersistence <> 't' AND NOT ({UNREAD}) AND {OURS} AND {NOT_OF_EXTENSION} ORDER BY 1, 2
 """  # noqa: S608 - constants
 # A table and what inherits from it, partitions above all: schema, name, kind, and whether a query of this column runs no code
 # but ours. A type of its own may come with a cast of its own.
@@ -81,12 +84,12 @@ MEMBERS = f"""
            c.oid NOT IN ({CODED}) AND NOT EXISTS (
                SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
                WHERE a.attrelid = c.oid AND a.attname = asked AND (t.oid >= 16384 OR t.typtype <> 'b'))
-    FROM member JOIN pg_class c ON c.oid = member.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+    FROM member JOIN pg_class c ON c.oid = member.oid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT ({UNREAD})
 """  # noqa: S608 - constants
 # Not of `pg_sequences`, which locks them all until the transaction ends.
 SEQUENCES = f"""
     SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {OURS} ORDER BY 1, 2
+    WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND NOT ({UNREAD}) AND {OURS} ORDER BY 1, 2
 """  # noqa: S608 - constants
 INDEXES = f"""
     SELECT n.nspname || '.' || c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -110,6 +113,30 @@ OBJECTS = f"""
     UNION ALL SELECT 'policies', count(*) FROM pg_policy c JOIN pg_class t ON t.oid = c.polrelid
     JOIN pg_namespace n ON n.oid = t.relnamespace WHERE {OURS} AND {NOT_OF_EXTENSION}
     UNION ALL SELECT 'large objects', count(*) FROM pg_largeobject_metadata
+    UNION ALL SELECT 'publications', count(*) FROM pg_publication HAVING count(*) > 0
+    UNION ALL SELECT 'subscriptions', count(*) FROM pg_subscription WHERE {HERE} HAVING count(*) > 0
+    UNION ALL SELECT 'event triggers', count(*) FROM pg_event_trigger c WHERE {NOT_OF_EXTENSION} HAVING count(*) > 0
+    UNION ALL SELECT 'foreign servers', count(*) FROM pg_foreign_server c WHERE {NOT_OF_EXTENSION} HAVING count(*) > 0
+    UNION ALL SELECT 'user mappings', count(*) FROM pg_user_mappings HAVING count(*) > 0
+"""  # noqa: S608 - constants
+# What a dump has not, and nobody would miss in what is restored of it: of extensions only what they say their users configured,
+# and who is no superuser gets no subscriptions, and not the options of others for foreign servers.
+UNSAVED = f"""
+    SELECT format('rows of "%s.%s", a table of an extension,', n.nspname, c.relname)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND {OURS} AND NOT ({NOT_OF_EXTENSION}) AND pg_relation_size(c.oid::regclass) > 0
+      AND NOT EXISTS (SELECT FROM pg_extension WHERE c.oid = ANY (extconfig))
+    UNION ALL SELECT format('rows of "%s.%s", which is unlogged and has none on a standby,', n.nspname, c.relname)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND {OURS} AND {UNREAD}
+    UNION ALL SELECT format('settings of the subscription "%s", which only a superuser may save,', subname)
+    FROM pg_subscription WHERE {HERE} AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+    UNION ALL SELECT format('options of the user mapping of "%s" for "%s", which only a superuser may save,', usename, srvname)
+    FROM pg_user_mappings WHERE umoptions IS NULL AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+    ORDER BY 1
+"""  # noqa: S608 - constants
+UNLOGGED = f"""
+    SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND {OURS} AND {NOT_OF_EXTENSION} AND {UNREAD} ORDER BY 1
 """  # noqa: S608 - constants
 # A list of names may come back from a dump with other blanks and quotes.
 PROPERTIES = """

@@ -30,8 +30,8 @@ def run(
     reason: str = "",
     complaint: Callable[[commands.Finished], Sequence[str]] = last,
     take: Callable[[bytes], object] | None = None,
-) -> None:
-    """ARGV to its end; BackupError, with REASON, when its status is not 0.
+) -> str:
+    """ARGV to its end, and what it said on the way; BackupError, with REASON, when its status is not 0.
 
     One that came to no end of its own, as it did not start, took longer than TIMEOUT seconds or was killed, says nothing of
     what it was to look at: then the reason is `unverified`. CALLED is its name, where that says what it does. MARK finds
@@ -56,6 +56,7 @@ def run(
     if done.status and (said := complaint(done)):
         lines = "\n".join(f"  {line}" for line in said[:SHOWN])
         raise BackupError(f'"{name}" failed with status {done.status}\n{lines}', reason=reason)
+    return done.stderr
 
 
 def output(

@@ -128,6 +128,7 @@ class Proving:
         if left := len(told.tables) - len(chosen):
             self.paper.left_out.append(f"rows of {left} tables were counted and not compared: drill.checksum_rows")
         self.paper.left_out += comparing.incomparable(told, seen, chosen)
+        self.paper.left_out += [f"{what} are not in the backup" for what in told.unsaved]
 
     def _trees(self, server: Server, tables: set[str]) -> tuple[list[Proof], list[Fault]]:
         with server.connect() as session:

@@ -1,4 +1,4 @@
-"""What a backup leaves out on purpose: after its restore that is only in what was put aside."""
+"""What a backup leaves out: after its restore that is only in what was put aside."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ def of(manifest: Manifest, parts: Sequence[str], settings: Settings) -> list[str
     found = []
     if "database" in parts and manifest.database:
         found += [f'rows of "{table}"' for table in manifest.database.excluded]
+        found = [one for one in found if not any(one in told for told in manifest.database.unsaved)]
+        found += manifest.database.unsaved
     if {"files", "config"} & set(parts) and manifest.files is not None:
         patterns = settings.backup.files.exclude if manifest.excluded is None else manifest.excluded
         found += [f'files like "{pattern}"' for pattern in patterns]
@@ -23,4 +25,4 @@ def of(manifest: Manifest, parts: Sequence[str], settings: Settings) -> list[str
 
 def warning(one: str) -> str:
     """What to say of ONE of these before the exchange."""
-    return f"{one} are not in the backup, on purpose: what there is of them now is put aside, and nowhere else"
+    return f"{one} are not in the backup: what there is of them now is put aside, and nowhere else"
