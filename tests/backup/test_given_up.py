@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 import psycopg
 import pytest
-from pytest_runbook.backup import contents
+from pytest_runbook.backup import contents, tables
 from pytest_runbook.backup.destinations.folder import Folder
 from pytest_runbook.backup.manifest import CACHE, FILES, Manifest
 from pytest_runbook.backup.restore import fetching, scratch, serving, together
@@ -102,7 +102,7 @@ def test_what_a_part_asks_the_database_is_cut_off(
     """To compare a large one takes hours, and Ctrl-C would wait for that."""
     ended = []
 
-    def look(session: contents.Session, **_: object) -> None:
+    def look(session: tables.Session, **_: object) -> None:
         failing.set()
         try:
             session.execute("SELECT pg_sleep(300)")
