@@ -64,7 +64,7 @@ class Exchange:
             self._move(kind, before, after)
 
     def way_back(self, restore: Restore) -> list[tuple[str, str, str]]:
-        """The renamings that `back` does: kind, before, after; RestoreError when they may not be done. Changes nothing.
+        """The renamings that `back` does: kind, before, after; RestoreError when they may or can not be done. Changes nothing.
 
         As long as nothing lies aside, what is at its place is what was there before: it is left alone.
         """
@@ -84,6 +84,10 @@ class Exchange:
                 found.append((one.kind, one.live, one.made))
             if aside:
                 found.append((one.kind, one.aside, one.live))
+        for kind, before, _ in found:
+            if kind == "database":
+                with self._server.connect() as session:
+                    sessions.refuse_prepared(session, before)
         if found:
             self.sure()
         return found

@@ -1,4 +1,4 @@
-"""Ends the sessions of a database that is to be renamed, and finds out before whether it may."""
+"""Ends the sessions of a database that is to be renamed, and finds out before whether it may, and whether that is enough."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ SESSIONS = """
     FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid
     WHERE a.datname = %s AND a.pid <> pg_backend_pid()
 """
+# Nothing ends one of these but a statement of who knows what it is: its locks, and its place in the database, stay.
+PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = %s ORDER BY prepared"
 SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
@@ -47,8 +49,9 @@ def end(session: Session, database: str) -> list[Used]:
 
 
 def insist(server: Server, database: str) -> None:
-    """Raise RestoreError when somebody has a session in DATABASE that the role of SERVER may not end."""
+    """Raise RestoreError when something keeps DATABASE from SERVER: a session that its role may not end, or what is prepared."""
     with server.connect() as session:
+        refuse_prepared(session, database)
         refuse(database, [one for one in _look(session, database) if not one.endable])
 
 
@@ -62,6 +65,15 @@ def refuse(database: str, left: Sequence[Used]) -> None:
         f'the database "{database}" is used by sessions that may not be ended: {"; ".join(map(str, left[:5]))}\n'
         f"  hint: {hint}"
     )
+
+
+def refuse_prepared(session: Session, database: str) -> None:
+    """Raise RestoreError when a transaction is prepared in DATABASE: as long as it is, the name stays."""
+    if found := [f'"{gid}"' for (gid,) in session.execute(PREPARED, (database,))]:
+        raise RestoreError(
+            f'in the database "{database}" transactions are prepared, and it cannot be renamed: {", ".join(found[:5])}\n'
+            f'  hint: in "{database}", for each: COMMIT PREPARED, or ROLLBACK PREPARED, as who prepared it decided'
+        )
 
 
 def _look(session: Session, database: str) -> list[Used]:
