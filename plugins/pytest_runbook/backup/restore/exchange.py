@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import sessions, tree
+from pytest_runbook.backup.restore import replication, sessions, tree
 from pytest_runbook.backup.restore.journal import Restore, Swap
 from pytest_runbook.errors import BackupError, RestoreError
 
@@ -35,12 +35,17 @@ class Exchange:
     """As a role that may rename databases; None where no database is exchanged."""
     sure: Callable[[], None] = lambda: None
     """Asked before each renaming: raises when somebody else may act by now."""
+    tell: Callable[[str], None] = lambda _: None
+    """Takes what was refused, and ends nothing."""
 
     def begin(self, restore: Restore) -> None:
         """Note in RESTORE what is there before: to be saved before `forward` renames anything. What is done stays noted."""
         noted = []
         for one in restore.swaps:
             if self._is_there(one.kind, one.made):
+                if one.kind == "database":
+                    found = replication.enabled(self._server, one.live)
+                    restore.subscriptions = sorted({*restore.subscriptions, *found})
                 had = self._is_there(one.kind, one.live) or self._is_there(one.kind, one.aside)
                 noted.append(replace(one, had=had))
             elif one.had is None:
@@ -53,6 +58,8 @@ class Exchange:
         """Do what of the exchanges of RESTORE was not done yet: as long as what was made has its own name, it was not."""
         for one in restore.swaps:
             if self._is_there(one.kind, one.made):
+                if one.kind == "database":
+                    replication.disable(self._server, one.live, self.tell)
                 self._move(one.kind, one.live, one.aside)
                 self._move(one.kind, one.made, one.live)
             elif not self._is_there(one.kind, one.live):
@@ -61,7 +68,12 @@ class Exchange:
     def back(self, restore: Restore) -> None:
         """Take back what of them was done, the last one first; as often as anybody likes."""
         for kind, before, after in self.way_back(restore):
+            if kind == "database" and after == restore.database:
+                replication.disable(self._server, before, self.tell)  # somebody may have enabled one since
             self._move(kind, before, after)
+        for one in restore.swaps:
+            if one.kind == "database":
+                replication.enable(self._server, one.live, restore.subscriptions, self.tell)
 
     def way_back(self, restore: Restore) -> list[tuple[str, str, str]]:
         """The renamings that `back` does: kind, before, after; RestoreError when they may or can not be done. Changes nothing.
@@ -175,6 +187,7 @@ def drop_database(server: Server, name: str) -> None:
     """Remove the database NAME, if there is one."""
     from psycopg import sql
 
+    replication.forget(server, name)
     with server.connect() as session:
         session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -73,6 +73,8 @@ class Restore(Record):
     """Paths that this restore made: removed when it is given up before the exchange, for then nobody has anything in them."""
     database: str = ""
     """Name of the database that it made."""
+    subscriptions: list[str] = field(default_factory=list)
+    """Those of the database that was there that were enabled: they are disabled as long as it lies aside."""
     cache: Cache | None = None
     """What the cache has to show after its start; None: nothing was restored into it, or it has shown it."""
     cache_files: dict[str, str] = field(default_factory=dict)

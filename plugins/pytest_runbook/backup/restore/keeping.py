@@ -9,12 +9,16 @@ from pathlib import Path
 import psutil
 
 from pytest_runbook.backup.postgresql import Server
-from pytest_runbook.backup.restore import journal, tree
+from pytest_runbook.backup.restore import journal, replication, tree
 from pytest_runbook.backup.restore.exchange import tag
 from pytest_runbook.backup.restore.journal import Restore
 from pytest_runbook.backup.restore.production import Production
 from pytest_runbook.errors import BackupError, RestoreError
 
+USED = """
+    SELECT 1 FROM pg_stat_activity JOIN pg_subscription ON subdbid = datid
+    WHERE datname = %s AND backend_type = 'client backend'
+"""
 WORDS = ("before", "restore", "earlier")
 """Of names that a restore gives."""
 
@@ -125,6 +129,10 @@ def _remove(kept: Kept, server: Server | None) -> None:
 
     assert server
     try:
+        with server.connect() as session:  # what somebody uses stays whole, with its subscriptions
+            if session.execute(USED, (kept.name,)).fetchone():
+                raise RestoreError(f"{kept} is not removed: it has subscriptions, and is accessed by other users")
+        replication.forget(server, kept.name)
         with server.connect() as session:  # without FORCE: who is connected to it uses it
             session.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(kept.name)))
     except BackupError as error:

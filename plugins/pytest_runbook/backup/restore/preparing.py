@@ -16,7 +16,18 @@ from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.manifest import CACHE, DATABASE, ROLES, Manifest
 from pytest_runbook.backup.postgresql import Server
 from pytest_runbook.backup.reaching import reached
-from pytest_runbook.backup.restore import exchange, fetching, files, places, room, servers, serving, together, tree
+from pytest_runbook.backup.restore import (
+    exchange,
+    fetching,
+    files,
+    places,
+    replication,
+    room,
+    servers,
+    serving,
+    together,
+    tree,
+)
 from pytest_runbook.backup.restore.cache import RDB, ScratchRedis
 from pytest_runbook.backup.restore.database import Restoring, place
 from pytest_runbook.backup.restore.journal import Restore, Swap
@@ -111,6 +122,8 @@ class Preparing:
             if told.locale and not same:
                 self._whole([Fault("not-restored", "database", f"it sorts as {seen.locale}, not as {told.locale}")])
             session.execute("ANALYZE")
+        for line in replication.restored(server, new, live):
+            self.tell(line)
         self._properties(restoring, new, folder / DATABASE)
 
     def _properties(self, restoring: Restoring, new: str, dump: Path) -> None:

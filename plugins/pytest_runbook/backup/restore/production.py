@@ -112,7 +112,10 @@ class Production:
             try:
                 self._prepare(restore, manifest, safety)
             except BaseException:
-                self._give_up(restore)
+                try:
+                    self._give_up(restore)
+                except (RunbookError, OSError) as left:  # what ended it is raised all the same
+                    self.tell(restore, f"what was made ready is left: {left}\n  hint: runbook restore --undo")
                 raise
             self._told_go(restore, store)
             return restore
@@ -129,7 +132,7 @@ class Production:
                 self._accept(restore)
             else:
                 self._told_go(restore, store)
-        return restore
+            return restore
 
     def undo(self, id_: str = "", *, history: bool = True) -> Restore:
         """Take the restore ID_ back, which was killed or held; without HISTORY, which keeps others out, a person does that."""
@@ -206,8 +209,7 @@ class Production:
         """Exchange, start and look; back again when that fails, or anything interrupts it."""
         try:
             self.exchange(restore).insist_on_ends(restore)
-            title = f"stopped: {', '.join(self._services(restore).noted()) or 'nothing'}"
-            with self._phase(restore, "stop", title):
+            with self._phase(restore, "stop", f"stopped: {', '.join(self._services(restore).noted()) or 'nothing'}"):
                 self._services(restore).stop()
             with self._phase(restore, "exchange", "what is there is exchanged for what was restored"):
                 renames = self.exchange(restore)
@@ -330,7 +332,8 @@ class Production:
 
     def exchange(self, restore: Restore) -> Exchange:
         """What renames for RESTORE."""
-        return Exchange(administrator(self.loaded.settings) if restore.database else None, self._sure)
+        server = administrator(self.loaded.settings) if restore.database else None
+        return Exchange(server, self._sure, partial(self.tell, restore))
 
     def _sure(self) -> None:
         """Raise RestoreError when somebody else may act; on the way back, when somebody may be seen to."""

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_runbook import managers
-from pytest_runbook.backup.restore import exchange, places, revisions, rights, room, servers, serving, sessions
+from pytest_runbook.backup.restore import (
+    exchange,
+    places,
+    replication,
+    revisions,
+    rights,
+    room,
+    servers,
+    serving,
+    sessions,
+)
 from pytest_runbook.backup.restore.journal import BACK, PREPARING, Journal, Restore
 from pytest_runbook.errors import RestoreError
 
@@ -79,7 +89,7 @@ def database(settings: Settings, told: Database) -> list[str]:
     servers.insist_on_production(settings)
     server, live, history = servers.administrator(settings), servers.live(settings, told), _history(settings)
     sessions.insist(server, live)
-    doubts = rights.insist(server, live, told)
+    doubts = [*rights.insist(server, live, told), *replication.before(server, live)]
     if history.get_backend_name() != "postgresql" or history.database != live:
         return doubts
     address = history.translate_connect_args(username="user", database="dbname") | dict(history.query)
