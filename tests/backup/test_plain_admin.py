@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from pytest_runbook.backup import everything
+from pytest_runbook.backup.comparing import Proof
 from pytest_runbook.backup.manifest import Manifest
 from pytest_runbook.backup.restore import journal, servers
 from pytest_runbook.backup.restore.production import Production
@@ -248,6 +249,27 @@ def test_what_is_not_seen_before_is_told_when_it_is_refused(system: Shop, admin:
         f"the backup cannot be restored\n  not-restored: database: only a member of the role {desk} or a superuser "
         "may give it anything"
     )
+
+
+FORCED = "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE relname = 'note'"
+
+
+def test_rows_that_a_forced_policy_hides_from_owners_are_compared_and_come_back(system: Shop, admin: str) -> None:
+    """Who restores acts as the owner, and to hide rows from it is an error: it need not have BYPASSRLS."""
+    system.database.sql("ALTER TABLE note ENABLE ROW LEVEL SECURITY; ALTER TABLE note FORCE ROW LEVEL SECURITY", "shop")
+    system.database.sql("CREATE POLICY own ON note USING (text LIKE 'note 1%')", "shop")
+    try:
+        saved = system.backup()
+        system.database.sql("DELETE FROM note", "shop")
+        restoring = Production(system.told(admin), system.folder)
+        done = restoring.restore("away", saved, ["database"], safety=False)
+        assert done.state == journal.DONE, done.story
+        assert Proof("rows", "3250", "3250", True) in restoring.proofs
+        assert system.database.sql("SELECT count(*) FROM note", "shop") == [(50,)]
+        assert system.database.sql(FORCED, "shop") == [(True, True)]
+    finally:
+        system.database.sql("DROP POLICY own ON note; ALTER TABLE note DISABLE ROW LEVEL SECURITY", "shop")
+        system.database.sql("ALTER TABLE note NO FORCE ROW LEVEL SECURITY", "shop")
 
 
 WATCH = """

@@ -21,6 +21,7 @@ from pytest_runbook.backup.restore import (
     fetching,
     files,
     places,
+    policies,
     replication,
     room,
     servers,
@@ -113,7 +114,7 @@ class Preparing:
         part = self.settings.backup.database
         beside = Server(server.name, {**server.address, "dbname": new})
         with beside.connect() as session, self._given_up.cuts(session):  # for as long as reading all rows takes
-            with contents.transaction(session):
+            with policies.unforced(session), contents.transaction(session):
                 seen = contents.look(session, checksum_rows=part.checksum_rows, newest=list(told.newest), told=told)
             self._compared(comparing.database(needed, seen))
             for one in comparing.incomparable(told, seen, told.tables):
