@@ -278,6 +278,21 @@ def test_what_is_no_table_is_counted(system: Shop, name: str) -> None:
     assert faults == ["not-restored: database: 0 triggers of 1", "not-restored: database: 0 views of 1"]
 
 
+FORBIDDING = """
+    CREATE TABLE t AS SELECT 1 AS id;
+    CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no DDL here'; END$$;
+    CREATE EVENT TRIGGER no ON ddl_command_start EXECUTE FUNCTION no();
+"""
+
+
+def test_an_event_trigger_that_forbids_to_make_anything_does_not_end_the_drill(system: Shop, name: str) -> None:
+    """The drill makes an extension in what it restored, to look into its B-trees."""
+    system.database.sql(f"CREATE DATABASE {name}")
+    system.database.sql(FORBIDDING, name)
+    saved(system, name)
+    assert judged(drilled(system, name)) == PROVEN
+
+
 def test_the_server_of_a_drill_has_room_for_the_locks_of_all_that_was_saved(system: Shop, name: str) -> None:
     with system.database.connect() as session, contents.transaction(session):
         few = contents.look(session, checksum_rows=0)
