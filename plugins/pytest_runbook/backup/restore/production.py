@@ -256,14 +256,14 @@ class Production:
 
     def _keep(self, restore: Restore, why: str) -> None:
         """What was restored stays; what was there before is a person's to remove."""
-        for name in self.exchange(restore).kept(restore):
-            self.tell(
-                restore,
-                f"what was there before is kept as {name}: runbook restore --discard {restore.id} when you are sure",
-            )
+        self._tell_kept(restore, "what was there before")
         for one in restore.left_out:
             self.tell(restore, f"{one} are only there: the backup left them out")
         self._state(restore, journal.DONE, why)
+
+    def _tell_kept(self, restore: Restore, what: str) -> None:
+        for name in self.exchange(restore).kept(restore):
+            self.tell(restore, f"{what} is kept as {name}: runbook restore --discard {restore.id} when you are sure")
 
     def _back(self, restore: Restore, why: str) -> None:
         """Everything as it was before, and running; nobody breaks that off."""
@@ -283,11 +283,7 @@ class Production:
             self._services(restore).start()
         if not restore.touched:
             self._remove(restore)
-        for name in self.exchange(restore).kept(restore):
-            self.tell(
-                restore,
-                f"what had been restored is kept as {name}: runbook restore --discard {restore.id} when you are sure",
-            )
+        self._tell_kept(restore, "what had been restored")
         self._state(restore, journal.UNDONE, f"it is as it was before: {why}")
 
     def _names_back(self, restore: Restore) -> bool:
