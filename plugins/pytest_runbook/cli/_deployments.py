@@ -32,8 +32,14 @@ Exit codes:
   3    an error inside the command itself; nothing was changed
   4    a bad option, a bad name or bad settings; nothing was changed
   5    refused: the gate, the backup, the baseline or the canary failed; nothing was changed
-  6    held, or unfinished: somebody has to look, --resume or --abort
+  6    held, or unfinished: somebody has to look, --resume, --abort or --forth
 """
+
+ASKED = {
+    False: ("look again, go back, or leave it?", ["look", "back", "leave"]),
+    True: ("go back, go forth, or leave it?", ["back", "forth", "leave"]),
+}
+"""What who sits there is asked while a deployment is held, by whether it tried to go back."""
 
 
 class Room:
@@ -144,18 +150,21 @@ def shown(lines: Iterable[str]) -> int:
 
 def finished(deployment: Deployment, row: DeploymentRow, *, wanted_back: bool = False) -> int:
     """Say what came of ROW, and ask who sits there what to do while it is held; the exit code."""
+    from pytest_runbook.deploy.phases import tried_back
     from pytest_runbook.deploy.telling import TAKE_UP
 
     while row.held and sys.stdin.isatty():
         tell(f"held: {row.held}")
+        question, choices = ASKED[tried_back(row)]
         try:
-            answer = click.prompt("look again, go back, or leave it?", type=click.Choice(["look", "back", "leave"]))
+            answer = click.prompt(question, type=click.Choice(choices))
         except (click.Abort, OSError):  # nobody sits there any more
             break
         if answer == "leave":
             break
-        wanted_back = wanted_back or answer == "back"
-        row = deployment.abort(row.id) if answer == "back" else deployment.resume(row.id)
+        wanted_back = answer == "back" or (wanted_back and answer != "forth")
+        take_up = {"look": deployment.resume, "back": deployment.abort, "forth": deployment.finish}[answer]
+        row = take_up(row.id)
     why = (row.why or row.held or "").partition("\n")[0]  # the rest was told by the phase
     tell(f"{row.outcome or 'held'}: {why}")
     match row.outcome:

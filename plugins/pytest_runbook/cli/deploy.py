@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--status", is_flag=True, help="Tell where the deployment stands that is not at its end.")
 @click.option("--resume", is_flag=True, help="Go on with it.")
 @click.option("--abort", is_flag=True, help="End it on the version before.")
+@click.option("--forth", is_flag=True, help="End it on the new version, also when it was on the way back.")
 @click.option("--history", is_flag=True, help="Show the deployments on record, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="With --status and --history: JSON.")
 @settings_options
@@ -47,6 +48,7 @@ def command(
     status: bool,
     resume: bool,
     abort: bool,
+    forth: bool,
     history: bool,
     as_json: bool,
     file: Path | None,
@@ -60,7 +62,8 @@ def command(
     """
     from pytest_runbook.deploy import Request
 
-    asked = {"--status": status, "--resume": resume, "--abort": abort, "--history": history, "VERSION": bool(version)}
+    asked = {"--status": status, "--resume": resume, "--abort": abort, "--forth": forth, "--history": history}
+    asked["VERSION"] = bool(version)
     if sum(asked.values()) != 1:
         raise click.UsageError(f"one of {', '.join(asked)} is expected")
     if not version:
@@ -72,10 +75,10 @@ def command(
         return _history(room, as_json)
     deployment = room.deployment()
     with told(deployment):
-        if resume or abort:
+        if resume or abort or forth:
             if dry_run:
-                return shown([deployment.left(back=abort)])
-            row = deployment.resume() if resume else deployment.abort()
+                return shown([deployment.left(back=abort, forth=forth)])
+            row = deployment.resume() if resume else deployment.abort() if abort else deployment.finish()
             return finished(deployment, row, wanted_back=abort)
         chosen = room.settings.deploy
         request = Request(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pytest_runbook import clock
 from pytest_runbook.deploy.looks import Looks, Versions
-from pytest_runbook.deploy.phases import BACK, BEFORE, BESIDE, Phase
+from pytest_runbook.deploy.migrations import Schema
+from pytest_runbook.deploy.phases import BACK, BEFORE, BESIDE, Phase, tried_back
 from pytest_runbook.deploy.record import Record, Superseded
 from pytest_runbook.deploy.units import Look, Unit
 from pytest_runbook.deploy.verdict import Judgement
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 Tell = Callable[[str], None]
 Backup = Callable[[str], str]
 """Makes a verified backup of a release, and answers its id; raises RunbookError when there is none in the end."""
+SERVED = (Phase.VERIFY, Phase.SOAK)
+"""In them the new version serves: what comes instead of it may be worse than what is wrong with it."""
 LIVES = 5
 """Main processes, one after the other, that a service may have had before it is well; more are no start."""
 
@@ -43,6 +46,7 @@ class Course:
         pointed: Sequence[str] = (),
         looks: Looks,
         backup: Backup,
+        schema: Schema,
         locks: Iterable[Lock],
         clean: Callable[[str], str],
         tell: Tell,
@@ -52,7 +56,9 @@ class Course:
         self._record, self._settings = Record(store, row, self._locks, tell), settings
         self._forth = True
         """Whether what is done needs its record: not on the way back, where all else matters more."""
-        self._units, self._looks, self._backup = units, looks, backup
+        self._returns = False
+        """Whether the new version, which served, is to serve again when the one before does not."""
+        self._units, self._looks, self._backup, self._schema = units, looks, backup, schema
         self._canaries, self._pointed = canaries, pointed
         self._canary_runs = False
         self._targets: Mapping[str, str] = row.options["targets"]
@@ -99,15 +105,32 @@ class Course:
             self._wait(f"{why}; {left.said}")
         elif phase in BEFORE or (phase == Phase.CANARY and seen.outcome == "failed"):
             self._end("refused", why)
-        elif phase in (*BESIDE, *BACK) or undecided or self.row.kind == "rollback":
+        elif self._returns and phase in (Phase.SWITCH_BACK, Phase.HEALTHY_BACK) and seen.outcome == "failed":
+            self._return(why)
+        elif phase in (*BESIDE, *BACK) or undecided or self.row.kind == "rollback" or tried_back(self.row):
             self._wait(why)
         else:
-            self._tell(f"going back to {_versions(self.row.before)}")
-            self.walk(BACK, why)
+            self._go_back(phase, why)
+
+    def _go_back(self, phase: Phase, why: str) -> None:
+        """Go back after PHASE, unless what would come back may be worse than what serves."""
+        before = _versions(self.row.before)
+        schema = self._schema.since((self._baseline or {}).get("schema"))
+        self._returns = phase in SERVED
+        if self._returns and schema.outcome == "failed" and not self._settings.back_over_migrations:
+            return self._wait(f"{schema.said}, and whether {before} works with that nobody knows; {why}")
+        self._tell(f"going back to {before}; {schema.said}")
+        self.walk(BACK, why)
+
+    def _return(self, why: str) -> None:
+        """Have the new version serve again until somebody has decided, WHY the one before does not."""
+        self._tell(f"going forth again to {_versions(self._targets)}, which served")
+        done = all(self._perform(phase).outcome == "done" for phase in (Phase.SWITCH, Phase.HEALTHY))
+        self._wait(f"{self.row.version} {'serves again' if done else 'does not serve again either'}; {why}")
 
     def _perform(self, phase: Phase) -> Judgement:
         """Do PHASE, on record before and after."""
-        self._forth = phase not in (Phase.CANARY_STOP, *BACK) and self.row.kind != "rollback"
+        self._forth = phase not in (Phase.CANARY_STOP, *BACK) and self.row.kind != "rollback" and not self._returns
         self._record.enter(phase)
         begun = clock.monotonic()
         try:
@@ -161,6 +184,10 @@ class Course:
 
     def _measure(self) -> Judgement:
         seen, self._baseline = self._looks.before(self._expected(self.row.before))
+        if self._baseline is not None:
+            # Of one that is taken up the first counts: a canary may have migrated since.
+            known = (self.row.baseline or {}).get("schema")
+            self._baseline["schema"] = self._schema.revision() if known is None else known
         self._record.note(baseline=self._baseline)
         return seen
 

@@ -12,7 +12,8 @@ from pytest_runbook import managers
 from pytest_runbook.deploy import canary, restores
 from pytest_runbook.deploy.course import Backup, Course, Tell
 from pytest_runbook.deploy.looks import Looks, Project
-from pytest_runbook.deploy.phases import BESIDE, Phase, planned, remaining, rolling_back, undoing
+from pytest_runbook.deploy.migrations import Schema
+from pytest_runbook.deploy.phases import BESIDE, Phase, finishing, planned, remaining, rolling_back, undoing
 from pytest_runbook.deploy.previous import insist_on_one_version, previous, standing
 from pytest_runbook.deploy.units import Unit, units
 from pytest_runbook.errors import RunbookError, UsageError
@@ -167,15 +168,19 @@ class Deployment:
         """End the deployment that is not at its end on the version before it; NUMBER as in `resume`."""
         return self._take_up(undoing, number)
 
-    def left(self, *, back: bool) -> str:
-        """What `resume`, or `abort` when one goes BACK, would do; UsageError when there is nothing that it may take up."""
+    def finish(self, number: int | None = None) -> DeploymentRow:
+        """End the deployment that is not at its end on what it is to lead to, also from the way back; NUMBER as in `resume`."""
+        return self._take_up(finishing, number)
+
+    def left(self, *, back: bool = False, forth: bool = False) -> str:
+        """What `resume`, `abort` when one goes BACK, or `finish` FORTH, would do; UsageError when none of them may."""
         row = self._unfinished()
         self._insist_on_no_restore(urgent=back or row.kind == "rollback")
         if self._store.life(row.id) == "lives":
             raise UsageError(
                 f"the deployment {row.id} is going on: process {row.pid} on {row.host}\n  hint: runbook deploy --status"
             )
-        return _told(row, undoing(row) if back else remaining(row))
+        return _told(row, undoing(row) if back else finishing(row) if forth else remaining(row))
 
     def _take_up(self, left: Callable[[DeploymentRow], Sequence[Phase]], number: int | None) -> DeploymentRow:
         found = self._unfinished(number)
@@ -210,6 +215,7 @@ class Deployment:
             pointed=canary.pointed(self._settings, beside),
             looks=Looks(self._project, self._run, variable),
             backup=self._backup() if Phase.BACKUP in phases else _no_backup,
+            schema=Schema(self._settings),
             locks=locks,
             clean=self.clean,
             tell=self._tell,

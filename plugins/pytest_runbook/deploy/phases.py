@@ -64,14 +64,22 @@ def remaining(row: DeploymentRow) -> list[Phase]:
     of all a canary that may still run is stopped. After it, all from the switch on, or from the looks that follow it.
     """
     plan = [Phase(name) for name in row.options["phases"]]
-    begun = {Phase(phase.phase) for phase in row.phases}
-    done = {Phase(phase.phase) for phase in row.phases if phase.outcome == "done"}
-    if begun & set(BACK):
+    begun = [Phase(phase.phase) for phase in row.phases]
+    if begun and begun[-1] in BACK:
         return list(BACK)
-    if not begun & set(FORTH):
+    turned = max((number for number, phase in enumerate(begun, 1) if phase in BACK), default=0)
+    done = {Phase(phase.phase) for phase in row.phases[turned:] if phase.outcome == "done"}
+    if not set(begun) & set(FORTH):
         again = [phase for phase in plan if phase != Phase.BACKUP or phase not in done]
         return [Phase.CANARY_STOP, *again] if canary_left(row) else again
     return [phase for phase in plan if phase in FORTH and (phase != Phase.SWITCH or phase not in done)]
+
+
+def finishing(row: DeploymentRow) -> list[Phase]:
+    """What is to do to end the deployment ROW on the version that it is to, also when it was on the way back."""
+    if not tried_back(row):
+        return remaining(row)
+    return [phase for name in row.options["phases"] if (phase := Phase(name)) in FORTH]
 
 
 def undoing(row: DeploymentRow) -> list[Phase]:
@@ -79,6 +87,11 @@ def undoing(row: DeploymentRow) -> list[Phase]:
     if any(Phase(phase.phase) not in (*BEFORE, *BESIDE) for phase in row.phases):
         return list(BACK)
     return [Phase.CANARY_STOP] if canary_left(row) else []
+
+
+def tried_back(row: DeploymentRow) -> bool:
+    """Whether the deployment ROW went back, or began to."""
+    return any(phase.phase in BACK for phase in row.phases)
 
 
 def canary_left(row: DeploymentRow) -> bool:

@@ -12,7 +12,7 @@ from pytest_runbook.deploy.phases import canary_left
 from pytest_runbook.history import DeploymentRow
 from pytest_runbook.history.rows import Life
 
-TAKE_UP = "runbook deploy --resume goes on, --abort ends it on the version before"
+TAKE_UP = "runbook deploy --resume goes on, --abort ends it on the version before, --forth on the new one"
 
 
 def headline(row: DeploymentRow) -> str:

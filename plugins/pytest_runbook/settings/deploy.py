@@ -99,6 +99,8 @@ class Deploy(Section):
     """A first bad verdict is confirmed: so many of so many runs of the checks decide."""
     checks: PositiveFloat = 900.0
     """For one run of checks."""
+    back_over_migrations: bool = False
+    """Whether one goes back by itself from a version that serves and has migrated the database."""
     soak: NonNegativeFloat = 0.0
     """How long the new version is watched after it was verified; 0: not at all."""
     every: PositiveFloat = 30.0

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pytest_runbook.backup.manifest import Manifest
     from pytest_runbook.settings import Settings
 
+PATIENCE = "SET statement_timeout = '10s'"
+"""A migration that is going on may hold the table of revisions."""
+
 
 def refusal(settings: Settings, destination: Destination, manifest: Manifest) -> str | None:
     """Why the database of MANIFEST, a backup in DESTINATION, is too new for the system of SETTINGS; None: nothing says so."""
@@ -41,6 +44,16 @@ def refusal(settings: Settings, destination: Destination, manifest: Manifest) ->
     return _newer(manifest, f'{who} "{needed}", which came before it in the backups that there are')
 
 
+def in_use(settings: Settings) -> str:
+    """The revision of the database that [backup.database] names, empty when it has none; BackupError when it cannot be read."""
+    part = settings.backup.database
+    if not (part.probe and part.revision):
+        raise BackupError("backup.database names no probe and revision")
+    with postgresql.of_backup(settings).connect() as session:
+        session.execute(PATIENCE)
+        return tables.revision(session, part.revision) or ""
+
+
 def _newer(manifest: Manifest, what: str) -> str:
     return (
         f'the database of the backup is at revision "{manifest.schema}", {what}\n'
@@ -54,13 +67,8 @@ def _stated(settings: Settings) -> tuple[str, str]:
     facts = settings.facts.get("database")
     if isinstance(facts, Mapping) and (stated := facts.get("revision")):
         return str(stated), "facts.database.revision is"
-    part = settings.backup.database
-    if part.probe and part.revision:
-        with (
-            suppress(BackupError),
-            postgresql.of_backup(settings).connect() as session,
-        ):  # it may be lost: then others tell
-            return tables.revision(session, part.revision) or "", "the database in use is at"
+    with suppress(BackupError):  # it may be lost: then others tell
+        return in_use(settings), "the database in use is at"
     return "", ""
 
 
