@@ -71,6 +71,21 @@ def test_one_variable_is_not_taken_back_to_two_versions(market: Shop) -> None:
     assert (market.serves("web"), market.serves("ml")) == (NEW, "1.4.4")
 
 
+def test_services_of_one_variable_that_run_two_versions_are_brought_to_one_first(market: Shop) -> None:
+    """Gone back from, one of them would run at its next start what the other one ran."""
+    assert market.runbook("deploy", NEW)[0] == 0
+    assert market.runbook("deploy", "1.4.4", "--services", "ml")[0] == 0
+    code, output = market.runbook("deploy", "2.0-failing")
+    assert code == 4, output
+    assert f'"web" runs "{NEW}" and "ml" "1.4.4", and both have one version, VERSION in "{market.folder}/env"' in output
+    assert f"runbook deploy 1.4.4 --services web, or runbook deploy {NEW} --services ml" in output
+    assert (market.serves("web"), market.serves("ml")) == (NEW, "1.4.4")
+    assert market.runbook("deploy", "1.4.4", "--services", "web")[0] == 0
+    assert market.runbook("deploy", "2.0-no-start")[0] == 1
+    assert market.served() == {"1.4.4"}
+    assert "\nVERSION=1.4.4\n" in (market.folder / "env").read_text()
+
+
 def test_rollback_takes_back_a_service_that_is_not_deployed_by_default(market: Shop) -> None:
     told = ("--set", 'deploy.services=["web"]')
     assert market.runbook("deploy", NEW, *told)[0] == 0

@@ -159,3 +159,15 @@ def test_who_sits_there_can_send_it_forth(market: Shop) -> None:
         assert process.returncode == 0, output
         assert "go back, go forth, or leave it?" in output
         assert (market.row.outcome, market.served()) == ("deployed", {"2.0"})
+
+
+def test_a_figure_that_is_worse_is_accepted_by_who_says_so(
+    market: Shop, database: PostgresServer, known: Sequence[str]
+) -> None:
+    with starting(market, moving(market, database)):
+        code, output = market.runbook("deploy", "2.0-slow", *known, *ONCE)
+        assert code == 6, output
+        assert "; verify failed: page.time is " in output
+        code, output = market.runbook("deploy", "--forth", *known, "--set", 'deploy.compare."page.time".ratio=9999')
+    assert code == 0, output
+    assert (market.row.outcome, market.served()) == ("deployed", {"2.0-slow"})

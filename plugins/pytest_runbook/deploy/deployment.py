@@ -14,7 +14,7 @@ from pytest_runbook.deploy.course import Backup, Course, Tell
 from pytest_runbook.deploy.looks import Looks, Project
 from pytest_runbook.deploy.migrations import Schema
 from pytest_runbook.deploy.phases import BESIDE, Phase, finishing, planned, remaining, rolling_back, undoing
-from pytest_runbook.deploy.previous import insist_on_one_version, previous, standing
+from pytest_runbook.deploy.previous import insist_on_one_before, insist_on_one_version, previous, standing
 from pytest_runbook.deploy.units import Unit, units
 from pytest_runbook.errors import RunbookError, UsageError
 from pytest_runbook.evidence.redaction import Redactor
@@ -127,6 +127,7 @@ class Deployment:
             )
         if urgent:
             return Plan(request, before, targets, rolling_back(soak=request.soak > 0), *self._system(before))
+        insist_on_one_before(found, before)
         wanted = self._settings.deploy.backup
         if wanted and not request.backup:
             self._insist(request.reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_runbook.deploy.units import Unit
 from pytest_runbook.errors import ManagerError, UsageError
@@ -21,17 +21,34 @@ def standing(row: DeploymentRow, units: Sequence[Unit]) -> list[str]:
 
 
 def insist_on_one_version(units: Sequence[Unit], targets: Mapping[str, str]) -> None:
-    """UsageError when TARGETS are two versions for two of UNITS that have one place for it."""
+    """UsageError when TARGETS of a rollback are two versions for two of UNITS that have one place for it."""
+    for one, other, place in _at_odds(units, targets):
+        raise UsageError(
+            f'"{one}" would go back to "{targets[one]}" and "{other}" to "{targets[other]}", '
+            f"and both have one version, {place}\n"
+            "  hint: --to VERSION names one for all, --services NAMES takes some of them back"
+        )
+
+
+def insist_on_one_before(units: Sequence[Unit], before: Mapping[str, str]) -> None:
+    """UsageError when two of UNITS that have one place for their version run two, BEFORE: no way back leads there."""
+    for one, other, place in _at_odds(units, before):
+        raise UsageError(
+            f'"{one}" runs "{before[one]}" and "{other}" "{before[other]}", and both have one version, {place}: '
+            "going back could not have the next start of each run what it runs now\n"
+            f"  hint: bring them to one first: runbook deploy {before[other]} --services {one}, "
+            f"or runbook deploy {before[one]} --services {other}"
+        )
+
+
+def _at_odds(units: Sequence[Unit], versions: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Two services at a time, and the place that both have for their one version, for which VERSIONS says two."""
     first = dict[str, str]()
     for unit in units:
         place = unit.manager.version_place(unit.name)
         other = first.setdefault(place, unit.service)
-        if targets[other] != targets[unit.service]:
-            raise UsageError(
-                f'"{other}" would go back to "{targets[other]}" and "{unit.service}" to "{targets[unit.service]}", '
-                f"and both have one version, {place}\n"
-                "  hint: --to VERSION names one for all, --services NAMES takes some of them back"
-            )
+        if versions[other] != versions[unit.service]:
+            yield other, unit.service, place
 
 
 def _previous(rows: Sequence[DeploymentRow], unit: Unit, running: str) -> str:
