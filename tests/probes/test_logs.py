@@ -81,6 +81,7 @@ def wrapped(seconds: float, line: str) -> str:
         json.dumps({"time": ago(60).timestamp() * 1000, "level": 50, "msg": "bad"}) + "\n",
         json.dumps({"timestamp": ago(60).timestamp(), "level": 3, "message": "bad"}) + "\n",
     ],
+    ids=["docker", "docker-undated", "docker-text", "flat", "nested", "otel", "pino", "syslog"],
 )
 def test_levels_are_read_wherever_common_loggers_write_them(line: str, log: Path) -> None:
     log.write_text(line)
@@ -89,7 +90,9 @@ def test_levels_are_read_wherever_common_loggers_write_them(line: str, log: Path
 
 
 @pytest.mark.parametrize(
-    "line", [text(60, "error: it is broken"), entry(60, "", "it is broken"), wrapped(60, "broken\n")]
+    "line",
+    [text(60, "error: it is broken"), entry(60, "", "it is broken"), wrapped(60, "broken\n")],
+    ids=["text", "json", "docker"],
 )
 def test_records_that_do_not_say_how_bad_they_are_are_no_good_ones(line: str, log: Path) -> None:
     log.write_text(line * 3)
