@@ -102,9 +102,9 @@ def test_a_backup_that_does_not_say_what_files_it_leaves_out_left_out_those_of_t
     ("arguments", "status", "said"),
     [
         (["--discard"], 4, "which restore?"),
-        (["--discard", "{id}"], 4, "is not the name of the system"),
+        (["--discard", "{id}"], 4, "nobody can be asked for the name of the system"),
         (["--discard", "{id}", "--yes-overwrite=Other"], 4, "is not the name of the system"),
-        (["--discard", "nonsense", "--yes-overwrite=Shop"], 1, "cannot be read"),
+        (["--discard", "nonsense", "--yes-overwrite=Shop"], 4, 'unknown restore "nonsense" (known: '),
     ],
 )
 def test_nothing_goes_without_a_name(

@@ -166,7 +166,10 @@ def test_who_finishes_a_held_one_accepts_it_as_it_runs(
 
 def test_a_held_one_is_not_accepted_without_the_name_of_the_system(system: Shop, held: Restore) -> None:
     done = system.runbook("restore", "--finish")
-    assert (done.returncode, '"" is not the name of the system: nothing was done' in done.stderr) == (4, True)
+    assert (done.returncode, "nobody can be asked for the name of the system: nothing was done" in done.stderr) == (
+        4,
+        True,
+    )
     assert of(system, held).state == journal.HELD
 
 

@@ -20,9 +20,12 @@ pytestmark = pytest.mark.usefixtures("changed")
 
 
 def test_the_command_asks_for_the_name_of_the_system(system: Shop, backup: Manifest) -> None:
-    for given in ([], ["--yes-overwrite=Other"]):
+    for given, said in (
+        ([], "nobody can be asked for the name of the system: nothing was done"),
+        (["--yes-overwrite=Other"], '"Other" is not the name of the system: nothing was done'),
+    ):
         done = run(system, backup.id, "--from=away", "--into=production", *given)
-        assert (done.returncode, "is not the name of the system" in done.stderr) == (4, True)
+        assert (done.returncode, said in done.stderr) == (4, True)
     assert look(system) == AFTER
 
 

@@ -121,7 +121,10 @@ def test_going_back_without_a_history_that_cannot_be_used(
         assert "cannot be read: " in output
         assert "; runbook rollback --to VERSION --without-history goes back without it" in output
     code, output = market.runbook(*back)
-    assert (code, '"" is not the name of the system: nothing was done\n  hint: --yes "Shop"' in output) == (4, True)
+    assert (
+        code,
+        'nobody can be asked for the name of the system: nothing was done\n  hint: --yes "Shop"' in output,
+    ) == (4, True)
     assert market.served() == {"2.0-blind"}
     code, output = market.runbook(*back, "--yes", "Shop")
     assert (code, market.served()) == (0, {GOOD}), output

@@ -33,7 +33,11 @@ def unheard(*, err: bool = False) -> Iterator[None]:
 
 def insist_on(name: str, given: str, option: str, doing: str) -> None:
     """Ask for the NAME of the system, unless it is GIVEN by OPTION: what one is DOING should be done to what one thinks."""
-    if not given and sys.stdin.isatty():
+    if not given:
+        if not sys.stdin.isatty():
+            raise BadUsage(
+                f'nobody can be asked for the name of the system: nothing was done\n  hint: {option} "{name}"'
+            )
         given = click.prompt(f'type the name of the system to {doing} ("{name}")')
     if given != name:
         raise BadUsage(f'"{given}" is not the name of the system: nothing was done\n  hint: {option} "{name}"')

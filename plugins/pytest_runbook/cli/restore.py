@@ -100,11 +100,15 @@ def _done(found: Loaded, root: Path, file: Path | None, clean: Any, options: dic
         there = production.journal.all(production.say)
         for one in there:
             tell(clean(_line(one)))
+        if not there:
+            tell("nothing was restored into production yet")
         production.journal.note_ends(there)  # a version before this one noted none
         return 0
     if options["kept"] or options["discard"]:
         return _kept(production, found, clean, options)
     if options["undo"] or options["finish"]:
+        if not production.journal.open(production.say):
+            raise BadUsage("no restore is unfinished: nothing was done\n  hint: runbook restore --status")
         _sure(found, options["yes_overwrite"])
         if options["undo"]:
             return _ended(production.undo(options["backup"], history=not options["without_history"]), undo=True)
@@ -162,10 +166,14 @@ def _kept(production: Production, found: Loaded, clean: Any, options: dict[str, 
     """Show what is kept, or remove what one restore keeps."""
     from pytest_runbook import clock
     from pytest_runbook.backup.restore.keeping import Keeping
+    from pytest_runbook.errors import unknown
 
     keeping = Keeping(production)
     if options["discard"] and not options["backup"]:
         raise BadUsage("which restore?\n  hint: its id; runbook restore --kept shows them")
+    known = [one.id for one in production.journal.all(production.say)]
+    if options["discard"] and options["backup"] not in known:
+        raise BadUsage(unknown("restore", options["backup"], known, "runbook restore --kept shows them"))
     if options["discard"] and not options["dry_run"]:
         for line in keeping.only_there(production.journal.read(options["backup"])):
             tell(clean(f"{line} are only there: they are lost with it"))
@@ -173,7 +181,10 @@ def _kept(production: Production, found: Loaded, clean: Any, options: dict[str, 
         freed = sum(one.size for one in keeping.discard(options["backup"]))
         tell(f"{options['backup']}: {freed:,} bytes are free again")
         return 0
-    for restore, kept in keeping.all():
+    there = keeping.all()
+    if not there:
+        tell("nothing is kept")
+    for restore, kept in there:
         if options["discard"] and restore.id != options["backup"]:
             continue
         age = clock.duration((clock.now() - clock.parse(restore.finished or restore.started)).total_seconds())
