@@ -88,7 +88,8 @@ def test_services_of_one_variable_that_run_two_versions_are_brought_to_one_first
 
 def test_rollback_takes_back_a_service_that_is_not_deployed_by_default(market: Shop) -> None:
     told = ("--set", 'deploy.services=["web"]')
-    assert market.runbook("deploy", NEW, *told)[0] == 0
+    code, output = market.runbook("deploy", NEW, *told)
+    assert code == 0, output
     assert market.runbook("deploy", NEW, "--services", "ml", *told)[0] == 0
     code, output = market.runbook("rollback", *told, "--dry-run")
     assert (code, output.splitlines()[0]) == (0, f"ml: {NEW} -> {GOOD}")
