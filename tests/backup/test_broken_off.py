@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import pytest
-from pytest_runbook.backup import closing, copying, verify
+from pytest_runbook.backup import closing, copying, programs, verify
 from pytest_runbook.backup.destinations import Destination
 from pytest_runbook.backup.progress import Progress
 from pytest_runbook.errors import BackupError
@@ -24,7 +25,6 @@ from pytest_runbook.errors import BackupError
 from lab import Lab, backup
 from lab.servers import REPOSITORY
 from lab.servers.faultproxy import FaultProxy
-from lab.servers.postgresql import Database
 from lab.servers.redis import Cache
 from lab.servers.s3 import BUCKET
 from tests.backup.conftest import Backups
@@ -59,14 +59,29 @@ def command(backups: Backups, *arguments: str, limit: Callable[[], None] | None 
     )
 
 
+SLOW = """#!/bin/sh
+case "$1" in --version) exec "{real}/pg_dump" --version ;; esac
+while [ -e "{going}" ]; do sleep 0.2; done
+exit 1
+"""
+"""A pg_dump that comes to no end until the file GOING is gone."""
+
+
 @pytest.fixture
-def slow(backups: Backups) -> Iterator[Backups]:
-    """The dump waits for a table that somebody has locked."""
-    with Database(backups.lab.site).connect("nightscan", "nightscan") as session:
-        session.autocommit = False
-        session.execute("LOCK TABLE prediction_archive IN ACCESS EXCLUSIVE MODE")
-        yield backups
-        session.rollback()
+def slow(backups: Backups, tmp_path: Path) -> Iterator[Backups]:
+    """The dump takes very long."""
+    names = ("pg_dump", "pg_dumpall", "pg_restore")
+    real = programs.postgresql(backups.settings().backup.programs.postgresql, names)
+    folder, going = tmp_path / "programs", tmp_path / "going"
+    folder.mkdir()
+    for name in names[1:]:
+        (folder / name).symlink_to(real / name)
+    (folder / names[0]).write_text(SLOW.format(real=real, going=going))
+    (folder / names[0]).chmod(0o755)
+    backups.more["RUNBOOK__BACKUP__PROGRAMS__POSTGRESQL"] = str(folder)
+    going.touch()
+    yield backups
+    going.unlink()
 
 
 def dumping(process: subprocess.Popen[str]) -> list[psutil.Process]:
